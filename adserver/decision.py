@@ -1,0 +1,99 @@
+"""What a request gets back, whatever the dialect it is answered in."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from adserver.request import AdRequest, Slot
+from auction.columns import Rejection
+
+
+@dataclass(frozen=True, slots=True)
+class Creative:
+    """One ad as the page will show it; read from the snapshot only for winners and runners-up."""
+
+    ad_id: int
+    creative_id: str
+    campaign_id: int
+    line_item_id: int
+    advertiser_id: int
+    advertiser: str
+    adomain: str
+    category: str
+    """IAB category of what is advertised."""
+    title: str
+    width: int
+    height: int
+    markup: str
+    """HTML with the macros {click} (redirect through us) and {landing} (the advertiser's page)."""
+    landing_url: str
+    attributes: tuple[int, ...] = ()
+    language: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Sold:
+    """The winner of one slot. Prices in micros."""
+
+    creative: Creative
+    bid_micros: int
+    per_click: bool
+    bid_cpm_micros: int
+    """The bid on the common scale: expected micros per thousand impressions."""
+    clear_micros: int
+    """Price per thousand impressions (expected, for a bid per click)."""
+    charge_micros: int
+    """Price of one billable event."""
+    pctr: float
+    first_price: bool
+    token: str = ""
+    """Signed path parameters of the event URLs are derived from it (adserver.tokens)."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunnerUp:
+    creative: Creative
+    bid_cpm_micros: int
+    pctr: float
+    reason: Rejection
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one slot: sold, or empty for exactly one reason."""
+
+    slot: Slot
+    sold: Sold | None
+    reason: Rejection
+    runner_up: RunnerUp | None = None
+    number: int = 0
+    """The serial number behind the slot's single-use events."""
+
+
+@dataclass(frozen=True, slots=True)
+class Funnel:
+    """How many ads were left after each step."""
+
+    catalogue: int = 0
+    eligible: int = 0
+    retrieved: int = 0
+    scored: int = 0
+    plan: str = ""
+    rejected: dict[str, int] = field(default_factory=dict)
+    """Rejection name -> ads; filled for no-fill and for explain=summary."""
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """The answer to one request; always exists, possibly with nothing sold."""
+
+    id: str
+    request: AdRequest
+    outcomes: tuple[Outcome, ...]
+    quality: int
+    """0 full model · 1 fewer candidates scored · 2 fallback model · 3 house ad · 4 none."""
+    snapshot: int
+    model: str
+    funnel: Funnel
+    stage_ms: dict[str, float]
+    took_ms: float

@@ -1,0 +1,72 @@
+"""One ad request, whatever the dialect it arrived in.
+
+The wire formats translate into this and back; nothing behind them knows JSON or OpenRTB.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+
+class Dialect(Enum):
+    DECISION = "decision"  # POST /v1/decision
+    AUCTION = "auction"  # POST /openrtb2/auction: we are the final seller
+    BID = "bid"  # POST /openrtb2/bid: an exchange will clear
+
+
+class Explain(Enum):
+    NONE = "none"
+    SUMMARY = "summary"  # funnel, stage times, runner-up of each slot
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """One place on the page. `count` > 1 in a request becomes that many slots of one id."""
+
+    id: str
+    placement: str = ""
+    """Catalogue key of the placement (zone_id, tagid); may be unknown."""
+    sizes: tuple[tuple[int, int], ...] = ()
+    floor_micros: int = 0
+    """Per thousand impressions."""
+    secure: bool = False
+    blocked_attributes: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class AdRequest:
+    """Everything a decision depends on but the catalogue, the clock and the seed."""
+
+    id: str
+    slots: tuple[Slot, ...]
+    dialect: Dialect = Dialect.DECISION
+    publisher: str = ""
+    domain: str = ""
+    page: str = ""
+    categories: tuple[str, ...] = ()
+    """IAB Content Taxonomy 1.0 ids; a parent ("IAB17") is implied by its child ("IAB17-3")."""
+    keywords: tuple[str, ...] = ()
+    segments: tuple[str, ...] = ()
+    key_values: tuple[str, ...] = ()
+    """Each "key=value"."""
+    country: str = ""
+    """ISO 3166-1 alpha-3, upper case; alpha-2 is translated at the edge."""
+    region: str = ""
+    """ISO 3166-2 ("US-CA")."""
+    device: str = ""
+    """desktop | phone | tablet | tv | other"""
+    os: str = ""
+    browser: str = ""
+    language: str = ""
+    """ISO 639-1, lower case."""
+    user: str = ""
+    page_view: str = ""
+    blocked_domains: tuple[str, ...] = ()
+    blocked_categories: tuple[str, ...] = ()
+    blocked_creatives: tuple[str, ...] = ()
+    first_price: bool = False
+    deadline_ms: int | None = None
+    currency: str = "USD"
+    test: bool = False
+    explain: Explain = Explain.NONE

@@ -1,0 +1,109 @@
+"""What the auction takes and gives: columns over a batch of requests.
+
+Money is int64 micros. A value is expected micros per impression times one million: a click bid
+times its click rate in whole millionths, or a CPM bid per impression times a million. Values and
+prices are therefore exact integers on any machine.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+
+import numpy as np
+from numpy.typing import NDArray
+
+PPM = 1_000_000
+"""Click rates are whole millionths."""
+MILLE = 1_000
+"""A CPM price is per thousand impressions; CPM bids are multiples of 1000 micros ($0.001 CPM),
+so that the price of one impression is a whole micro."""
+
+
+class Rejection(IntEnum):
+    """Why an ad or a slot was not sold; one code for logs, metrics, reports and explain."""
+
+    WON = 0
+    SIZE = 20
+    NOT_SECURE = 23
+    ADVERTISER_BLOCKED = 24
+    CATEGORY_BLOCKED = 25
+    ATTRIBUTE_BLOCKED = 26
+    GEO = 40
+    DEVICE = 41
+    TIME = 42
+    KEYWORD = 43
+    KEY_VALUE = 44
+    DOMAIN = 45
+    SEGMENT = 46
+    SIMILARITY = 47  # eligible, but not among the candidates worth scoring
+    LANGUAGE = 49
+    BUDGET = 51
+    PAUSED = 56
+    EXCLUSION = 53  # its advertiser already holds another slot of the page
+    DUPLICATE = 54  # this ad, or this creative, already holds another slot of the page
+    FAIRNESS = 55  # its advertiser has had its share of the window
+    BELOW_FLOOR = 60
+    OUTBID = 62
+    NOT_SCORED_TIME = 70
+    NO_CANDIDATE = 102  # of a slot: nothing eligible was found
+
+
+@dataclass(frozen=True, slots=True)
+class Bids:
+    """Candidates of a batch with what they offer; [R] rows, requests end to end."""
+
+    offset: NDArray[np.int32]
+    """[B + 1] where each request's rows begin."""
+    ad: NDArray[np.int32]
+    creative: NDArray[np.int32]
+    advertiser: NDArray[np.int32]
+    """Index of the fairness state: dense advertiser id."""
+    campaign: NDArray[np.int32]
+    """Index of the ledger: dense campaign id."""
+    bid_micros: NDArray[np.int64]
+    """Per thousand impressions (a multiple of MILLE), or per click where `per_click`."""
+    per_click: NDArray[np.bool_]
+    pctr_ppm: NDArray[np.int64]
+    """[R, S] calibrated click rate of the row in each slot of its request, at least 1."""
+    slots: NDArray[np.uint32]
+    """Bit s: the ad may fill slot s of its request."""
+    rejected: NDArray[np.uint8]
+    """Rejection code of rows that an earlier stage let go (0: still in the running)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Slots:
+    """The slots of a batch, [T] end to end in the requests' order."""
+
+    offset: NDArray[np.int32]
+    """[B + 1] where each request's slots begin."""
+    floor_micros: NDArray[np.int64]
+    """Least price per thousand impressions."""
+    first_price: NDArray[np.bool_]
+    """[B] the winner pays its own bid (OpenRTB at=1)."""
+    seed: NDArray[np.uint64]
+    """[B] breaks ties: fair over many decisions, identical in a replay."""
+
+
+@dataclass(frozen=True, slots=True)
+class Slate:
+    """Who won each slot and at what price, and the one reason of everybody else."""
+
+    winner: NDArray[np.int32]
+    """[T] row of `Bids`, -1 when unsold."""
+    runner_up: NDArray[np.int32]
+    """[T] row that set the price, or would have won next; -1 when there was none."""
+    clear_micros: NDArray[np.int64]
+    """[T] price per thousand impressions (expected, for a bid per click)."""
+    charge_micros: NDArray[np.int64]
+    """[T] price of one billable event: an impression, or a click where the winner bids per click."""
+    reason: NDArray[np.uint8]
+    """[T] WON, or why the slot stayed empty."""
+    rejected: NDArray[np.uint8]
+    """[R] WON for a row that won a slot of its request, else exactly one Rejection."""
+    plain_winner: NDArray[np.int32]
+    """[T] who would have won with fairness off."""
+    plain_clear_micros: NDArray[np.int64]
+    relaxed: NDArray[np.bool_]
+    """[T] sold past the hard cap because the slot would have stayed empty."""
