@@ -28,7 +28,7 @@ class Late(RankerError):
 
 
 class Refused(RankerError):
-    """The model answered that it will not score this: overfull, or a snapshot that it cannot load."""
+    """The model answered that it will not score this: it is full, or cannot load the snapshot."""
 
 
 class Gone(RankerError):
