@@ -1,0 +1,70 @@
+"""Everything of one catalogue snapshot that a decision needs, replaced whole.
+
+A batch keeps the edition it began with, so that its rows, vectors, model tables and prices
+belong together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from adserver.catalogue.overlay import Overlay
+from adserver.catalogue.snapshot import Snapshot
+from adserver.decision import Creative
+from adserver.request import Slot
+from ranking.bundle import Bundle
+from ranking.table import AdTable
+from retrieval.planner import Retriever
+from retrieval.targeting import TargetingIndex
+
+CREATIVES_KEPT = 8192
+"""Decoded creatives kept: winners repeat, and decoding one costs as much as pricing a page."""
+
+
+@dataclass(frozen=True, slots=True)
+class Edition:
+    """One snapshot, opened."""
+
+    snapshot: Snapshot
+    index: TargetingIndex
+    retriever: Retriever
+    overlay: Overlay
+    bundle: Bundle
+    table: AdTable
+    _size_row: dict[tuple[int, int], int] = field(default_factory=dict)
+    _creatives: dict[int, Creative] = field(default_factory=dict)
+
+    @property
+    def version(self) -> int:
+        return self.snapshot.version
+
+    def floor_micros(self, placement: str) -> int:
+        """The catalogue's own floor for a placement; 0 for one it does not know."""
+        known = self.snapshot.placements.get(placement)
+        return known.floor_micros if known else 0
+
+    def slots_by_size(self, slots: Sequence[Slot]) -> NDArray[np.uint32]:
+        """[sizes] the slots (bits) that accept each creative size of the catalogue."""
+        accepts = [0] * len(self.snapshot.sizes)
+        for number, slot in enumerate(slots):
+            for size in slot.sizes or self._sizes_of(slot.placement):
+                row = self._size_row.get(size)
+                if row is not None:
+                    accepts[row] |= 1 << number
+        return np.array(accepts, np.uint32)
+
+    def creative(self, row: int) -> Creative:
+        found = self._creatives.get(row)
+        if found is None:
+            if len(self._creatives) >= CREATIVES_KEPT:
+                self._creatives.clear()
+            found = self._creatives[row] = self.snapshot.creative(row)
+        return found
+
+    def _sizes_of(self, placement: str) -> Sequence[tuple[int, int]]:
+        known = self.snapshot.placements.get(placement)
+        return known.sizes if known else ()

@@ -1,0 +1,90 @@
+"""Prometheus metrics of the server; counted per batch, so that a request pays microseconds.
+
+With several workers each process writes its own files (PROMETHEUS_MULTIPROC_DIR) and any worker
+answers for all of them.
+"""
+
+from __future__ import annotations
+
+import os
+
+from prometheus_client import (
+    CONTENT_TYPE_LATEST,
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    generate_latest,
+)
+from prometheus_client.multiprocess import MultiProcessCollector
+
+REGISTRY = CollectorRegistry()
+_STAGE_SECONDS = (0.0001, 0.0003, 0.001, 0.002, 0.004, 0.008, 0.016, 0.032, 0.064, 0.128)
+
+REQUESTS = Counter(
+    "adserver_requests", "Answers by route and status", ["route", "status"], registry=REGISTRY
+)
+TOOK = Histogram(
+    "adserver_request_seconds",
+    "From the request's head to its decision",
+    ["dialect"],
+    buckets=(0.001, 0.002, 0.005, 0.010, 0.015, 0.020, 0.025, 0.035, 0.050, 0.075, 0.1, 0.25, 1.0),
+    registry=REGISTRY,
+)
+STAGE = Histogram(
+    "adserver_stage_seconds",
+    "Time of one stage for one batch",
+    ["stage"],
+    buckets=_STAGE_SECONDS,
+    registry=REGISTRY,
+)
+BATCH = Histogram(
+    "adserver_batch_requests",
+    "Requests per batch",
+    buckets=(1, 2, 4, 8, 16, 32, 64, 128),
+    registry=REGISTRY,
+)
+QUALITY = Counter("adserver_decisions", "Decisions by quality tier", ["quality"], registry=REGISTRY)
+SLOTS = Counter(
+    "adserver_slots",
+    "Slots by outcome: WON or the reason of no-fill",
+    ["reason"],
+    registry=REGISTRY,
+)
+REJECTED = Counter(
+    "adserver_candidates", "Candidates by what became of them", ["reason"], registry=REGISTRY
+)
+PLANS = Counter("adserver_retrievals", "Retrievals by plan", ["plan"], registry=REGISTRY)
+EVENTS = Counter(
+    "adserver_events",
+    "Impressions, views and clicks by filter code",
+    ["kind", "code"],
+    registry=REGISTRY,
+)
+QUEUED = Gauge(
+    "adserver_queue_requests",
+    "Requests waiting for a batch",
+    registry=REGISTRY,
+    multiprocess_mode="livesum",
+)
+SNAPSHOT = Gauge(
+    "adserver_snapshot_version",
+    "Catalogue snapshot being served",
+    registry=REGISTRY,
+    multiprocess_mode="livemin",
+)
+BREAKER = Gauge(
+    "adserver_scorer_available",
+    "1 while the scorer's circuit is closed",
+    registry=REGISTRY,
+    multiprocess_mode="livemin",
+)
+
+
+def exposition() -> tuple[bytes, str]:
+    """The scrape's body and its content type."""
+    registry = REGISTRY
+    if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
+        registry = CollectorRegistry()
+        MultiProcessCollector(registry)  # type: ignore[no-untyped-call]  # ships no annotations
+    return generate_latest(registry), CONTENT_TYPE_LATEST

@@ -1,0 +1,85 @@
+"""The life of a batch of ad requests, from targeting to price.
+
+This module decides the order of the stages and what happens when one is late. It knows nothing
+of HTTP, of how ads are indexed, or of how a click is predicted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from adserver.batcher import Ask
+from adserver.columns import bids_of, gate
+from adserver.commit import Till
+from adserver.deadline import Clock, Deadline
+from adserver.decision import Decision
+from adserver.edition import Edition
+from adserver.encode import encode
+from adserver.settings import Settings
+from adserver.trace import Numbers, Trace
+from auction.fairness import Exposure
+from auction.mechanism import AuctionSettings, run_auction
+from ranking.scorer import TRUNCATED, Pairs
+from ranking.tiers import Ranks
+
+
+@dataclass(slots=True)
+class Pipeline:
+    """Decides batches on the current edition. One per worker; not shared between threads."""
+
+    edition: Edition
+    ranks: Ranks
+    till: Till
+    exposure: Exposure
+    numbers: Numbers
+    settings: Settings
+    prices: AuctionSettings
+    clock: Clock
+    wall: Clock
+    seconds_per_row: float = 0.0
+
+    async def decide(self, asks: Sequence[Ask]) -> list[Decision]:
+        """Choose and price an ad for each slot; always answers, possibly with none."""
+        edition, now = self.edition, self.wall()
+        trace = Trace(self.clock)
+        requests = [ask.request for ask in asks]
+        deadline = min((ask.deadline for ask in asks), key=lambda d: d.at)
+        deadline = deadline.reserving(self.settings.reserve_ms / 1000)
+        numbers = self.numbers.take(len(requests))
+        most = self._affordable(len(requests), deadline)
+
+        with trace.stage("encode"):
+            encoded = encode(requests, numbers, edition, now, self.settings.seed)
+        with trace.stage("retrieve"):
+            candidates = edition.retriever.retrieve(encoded.queries, edition.overlay.live, most)
+        with trace.stage("gate"):
+            remaining = self.till.remaining()
+            rejected = gate(requests, candidates, edition.snapshot, remaining)
+        with trace.stage("rank"):
+            pairs = Pairs(
+                edition.version, encoded.vector, encoded.bias, candidates.ad, candidates.offset
+            )
+            scores = await self.ranks.score(pairs, encoded.features, edition, deadline.remaining())
+        with trace.stage("auction"):
+            bids = bids_of(candidates, scores.logit, rejected, encoded, edition)
+            slate = run_auction(bids, encoded.slots, self.exposure, remaining, self.prices)
+        with trace.stage("commit"):
+            if most < self.settings.candidates:
+                scores = replace(scores, quality=max(scores.quality, TRUNCATED))
+            decisions = self.till.commit(
+                asks, numbers, encoded, candidates, bids, slate, scores, edition, trace
+            )
+
+        self._learn_cost(trace, max(1, len(candidates.ad)))
+        return decisions
+
+    def _affordable(self, requests: int, deadline: Deadline) -> int:
+        """Candidates per request that the time left is predicted to allow."""
+        if self.seconds_per_row <= 0:
+            return self.settings.candidates
+        rows = deadline.remaining() / self.seconds_per_row / requests
+        fewest, most = self.settings.fewest_candidates, self.settings.candidates
+        return most if rows >= most else max(fewest, int(rows))

@@ -1,0 +1,131 @@
+"""Every setting of the server, its default, and how to choose it.
+
+Read once from the environment, validated whole; each part is handed only to what needs it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any, get_type_hints
+
+from adserver.errors import ConfigError
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What an operator may change. Each field is also an environment variable, in upper case."""
+
+    host: str = "127.0.0.1"
+    """Address to listen on. 0.0.0.0 behind a load balancer."""
+    port: int = 8080
+    """Port of all HTTP: decisions, events, tag, metrics."""
+    workers: int = 1
+    """Server processes on the port. One per core that Triton and others leave free."""
+    scorer: str = "triton"
+    """triton: a Triton Inference Server scores; local: ONNX Runtime in the worker does."""
+    triton_url: str = ""
+    """host:port of Triton's gRPC. Empty: `adserver demo` starts its own."""
+    ads: int = 100_000
+    """Size of the sample catalogue that `adserver demo` makes when there is none."""
+    adserver_data: Path = Path("var")
+    """Folder of everything that is written: catalogue, snapshots, events, tickets, reports."""
+    database_url: str = ""
+    """SQLAlchemy URL of the catalogue. Empty: SQLite in the data folder."""
+    model_repository: Path = Path("model_repository")
+    """Triton's model repository; the model's towers and fallback are read from it too."""
+    candidates: int = 200
+    """Ads scored per request. More finds better ads until scoring no longer fits the deadline."""
+    fewest_candidates: int = 32
+    """When time is short a request is scored with fewer candidates, down to this (quality 1)."""
+    batch_rows: int = 4096
+    """Most candidate rows in one batch. Larger ones save CPU at high load and cost latency."""
+    queue_limit: int = 512
+    """Requests waiting for a batch; one more is answered empty at once (SHED)."""
+    deadline_ms: int = 50
+    """Answer within this when the caller names no deadline. Callers may ask for 10 to 500."""
+    reserve_ms: float = 6.0
+    """Kept back from the deadline for auction, commit and writing the answer."""
+    fairness_cap: float = 0.15
+    """Largest share of the last `fairness_window` sales that one advertiser may take; 1 = off."""
+    fairness_window: int = 10_000
+    """Sales over which shares are counted. Larger is smoother and slower to react."""
+    clicks_per_day: int = 50_000_000
+    """Sold slots per day for which single-use tickets are kept (half a byte each, sparse file)."""
+    adserver_token_key: str = ""
+    """Secret that signs event URLs. `adserver demo` makes and keeps one; `serve` demands one."""
+    adserver_token_key_previous: str = ""
+    """The key before the current one; its URLs stay valid while you rotate."""
+    public_url: str = ""
+    """Scheme and host of event URLs as browsers reach us. Empty: taken from the Host header."""
+    seat: str = "adserver"
+    """Seat name in OpenRTB answers."""
+    seed: int = 7
+    """Seed of ties and of the sample catalogue; the same seed and log replay the same sales."""
+
+    @property
+    def database(self) -> str:
+        return self.database_url or f"sqlite:///{self.adserver_data.resolve()}/catalogue.db"
+
+    @property
+    def snapshots(self) -> Path:
+        return self.adserver_data / "snapshots"
+
+    @property
+    def bundle(self) -> Path:
+        return self.model_repository / "ctr_ranker" / "1"
+
+    def problems(self) -> Iterator[str]:
+        """Every mistake, each naming its setting."""
+        if self.scorer not in {"triton", "local"}:
+            yield f"SCORER must be triton or local, not {self.scorer!r}"
+        for name, (least, most) in _BOUNDS.items():
+            if not least <= getattr(self, name) <= most:
+                yield f"{name.upper()} must be {least} to {most}, not {getattr(self, name)}"
+        if self.fewest_candidates > self.candidates:
+            yield "FEWEST_CANDIDATES must not exceed CANDIDATES"
+        if self.batch_rows < self.candidates:
+            yield "BATCH_ROWS must be at least CANDIDATES"
+
+
+_BOUNDS = {
+    "port": (1, 65535),
+    "workers": (1, 256),
+    "ads": (100, 20_000_000),
+    "candidates": (1, 4096),
+    "fewest_candidates": (1, 4096),
+    "batch_rows": (1, 1 << 20),
+    "queue_limit": (1, 1 << 20),
+    "deadline_ms": (10, 500),
+    "reserve_ms": (0.0, 50.0),
+    "fairness_cap": (0.001, 1.0),
+    "fairness_window": (100, 10_000_000),
+    "clicks_per_day": (1000, 10_000_000_000),
+}
+
+
+@dataclass(slots=True)
+class _Reading:
+    values: dict[str, Any] = field(default_factory=dict)
+    mistakes: list[str] = field(default_factory=list)
+
+
+def from_environment(environment: Mapping[str, str]) -> Settings:
+    """The settings, or one ConfigError that lists every mistake."""
+    reading = _Reading()
+    types = get_type_hints(Settings)
+    for setting in fields(Settings):
+        text = environment.get(setting.name.upper())
+        if text is None:
+            continue
+        try:
+            reading.values[setting.name] = types[setting.name](text)
+        except ValueError:
+            kind = types[setting.name].__name__
+            reading.mistakes.append(f"{setting.name.upper()} must be {kind}, not {text!r}")
+    settings = Settings(**reading.values)
+    mistakes = [*reading.mistakes, *settings.problems()]
+    if mistakes:
+        raise ConfigError(mistakes)
+    return settings
