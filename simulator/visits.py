@@ -1,0 +1,175 @@
+"""Page visits of the simulated marketplace, as columns.
+
+A visit's user has lasting traits (hashed from its number, never stored), so returning users
+look the same each time. Knows nothing of ads.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from simulator.draw import hashed_uniform, pick, quantiles
+from simulator.world import World
+
+USERS = 500_000
+SLOTS = 3
+SEGMENTS = 8
+KEYWORDS = 4
+CATEGORIES = 3
+KEY_VALUES = 2
+
+# share of visits by hour of day, midnight first: a night dip and an evening peak
+HOUR_WEIGHT = np.array(
+    [3, 2, 1, 1, 1, 2, 3, 5, 6, 6, 6, 6, 7, 6, 6, 6, 6, 7, 8, 9, 10, 9, 7, 5], np.float64
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Visits:
+    """[B] visits as indices into the world's vocabularies; bags are padded with -1."""
+
+    user: NDArray[np.int64]
+    country: NDArray[np.int32]
+    region: NDArray[np.int32]
+    """-1 where the country has no regions here."""
+    device: NDArray[np.int32]
+    os: NDArray[np.int32]
+    browser: NDArray[np.int32]
+    language: NDArray[np.int32]
+    domain: NDArray[np.int32]
+    hour: NDArray[np.int32]
+    """0-23, UTC."""
+    weekday: NDArray[np.int32]
+    """0 is Monday."""
+    segment: NDArray[np.int32]
+    """[B, SEGMENTS]"""
+    keyword: NDArray[np.int32]
+    """[B, KEYWORDS]"""
+    category: NDArray[np.int32]
+    """[B, CATEGORIES] child categories of the page."""
+    key_value: NDArray[np.int32]
+    """[B, KEY_VALUES]"""
+    placement: NDArray[np.int32]
+    """[B, SLOTS]"""
+
+    def __len__(self) -> int:
+        return len(self.user)
+
+    def rows(self, chosen: NDArray[np.integer] | slice) -> Visits:
+        """The chosen visits, in that order."""
+        return Visits(*(getattr(self, field.name)[chosen] for field in fields(self)))
+
+
+@dataclass(frozen=True, slots=True)
+class _Tables:
+    topic: NDArray[np.int32]
+    country: NDArray[np.int32]
+    region: NDArray[np.int32]
+    device: NDArray[np.int32]
+    domain: NDArray[np.int32]
+    segment: NDArray[np.int32]
+    keyword: NDArray[np.int32]
+    key_value: NDArray[np.int32]
+    placement: NDArray[np.int32]
+    hour: NDArray[np.int32]
+
+
+@lru_cache(maxsize=4)
+def _tables(world: World) -> _Tables:
+    """What a user interested in each topic sees and is known for, as tables for `pick`."""
+    drawn = world.topic_weight
+    domain = world.domain.weight * (0.1 + world.domain.topic.T.astype(np.float64) ** 2)
+    segment = world.segment.weight * (0.03 + world.segment.topic.T.astype(np.float64) ** 3)
+    keyword = world.keyword.weight * (0.01 + world.domain.topic @ world.keyword.topic.T) ** 4
+    shown = np.array(
+        [[float(d in one.devices) for one in world.placement] for d in range(len(world.device))]
+    )
+    return _Tables(
+        topic=quantiles(drawn),
+        country=quantiles(world.country.weight),
+        region=_region_table(world),
+        device=quantiles(world.device.weight),
+        domain=quantiles(domain),
+        segment=quantiles(segment),
+        keyword=quantiles(keyword),
+        key_value=quantiles(world.key_value.weight),
+        placement=quantiles(shown),
+        hour=quantiles(HOUR_WEIGHT),
+    )
+
+
+def _region_table(world: World) -> NDArray[np.int32]:
+    table = np.zeros((len(world.country), len(world.region)))
+    table[world.region_country, np.arange(len(world.region))] = world.region.weight
+    return quantiles(np.maximum(table, 1e-12))
+
+
+def visits(world: World, rng: np.random.Generator, count: int) -> Visits:
+    """`count` visits of a usual week; about half a microsecond each."""
+    tables = _tables(world)
+    user = (USERS * rng.random(count) ** 2.5).astype(np.int64)
+    interest = pick(tables.topic, 0, hashed_uniform(user, 1))
+    other = pick(tables.topic, 0, rng.random(count))
+    country = pick(tables.country, 0, hashed_uniform(user, 2))
+    has_region = np.diff(world.region_start)[country] > 0
+    region = pick(tables.region, country, hashed_uniform(user, 3))
+    device = pick(tables.device, 0, hashed_uniform(user, 4))
+    domain = pick(
+        tables.domain, np.where(rng.random(count) < 0.6, interest, other), rng.random(count)
+    )
+    speaks_main = hashed_uniform(user, 5) < 0.8
+    os = pick(world.os_of_device, device, hashed_uniform(user, 6))
+    return Visits(
+        user=user,
+        country=country,
+        region=np.where(has_region, region, -1).astype(np.int32),
+        device=device,
+        os=os,
+        browser=pick(world.browser_of_os, os, hashed_uniform(user, 7)),
+        language=np.where(speaks_main, world.country_language[country], 0).astype(np.int32),
+        domain=domain,
+        hour=pick(tables.hour, 0, rng.random(count)),
+        weekday=rng.integers(0, 7, count, dtype=np.int32),
+        segment=_segments(tables, user, interest),
+        keyword=_bag(tables.keyword, domain, rng, KEYWORDS),
+        category=world.domain_category[domain],
+        key_value=_bag(tables.key_value, np.zeros(count, np.int64), rng, KEY_VALUES),
+        placement=_page(tables, device, rng),
+    )
+
+
+def _segments(
+    tables: _Tables, user: NDArray[np.int64], interest: NDArray[np.int32]
+) -> NDArray[np.int32]:
+    """Segments follow the user's main interest; a quarter of users are in none."""
+    held = (hashed_uniform(user, 8) * (SEGMENTS + 2.7)).astype(np.int64) - 2
+    columns = [
+        np.where(i < held, pick(tables.segment, interest, hashed_uniform(user, 10 + i)), -1)
+        for i in range(SEGMENTS)
+    ]
+    return np.stack(columns, axis=1).astype(np.int32)
+
+
+def _bag(
+    table: NDArray[np.int32], row: NDArray[np.integer], rng: np.random.Generator, width: int
+) -> NDArray[np.int32]:
+    """Up to `width` values a row, any number of them equally likely."""
+    drawn = pick(table, row[:, None], rng.random((len(row), width)))
+    held = rng.integers(0, width + 1, (len(row), 1))
+    return np.where(np.arange(width) < held, drawn, -1).astype(np.int32)
+
+
+def _page(
+    tables: _Tables, device: NDArray[np.int32], rng: np.random.Generator
+) -> NDArray[np.int32]:
+    """One to three placements that the device shows, no kind twice."""
+    drawn = pick(tables.placement, device[:, None], rng.random((len(device), SLOTS)))
+    held = 1 + (rng.random(len(device)) < 0.55) + (rng.random(len(device)) < 0.2)
+    twice = (drawn == np.roll(drawn, 1, axis=1)) | (drawn == np.roll(drawn, 2, axis=1))
+    twice[:, 0] = False
+    hidden = twice | (np.arange(SLOTS) >= held[:, None])
+    return np.where(hidden, -1, drawn).astype(np.int32)
