@@ -97,7 +97,7 @@ class Slate:
     clear_micros: NDArray[np.int64]
     """[T] price per thousand impressions (expected, for a bid per click)."""
     charge_micros: NDArray[np.int64]
-    """[T] price of one billable event: an impression, or a click where the winner bids per click."""
+    """[T] price of one billable event: an impression, or a click if the winner bids per click."""
     reason: NDArray[np.uint8]
     """[T] WON, or why the slot stayed empty."""
     rejected: NDArray[np.uint8]
@@ -107,3 +107,10 @@ class Slate:
     plain_clear_micros: NDArray[np.int64]
     relaxed: NDArray[np.bool_]
     """[T] sold past the hard cap because the slot would have stayed empty."""
+    cost_micros: NDArray[np.int64]
+    """[T] expected cost of the sale to its campaign, rounded up: what the ledger sets aside."""
+
+
+def bid_cpm_micros(bid_micros: int, per_click: bool, pctr_ppm: int) -> int:
+    """A bid per thousand impressions; per click, the expected one, rounded down to whole micros."""
+    return bid_micros * pctr_ppm // MILLE if per_click else bid_micros // MILLE * MILLE
