@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simulator import names
-from simulator.visits import Visits, visits
+from simulator.visits import CATEGORIES, KEY_VALUES, KEYWORDS, SEGMENTS, SLOTS, Visits, visits
 from simulator.world import World
 
 DEVICE_TYPE = {"desktop": 2, "tv": 3, "phone": 4, "tablet": 5}
@@ -145,3 +145,36 @@ def _imp(placement: dict[str, Any]) -> dict[str, Any]:
         "bidfloorcur": "USD",
         "banner": {"format": [{"w": w, "h": h} for w, h in placement["sizes"]]},
     }
+
+
+def visit(world: World, body: dict[str, Any], hour: int, weekday: int) -> Visits:
+    """The one visit that `decision` would turn into this body, so that its truth can be asked."""
+    device, page = body["device"], body["page"]
+    region = device["geo"].get("region")
+    placements = body["placements"]
+    host = page["url"].split("/")[2]
+    pairs = [f"{key}={value}" for key, value in placements[0]["kv"].items()]
+    zones = [one["zone_id"] for one in placements]
+    return Visits(
+        user=np.array([int(body["user"]["key"][1:])]),
+        country=_index(world.country.name, [device["geo"]["country"]])[0],
+        region=_index(world.region.name, [region] if region else [], 1)[0],
+        device=_index(world.device.name, [device["type"]])[0],
+        os=_index(world.os.name, [device["os"]])[0],
+        browser=_index(world.browser.name, [device["browser"]])[0],
+        language=_index(world.language.name, [page["lang"]])[0],
+        domain=_index(world.domain.name, [host])[0],
+        hour=np.array([hour], np.int32),
+        weekday=np.array([weekday], np.int32),
+        segment=_index(world.segment.name, body["user"]["segments"], SEGMENTS),
+        keyword=_index(world.keyword.name, placements[0]["keywords"], KEYWORDS),
+        category=_index(world.category.name, page["categories"], CATEGORIES),
+        key_value=_index(world.key_value.name, pairs, KEY_VALUES),
+        placement=_index(tuple(one.key for one in world.placement), zones, SLOTS),
+    )
+
+
+def _index(name: tuple[str, ...], values: list[str], width: int = 1) -> NDArray[np.int32]:
+    """[1, width] indices, padded with -1."""
+    found = [name.index(value) for value in values]
+    return np.array([found + [-1] * (width - len(found))], np.int32)

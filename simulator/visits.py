@@ -68,7 +68,6 @@ class Visits:
 class _Tables:
     topic: NDArray[np.int32]
     country: NDArray[np.int32]
-    region: NDArray[np.int32]
     device: NDArray[np.int32]
     domain: NDArray[np.int32]
     segment: NDArray[np.int32]
@@ -91,7 +90,6 @@ def _tables(world: World) -> _Tables:
     return _Tables(
         topic=quantiles(drawn),
         country=quantiles(world.country.weight),
-        region=_region_table(world),
         device=quantiles(world.device.weight),
         domain=quantiles(domain),
         segment=quantiles(segment),
@@ -102,12 +100,6 @@ def _tables(world: World) -> _Tables:
     )
 
 
-def _region_table(world: World) -> NDArray[np.int32]:
-    table = np.zeros((len(world.country), len(world.region)))
-    table[world.region_country, np.arange(len(world.region))] = world.region.weight
-    return quantiles(np.maximum(table, 1e-12))
-
-
 def visits(world: World, rng: np.random.Generator, count: int) -> Visits:
     """`count` visits of a usual week; about half a microsecond each."""
     tables = _tables(world)
@@ -116,7 +108,7 @@ def visits(world: World, rng: np.random.Generator, count: int) -> Visits:
     other = pick(tables.topic, 0, rng.random(count))
     country = pick(tables.country, 0, hashed_uniform(user, 2))
     has_region = np.diff(world.region_start)[country] > 0
-    region = pick(tables.region, country, hashed_uniform(user, 3))
+    region = pick(world.region_of_country, country, hashed_uniform(user, 3))
     device = pick(tables.device, 0, hashed_uniform(user, 4))
     domain = pick(
         tables.domain, np.where(rng.random(count) < 0.6, interest, other), rng.random(count)

@@ -82,6 +82,9 @@ class World:
         self.region_country = np.repeat(np.arange(len(counts)), counts).astype(np.int32)
         self.region_start = np.concatenate([[0], np.cumsum(counts)]).astype(np.int32)
         """[countries + 1] a country's regions are region_start[c]:region_start[c + 1]."""
+        inside = np.zeros((len(self.country), len(self.region)))
+        inside[self.region_country, np.arange(len(self.region))] = self.region.weight
+        self.region_of_country = quantiles(np.maximum(inside, 1e-12))
         speakers = np.bincount(self.country_language, country_weight, len(spoken))
         self.language = _plain(spoken, speakers + 1e-3)
 
