@@ -15,6 +15,10 @@ class AdServerError(Exception):
     status = 500
     code = "internal"
 
+    def body(self) -> dict[str, dict[str, str]]:
+        """What the caller is told."""
+        return {"error": {"code": self.code, "message": str(self)}}
+
 
 class BadRequest(AdServerError):
     """The body cannot be understood; `field` says where, in the caller's own notation."""
@@ -25,6 +29,13 @@ class BadRequest(AdServerError):
         self.field = field
         self.message = message
         self.status = status
+
+    @classmethod
+    def too_large(cls, limit: int) -> BadRequest:
+        return cls("too_large", "body", f"is larger than {limit} bytes", status=413)
+
+    def body(self) -> dict[str, dict[str, str]]:
+        return {"error": {"code": self.code, "field": self.field, "message": self.message}}
 
 
 class Overloaded(AdServerError):

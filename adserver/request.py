@@ -20,6 +20,14 @@ class Explain(Enum):
     SUMMARY = "summary"  # funnel, stage times, runner-up of each slot
 
 
+class Unserved(Enum):
+    """Why a slot cannot be sold whatever the catalogue holds: (code, OpenRTB seat-non-bid)."""
+
+    FORMAT = (21, 353)  # no banner, or one without a size
+    CURRENCY = (60, 301)  # its floor, or the whole request, is in a currency we do not sell in
+    CROWDED = (80, 0)  # past the slots that one request may have
+
+
 @dataclass(frozen=True, slots=True)
 class Slot:
     """One place on the page. `count` > 1 in a request becomes that many slots of one id."""
@@ -32,6 +40,8 @@ class Slot:
     """Per thousand impressions."""
     secure: bool = False
     blocked_attributes: tuple[int, ...] = ()
+    seat: str = ""
+    """Bidder code under which an OpenRTB caller knows us on this slot; empty: our own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,3 +80,5 @@ class AdRequest:
     currency: str = "USD"
     test: bool = False
     explain: Explain = Explain.NONE
+    unserved: tuple[tuple[str, Unserved], ...] = ()
+    """Slot ids of what was asked for but never goes to auction, each with its reason."""
