@@ -48,6 +48,8 @@ class Sold:
     first_price: bool
     token: str = ""
     """Signed path parameters of the event URLs are derived from it (adserver.tokens)."""
+    reserved_micros: int = 0
+    """What the ledger set aside for it: its expected cost."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +70,11 @@ class Outcome:
     runner_up: RunnerUp | None = None
     number: int = 0
     """The serial number behind the slot's single-use events."""
+    plain_advertiser: int = 0
+    """Who would have won with fairness off."""
+    plain_clear_micros: int = 0
+    relaxed: bool = False
+    """Sold past the fairness cap, because the slot would have stayed empty."""
 
 
 @dataclass(frozen=True, slots=True)

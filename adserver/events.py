@@ -1,0 +1,226 @@
+"""What an impression, a viewable or a click does: verified, counted once, billed, logged.
+
+Knows tokens, tickets, the ledger and the log; knows no HTTP. Times are wall milliseconds and come
+as arguments.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from adserver.decision import Decision, Outcome
+from adserver.eventlog import EventLog, LogFailed
+from adserver.moneybox import Moneybox
+from adserver.records import (
+    DAY_MS,
+    ClickRecord,
+    DecisionRecord,
+    EventRecord,
+    Filter,
+    ImpressionRecord,
+    SlotRecord,
+    ViewableRecord,
+)
+from adserver.tickets import Mark, TicketBook, Use
+from adserver.tokens import Fault, Kind, Signer, Token, TokenError
+from auction.ledger import Ledger
+
+MARK = {Kind.IMPRESSION: Mark.IMPRESSION, Kind.CLICK: Mark.CLICK, Kind.VIEWABLE: Mark.VIEWABLE}
+_RECORD: dict[Kind, type[EventRecord]] = {
+    Kind.IMPRESSION: ImpressionRecord,
+    Kind.CLICK: ClickRecord,
+    Kind.VIEWABLE: ViewableRecord,
+}
+_FAULT = {
+    Fault.MALFORMED: Filter.MALFORMED,
+    Fault.FORGED: Filter.FORGED,
+    Fault.EXPIRED: Filter.EXPIRED,
+}
+_USE = {
+    Use.FIRST: Filter.OK,
+    Use.RELEASED: Filter.RELEASED,
+    Use.DUPLICATE: Filter.DUPLICATE,
+    Use.NO_IMPRESSION: Filter.NO_PRIOR_IMP,
+    Use.GONE: Filter.GONE,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class EventSettings:
+    hold_s: int = 360
+    """A reservation is given back after this: the 300 s that a page has to show an ad, and 60."""
+    impression_age_s: int = 600
+    """Impressions and viewables later than this are not counted."""
+    click_age_s: int = 86_400
+    """Clicks later than this are not counted; they still redirect."""
+
+    def max_age_ms(self, kind: Kind) -> int:
+        return 1000 * (self.click_age_s if kind is Kind.CLICK else self.impression_age_s)
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """What became of an event."""
+
+    code: Filter
+    billed_micros: int = 0
+    landing: str = ""
+    """Where a click goes; empty unless the token is ours."""
+    logged: bool = True
+    """False: the log failed, the event did not happen, and the caller may be told so."""
+
+
+@dataclass(slots=True)
+class Turnstile:
+    """Lets each event through once. One per worker; the shared parts do the excluding."""
+
+    signer: Signer
+    book: TicketBook
+    box: Moneybox
+    ledger: Ledger
+    log: EventLog
+    worker: int
+    settings: EventSettings
+
+    async def receive(self, kind: Kind, text: str, now_ms: int) -> Receipt:
+        """What the event counts and costs; when this returns it is on disk.
+
+        Between using the ticket and the end of the fsync a crash loses the event, never bills it
+        twice: whoever sent it got no answer. Events that cost nothing don't wait for the disk.
+        """
+        found = self.signer.verify(text, kind, now_ms, self.settings.max_age_ms(kind))
+        token = found.token if isinstance(found, TokenError) else found
+        code = _FAULT[found.reason] if isinstance(found, TokenError) else self._use(found, kind)
+        billed = self._settle(token, now_ms) if token and is_billable(token, kind, code) else 0
+        record = event_record(kind, code, token, now_ms, self.worker, billed)
+        landing = token.landing if token else ""
+        if not code.counts:
+            return Receipt(code, landing=landing, logged=self.log.append(record))
+        try:
+            await self.log.append_durably(record)
+        except LogFailed:
+            return Receipt(code, landing=landing, logged=False)
+        return Receipt(code, billed, landing)
+
+    def _use(self, token: Token, kind: Kind) -> Filter:
+        use = self.book.use(token.number, MARK[kind])
+        if use is Use.RELEASED and kind is not token.billable:
+            return Filter.OK  # it costs nothing anyway
+        return _USE[use]
+
+    def _settle(self, token: Token, now_ms: int) -> int:
+        with self.box.lock():
+            self.box.turn_to(now_ms // DAY_MS, self.ledger)
+            return self.ledger.settle(token.campaign, token.reserved_micros, token.charge_micros)
+
+
+def is_billable(token: Token, kind: Kind, code: Filter) -> bool:
+    """An event costs money if it is the kind that was sold, genuine, in time, and no test."""
+    return code is Filter.OK and kind is token.billable and not token.test
+
+
+def event_record(
+    kind: Kind, code: Filter, token: Token | None, now_ms: int, worker: int, billed: int
+) -> EventRecord:
+    if token is None:
+        return _RECORD[kind](t=now_ms, code=code, worker=worker)
+    return _RECORD[kind](
+        t=now_ms,
+        code=code,
+        worker=worker,
+        decision=token.decision,
+        decided=token.issued_ms,
+        slot=token.slot,
+        number=token.number,
+        ad=token.ad,
+        creative=token.creative,
+        campaign=token.campaign,
+        advertiser=token.advertiser,
+        placement=token.placement,
+        billed_micros=billed,
+        test=token.test,
+    )
+
+
+def decision_record(decision: Decision, now_ms: int, worker: int) -> DecisionRecord:
+    """The log's line for a decision."""
+    request, funnel = decision.request, decision.funnel
+    return DecisionRecord(
+        t=now_ms,
+        id=decision.id,
+        slots=tuple(map(_slot_record, decision.outcomes)),
+        request=request.id,
+        worker=worker,
+        publisher=request.publisher,
+        domain=request.domain,
+        country=request.country,
+        device=request.device,
+        quality=decision.quality,
+        snapshot=decision.snapshot,
+        model=decision.model,
+        catalogue=funnel.catalogue,
+        eligible=funnel.eligible,
+        retrieved=funnel.retrieved,
+        scored=funnel.scored,
+        took_ms=round(decision.took_ms, 3),
+        test=request.test,
+    )
+
+
+def _slot_record(outcome: Outcome) -> SlotRecord:
+    slot, sold, second = outcome.slot, outcome.sold, outcome.runner_up
+    if sold is None:
+        return SlotRecord(
+            slot=slot.id,
+            placement=slot.placement,
+            reason=int(outcome.reason),
+            plain_advertiser=outcome.plain_advertiser,
+            plain_clear_micros=outcome.plain_clear_micros,
+        )
+    return SlotRecord(
+        slot=slot.id,
+        placement=slot.placement,
+        number=outcome.number,
+        ad=sold.creative.ad_id,
+        creative=sold.creative.creative_id,
+        line_item=sold.creative.line_item_id,
+        campaign=sold.creative.campaign_id,
+        advertiser=sold.creative.advertiser_id,
+        bid_micros=sold.bid_micros,
+        bid_cpm_micros=sold.bid_cpm_micros,
+        clear_micros=sold.clear_micros,
+        charge_micros=sold.charge_micros,
+        reserved_micros=sold.reserved_micros,
+        per_click=sold.per_click,
+        first_price=sold.first_price,
+        pctr=sold.pctr,
+        runner_up_ad=second.creative.ad_id if second else 0,
+        runner_up_cpm_micros=second.bid_cpm_micros if second else 0,
+        plain_advertiser=outcome.plain_advertiser,
+        plain_clear_micros=outcome.plain_clear_micros,
+        relaxed=outcome.relaxed,
+    )
+
+
+def sale_token(decision: Decision, slot: int, issued_ms: int) -> Token:
+    """What the event URLs of a sold slot prove; sign it into `Sold.token`."""
+    outcome = decision.outcomes[slot]
+    sold = outcome.sold
+    assert sold is not None, "an unsold slot has no events"
+    return Token(
+        decision=decision.id,
+        slot=slot,
+        number=outcome.number,
+        ad=sold.creative.ad_id,
+        creative=sold.creative.creative_id,
+        campaign=sold.creative.campaign_id,
+        advertiser=sold.creative.advertiser_id,
+        placement=outcome.slot.placement,
+        issued_ms=issued_ms,
+        charge_micros=sold.charge_micros,
+        clear_micros=sold.clear_micros,
+        reserved_micros=sold.reserved_micros,
+        per_click=sold.per_click,
+        test=decision.request.test,
+        landing=sold.creative.landing_url,
+    )
