@@ -75,6 +75,8 @@ class _Tables:
     key_value: NDArray[np.int32]
     placement: NDArray[np.int32]
     hour: NDArray[np.int32]
+    key_of: NDArray[np.int32]
+    """Number of the key of each "key=value", so that a visit sends no key twice."""
 
 
 @lru_cache(maxsize=4)
@@ -84,6 +86,7 @@ def _tables(world: World) -> _Tables:
     domain = world.domain.weight * (0.1 + world.domain.topic.T.astype(np.float64) ** 2)
     segment = world.segment.weight * (0.03 + world.segment.topic.T.astype(np.float64) ** 3)
     keyword = world.keyword.weight * (0.01 + world.domain.topic @ world.keyword.topic.T) ** 4
+    keys = [pair.partition("=")[0] for pair in world.key_value.name]
     shown = np.array(
         [[float(d in one.devices) for one in world.placement] for d in range(len(world.device))]
     )
@@ -97,6 +100,7 @@ def _tables(world: World) -> _Tables:
         key_value=quantiles(world.key_value.weight),
         placement=quantiles(shown),
         hour=quantiles(HOUR_WEIGHT),
+        key_of=np.array([keys.index(key) for key in keys], np.int32),
     )
 
 
@@ -114,6 +118,7 @@ def visits(world: World, rng: np.random.Generator, count: int) -> Visits:
         tables.domain, np.where(rng.random(count) < 0.6, interest, other), rng.random(count)
     )
     speaks_main = hashed_uniform(user, 5) < 0.8
+    pairs = _bag(tables.key_value, np.zeros(count, np.int64), rng, KEY_VALUES)
     os = pick(world.os_of_device, device, hashed_uniform(user, 6))
     return Visits(
         user=user,
@@ -129,7 +134,7 @@ def visits(world: World, rng: np.random.Generator, count: int) -> Visits:
         segment=_segments(tables, user, interest),
         keyword=_bag(tables.keyword, domain, rng, KEYWORDS),
         category=world.domain_category[domain],
-        key_value=_bag(tables.key_value, np.zeros(count, np.int64), rng, KEY_VALUES),
+        key_value=_once(pairs, tables.key_of[pairs]),
         placement=_page(tables, device, rng),
     )
 
@@ -143,7 +148,8 @@ def _segments(
         np.where(i < held, pick(tables.segment, interest, hashed_uniform(user, 10 + i)), -1)
         for i in range(SEGMENTS)
     ]
-    return np.stack(columns, axis=1).astype(np.int32)
+    bag = np.stack(columns, axis=1).astype(np.int32)
+    return _once(bag, bag)
 
 
 def _bag(
@@ -152,7 +158,16 @@ def _bag(
     """Up to `width` values a row, any number of them equally likely."""
     drawn = pick(table, row[:, None], rng.random((len(row), width)))
     held = rng.integers(0, width + 1, (len(row), 1))
-    return np.where(np.arange(width) < held, drawn, -1).astype(np.int32)
+    bag = np.where(np.arange(width) < held, drawn, -1).astype(np.int32)
+    return _once(bag, bag)
+
+
+def _once(bag: NDArray[np.int32], kind: NDArray[np.int32]) -> NDArray[np.int32]:
+    """The bag with -1 for every value whose kind stands in an earlier column of its row."""
+    kept = bag.copy()
+    for column in range(1, bag.shape[1]):
+        kept[(kind[:, :column] == kind[:, column, None]).any(axis=1), column] = -1
+    return kept
 
 
 def _page(
@@ -161,7 +176,5 @@ def _page(
     """One to three placements that the device shows, no kind twice."""
     drawn = pick(tables.placement, device[:, None], rng.random((len(device), SLOTS)))
     held = 1 + (rng.random(len(device)) < 0.55) + (rng.random(len(device)) < 0.2)
-    twice = (drawn == np.roll(drawn, 1, axis=1)) | (drawn == np.roll(drawn, 2, axis=1))
-    twice[:, 0] = False
-    hidden = twice | (np.arange(SLOTS) >= held[:, None])
-    return np.where(hidden, -1, drawn).astype(np.int32)
+    shown = np.where(np.arange(SLOTS) < held[:, None], drawn, -1).astype(np.int32)
+    return _once(shown, shown)

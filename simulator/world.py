@@ -159,6 +159,8 @@ def _domains(
     own = rng.choice(children, (DOMAINS, 3), p=weight).astype(np.int32)
     own[rng.random(DOMAINS) < 0.5, 1] = -1
     own[rng.random(DOMAINS) < 0.7, 2] = -1
+    own[own[:, 1] == own[:, 0], 1] = -1
+    own[(own[:, 2] == own[:, 0]) | (own[:, 2] == own[:, 1]), 2] = -1
     topic = category.topic[own] * (own >= 0)[:, :, None]
     heads, tails = names.NAME_HEADS.split(), names.SITE_TAILS.split()
     name = [

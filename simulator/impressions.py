@@ -1,0 +1,225 @@
+"""A log of ads shown and clicked, in bulk, as a server that is still learning would have written it.
+
+Each slot of each visit shows one ad that fits its targeting and size. Which one is a mixture: any
+at random, the highest bid of a few, or what an earlier, noisy ranker would have chosen of a few.
+The last two matter: what a ranker is asked to score later are ads that look good already.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from simulator.catalogue import Catalogue
+from simulator.kernels import draw_fitting
+from simulator.targeting import DIMENSION, HOURS
+from simulator.truth import Appeal, appeal, audience, ctr
+from simulator.visits import Visits, visits
+from simulator.world import World
+
+CHUNK = 25_000
+"""Visits at a time; a chunk takes about 100 MB while it is made."""
+DRAWS = 96
+CHOICES = 5
+AT_RANDOM, BY_BID = 0.4, 0.2
+"""Shares of the slots; the rest go by the earlier ranker."""
+EARLIER_NOISE = 0.7
+"""Standard deviation of the earlier ranker's log-odds around the truth."""
+
+Column = tuple[tuple[str, ...], NDArray[np.integer]]
+"""A column of names as indices into a vocabulary, -1 for none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """One chunk of the log: B visits, R impressions, a visit's impressions together."""
+
+    visit: Visits
+    of: NDArray[np.int32]
+    """[R] row of `visit`, never falling."""
+    ad: NDArray[np.int32]
+    """[R] ad row of the catalogue."""
+    placement: NDArray[np.int32]
+    """[R] index of World.placement."""
+    number: NDArray[np.int32]
+    """[R] place of the slot in its request, from 0."""
+    click: NDArray[np.uint8]
+    truth: NDArray[np.float32]
+    """[R] the click rate that `click` was drawn from."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Market:
+    """The catalogue as `draw_fitting` takes it."""
+
+    catalogue: Catalogue
+    appeal: Appeal
+    live: NDArray[np.bool_]
+    pool_start: NDArray[np.int64]
+    pool_ad: NDArray[np.int32]
+    term_start: NDArray[np.int64]
+    term_order: NDArray[np.int64]
+
+
+def impressions(
+    catalogue: Catalogue, visit_count: int, rng: np.random.Generator, now: float = 0.0
+) -> Iterator[Shown]:
+    """The log of `visit_count` visits, about 1.6 impressions each, in chunks.
+
+    `now` (wall seconds) decides which flights run.
+    """
+    market = _market(catalogue, now)
+    for start in range(0, visit_count, CHUNK):
+        sample = visits(catalogue.world, rng, min(CHUNK, visit_count - start))
+        yield _shown(market, sample, rng)
+
+
+def _market(catalogue: Catalogue, now: float) -> _Market:
+    world, ads, items = catalogue.world, catalogue.ads, catalogue.line_items
+    pools = [np.flatnonzero(np.isin(ads.size, one.sizes)) for one in world.placement]
+    order = np.argsort(catalogue.terms.line_item, kind="stable")
+    own = catalogue.terms.line_item[order]
+    return _Market(
+        catalogue=catalogue,
+        appeal=appeal(catalogue),
+        live=(items.start_s <= now) & (items.end_s > now),
+        pool_start=np.cumsum([0, *map(len, pools)]),
+        pool_ad=np.concatenate(pools).astype(np.int32),
+        term_start=np.searchsorted(own, np.arange(len(items.campaign) + 1)),
+        term_order=order,
+    )
+
+
+def targeting_values(
+    world: World, sample: Visits
+) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+    """[B, C] everything that targeting can see of each visit, and where each dimension begins."""
+    parents = np.where(sample.category >= 0, world.category_parent[sample.category], -1)
+    hours = [
+        np.where(np.isin(sample.weekday, days) & (sample.hour >= first) & (sample.hour < end), h, -1)
+        for h, (_, days, first, end) in enumerate(HOURS)
+    ]
+    columns = {
+        "hours": np.stack(hours, axis=1),
+        "category": np.concatenate([sample.category, parents], axis=1),
+        "placement": np.zeros((len(sample), 0), np.int32),
+    }
+    blocks = [
+        columns[name] if name in columns else getattr(sample, name).reshape(len(sample), -1)
+        for name in DIMENSION
+    ]
+    start = np.cumsum([0, *(block.shape[1] for block in blocks)])[: len(blocks)]
+    return np.concatenate(blocks, axis=1).astype(np.int32), start.astype(np.int32)
+
+
+def _shown(market: _Market, sample: Visits, rng: np.random.Generator) -> Shown:
+    catalogue, world = market.catalogue, market.catalogue.world
+    of, number = np.nonzero(sample.placement >= 0)
+    placement = sample.placement[of, number]
+    choices = _fitting(market, sample, of.astype(np.int32), placement, rng)
+    position = np.array([one.position for one in world.placement])[placement]
+    who = audience(world, sample)
+    rate = np.stack(
+        [ctr(world, who, of, market.appeal, np.maximum(c, 0), position) for c in choices.T], axis=1
+    )
+    pick = _choose(catalogue, choices, rate, rng)
+    row = np.flatnonzero(choices[np.arange(len(of)), pick] >= 0)
+    ad, truth = choices[row, pick[row]], rate[row, pick[row]]
+    return Shown(
+        visit=sample,
+        of=of[row].astype(np.int32),
+        ad=ad,
+        placement=placement[row],
+        number=number[row].astype(np.int32),
+        click=(rng.random(len(row)) < truth).astype(np.uint8),
+        truth=truth.astype(np.float32),
+    )
+
+
+def _fitting(
+    market: _Market,
+    sample: Visits,
+    of: NDArray[np.int32],
+    placement: NDArray[np.int32],
+    rng: np.random.Generator,
+) -> NDArray[np.int32]:
+    """[P, CHOICES] ads that may be shown in each slot, in the order drawn; -1 for none."""
+    terms, order = market.catalogue.terms, market.term_order
+    values, column_start = targeting_values(market.catalogue.world, sample)
+    choices = np.full((len(of), CHOICES), -1, np.int32)
+    draw_fitting(
+        values,
+        column_start,
+        placement,
+        of,
+        market.pool_start,
+        market.pool_ad,
+        market.catalogue.ads.line_item,
+        market.live,
+        market.term_start,
+        terms.dimension[order],
+        terms.value[order],
+        terms.exclude[order],
+        terms.need,
+        rng.random((len(of), DRAWS), dtype=np.float32),
+        choices,
+    )
+    return choices
+
+
+def _choose(
+    catalogue: Catalogue,
+    choices: NDArray[np.int32],
+    rate: NDArray[np.float64],
+    rng: np.random.Generator,
+) -> NDArray[np.int64]:
+    """[P] which choice each slot shows."""
+    owner = catalogue.ads.line_item[np.maximum(choices, 0)]
+    bid = np.log(catalogue.line_items.bid_micros[owner])
+    per_click = catalogue.line_items.per_click[owner]
+    noise = rng.normal(0.0, EARLIER_NOISE, choices.shape)
+    ranked = bid + np.where(per_click, np.log(1000.0 * rate), 0.0) + noise
+    nothing = np.where(choices < 0, -np.inf, 0.0)
+    chance = rng.random(len(choices))
+    return np.where(
+        chance < AT_RANDOM,
+        0,
+        np.where(
+            chance < AT_RANDOM + BY_BID,
+            np.argmax(bid + nothing, axis=1),
+            np.argmax(ranked + nothing, axis=1),
+        ),
+    )
+
+
+def request_columns(world: World, sample: Visits) -> dict[str, Column | NDArray[np.integer]]:
+    """What a server would have known of each visit, by the names of its request's fields."""
+    user, user_index = np.unique(sample.user, return_inverse=True)
+    names = "country region device os browser language domain".split()
+    plain: dict[str, Column | NDArray[np.integer]] = {
+        name: (getattr(world, name).name, getattr(sample, name)) for name in names
+    }
+    return plain | {
+        "publisher": (
+            tuple(f"pub-{row + 1}" for row in range(len(world.domain))),
+            sample.domain,
+        ),
+        "user": (tuple(f"u{one}" for one in user.tolist()), user_index),
+        "hour": sample.hour,
+        "weekday": sample.weekday,
+        "categories": (world.category.name, _once(sample.category)),
+        "segments": (world.segment.name, _once(sample.segment)),
+        "keywords": (world.keyword.name, _once(sample.keyword)),
+    }
+
+
+def _once(bag: NDArray[np.int32]) -> NDArray[np.int32]:
+    """The bags with every value after its first left out, as requests carry them."""
+    kept = bag.copy()
+    for column in range(1, bag.shape[1]):
+        repeated = (bag[:, :column] == bag[:, column : column + 1]).any(axis=1)
+        kept[repeated, column] = -1
+    return kept
