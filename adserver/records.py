@@ -140,14 +140,21 @@ def encode_line(record: Record) -> bytes:
     return b"%08x %b\n" % (crc32(text), text)
 
 
-def decode_line(line: bytes) -> Record | None:
-    """The record of one line, without or with its newline; None if it is damaged."""
-    text = line[_PREFIX:].rstrip(b"\n")
+def checked_text(line: bytes) -> bytes | None:
+    """The JSON of a line without its newline; None if it is damaged."""
+    text = line[_PREFIX:]
     try:
-        if int(line[: _PREFIX - 1], 16) != crc32(text):
-            return None
-        return _decode(text)
-    except (ValueError, msgspec.MsgspecError):
+        return text if int(line[: _PREFIX - 1], 16) == crc32(text) else None
+    except ValueError:
+        return None
+
+
+def decode_line(line: bytes) -> Record | None:
+    """The record of a line without its newline; None if it is damaged."""
+    text = checked_text(line)
+    try:
+        return None if text is None else _decode(text)
+    except msgspec.MsgspecError:
         return None
 
 
