@@ -60,5 +60,5 @@ class FairnessSettings:
 
     @property
     def hard_limit(self) -> int:
-        """Sales in a window from which an advertiser steps back: 1.05 of its share, rounded down."""
+        """Sales in a window at which an advertiser steps back: 1.05 of its share, rounded."""
         return max(1, self.window * self.share_bp * 21 // (20 * BASIS_POINTS))

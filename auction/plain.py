@@ -1,0 +1,236 @@
+"""The same auction one sale at a time, in plain Python: slow, short, and the oracle of the kernel.
+
+Read this to know what the auction does: the tests hold `mechanism.run_auction` equal to it, to the
+last micro and the last reason. It knows one page; nothing of columns and batches.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict, deque
+from dataclasses import dataclass, field
+
+from auction.columns import MILLE, PPM, Rejection
+from auction.settings import BASIS_POINTS, AuctionSettings, FairnessSettings
+
+Pair = tuple[int, "Bidder"]
+
+
+@dataclass(slots=True)
+class Bidder:
+    """One row of a page, with the slots (numbers) it may still have."""
+
+    row: int
+    ad: int
+    creative: int
+    advertiser: int
+    campaign: int
+    value: dict[int, int]
+    """By slot that it fits: what one impression is worth, in value units."""
+    ppm: list[int] | None
+    """Click rate by slot of a bid per click."""
+    refused: Rejection
+    """Why an earlier stage let it go; WON when it did not."""
+    code: Rejection = Rejection.OUTBID
+    affords: set[int] = field(default_factory=set)
+    passes: set[int] = field(default_factory=set)
+    running: bool = False
+
+
+@dataclass(slots=True)
+class PlainSale:
+    winner: Bidder
+    runner_up: Bidder | None
+    clear: int
+    charge: int
+    cost: int
+    relaxed: bool
+
+
+class PlainExposure:
+    """`fairness.Exposure` with every dual price brought up to date at every sale."""
+
+    def __init__(self, settings: FairnessSettings) -> None:
+        self.settings = settings
+        self.dual: defaultdict[int, int] = defaultdict(int)
+        self.held: Counter[int] = Counter()
+        self.window: deque[int] = deque()
+        self.typical = settings.typical_cpm_micros * MILLE
+        self.relaxed = 0
+
+    def room(self, advertiser: int) -> int:
+        return self.settings.hard_limit - self.held[advertiser]
+
+    def remember(self, advertiser: int, value: int, relaxed: bool) -> None:
+        step = max(1, self.typical // self.settings.steps)
+        fall = step * self.settings.share_bp // BASIS_POINTS
+        for anyone in self.dual:
+            self.dual[anyone] = max(0, self.dual[anyone] - fall)
+        now = self.dual[advertiser]
+        self.dual[advertiser] = max(now, min(now + step, value))
+        if len(self.window) == self.settings.window:
+            self.held[self.window.popleft()] -= 1
+        self.window.append(advertiser)
+        self.held[advertiser] += 1
+        self.relaxed += relaxed
+        nudge = self.typical // 64 + 1
+        self.typical = max(1, self.typical + (nudge if value > self.typical else -nudge))
+
+
+@dataclass(slots=True)
+class PlainPage:
+    """The auction of one page: its floors (value units), its rules, and who is still in."""
+
+    bidders: list[Bidder]
+    floors: list[int]
+    first_price: bool
+    seed: int
+    settings: AuctionSettings
+    left: list[int]
+    """Money by campaign id; sales are taken from it."""
+    dual: dict[int, int]
+    room: dict[int, int]
+    sales: dict[int, PlainSale] = field(default_factory=dict)
+
+    def sell(self) -> None:
+        for bidder in self.bidders:
+            self.admit(bidder)
+        while pairs := self.open_pairs():
+            inside = [(slot, bidder) for slot, bidder in pairs if self.within_cap(bidder)]
+            if inside:
+                self.sell_next(inside, relaxed=False)
+                continue
+            for _, bidder in pairs:  # past the cap rather than unfilled
+                bidder.code = Rejection.OUTBID
+            self.sell_next(pairs, relaxed=True)
+
+    def sell_next(self, pairs: list[Pair], relaxed: bool) -> None:
+        slot, winner = max(pairs, key=self.order)
+        rivals = [(t, b) for t, b in pairs if t == slot and b.advertiser != winner.advertiser]
+        runner_up = max(rivals, key=self.order)[1] if rivals else None
+        self.sales[slot] = self.sale(slot, winner, runner_up, relaxed)
+        self.left[winner.campaign] -= self.sales[slot].cost
+        self.make_room(winner, relaxed)
+
+    def admit(self, bidder: Bidder) -> None:
+        if bidder.refused:
+            bidder.code = bidder.refused
+            return
+        money = self.money(bidder)
+        bidder.affords = {t for t, value in bidder.value.items() if -(-value // PPM) <= money}
+        bidder.passes = {t for t in bidder.affords if bidder.value[t] >= max(1, self.floors[t])}
+        bidder.running = bool(bidder.passes)
+        if not bidder.value:
+            bidder.code = Rejection.SIZE
+        elif not bidder.affords:
+            bidder.code = Rejection.BUDGET
+        elif not bidder.passes:
+            bidder.code = Rejection.BELOW_FLOOR
+        elif not self.within_cap(bidder):
+            bidder.code = Rejection.FAIRNESS
+
+    def money(self, bidder: Bidder) -> int:
+        known = 0 <= bidder.campaign < len(self.left)
+        return max(0, self.left[bidder.campaign]) if known else 0
+
+    def open_pairs(self) -> list[Pair]:
+        return [(t, b) for b in self.bidders if b.running for t in self.chances(b)]
+
+    def is_open(self, slot: int) -> bool:
+        return slot not in self.sales
+
+    def within_cap(self, bidder: Bidder) -> bool:
+        return self.room.get(bidder.advertiser, 1) > 0
+
+    def score(self, slot: int, bidder: Bidder) -> int:
+        return bidder.value[slot] - self.dual.get(bidder.advertiser, 0)
+
+    def order(self, pair: Pair) -> tuple[int, int, int, int]:
+        """Score, then the earlier slot, then the ad's rank by lot, then the earlier row."""
+        slot, bidder = pair
+        return self.score(slot, bidder), -slot, tie_rank(self.seed, bidder.ad), -bidder.row
+
+    def sale(self, slot: int, winner: Bidder, runner_up: Bidder | None, relaxed: bool) -> PlainSale:
+        critical = winner.value[slot]
+        if not self.first_price:
+            asked = self.floors[slot]
+            if runner_up is not None:
+                dual = self.dual.get(winner.advertiser, 0)
+                step = self.settings.increment_micros * MILLE
+                asked = max(asked, self.score(slot, runner_up) + dual + step)
+            critical = min(critical, asked)
+        if winner.ppm is None:
+            charge = -(-critical // PPM)
+            return PlainSale(winner, runner_up, charge * MILLE, charge, charge, relaxed)
+        ppm = winner.ppm[slot]
+        charge = -(-critical // ppm)
+        cost = -(-charge * ppm // PPM)
+        return PlainSale(winner, runner_up, charge * ppm // MILLE, charge, cost, relaxed)
+
+    def make_room(self, winner: Bidder, relaxed: bool) -> None:
+        """Take out what may not stand beside the winner, or can no longer pay."""
+        winner.running, winner.code = False, Rejection.WON
+        if winner.advertiser in self.room:
+            self.room[winner.advertiser] -= 1
+        for other in self.bidders:
+            if other.running and other.advertiser == winner.advertiser:
+                self.meet_kin(winner, other, relaxed)
+            elif other.running:
+                self.meet(winner, other)
+
+    def meet_kin(self, winner: Bidder, other: Bidder, relaxed: bool) -> None:
+        if self.settings.advertiser_once and not is_twin(winner, other):
+            self.bar(other, Rejection.EXCLUSION)
+            return
+        self.meet(winner, other)
+        if other.running and not relaxed and self.room.get(other.advertiser) == 0:
+            other.code = Rejection.FAIRNESS
+
+    def meet(self, winner: Bidder, other: Bidder) -> None:
+        if is_twin(winner, other):
+            self.bar(other, Rejection.DUPLICATE)
+        elif other.campaign == winner.campaign:
+            self.check_budget(other)
+
+    def bar(self, bidder: Bidder, code: Rejection) -> None:
+        """Out of the page; with no slot open to it any more it was simply outbid."""
+        bidder.running = False
+        if self.chances(bidder):
+            bidder.code = code
+
+    def check_budget(self, bidder: Bidder) -> None:
+        chances = self.chances(bidder)
+        too_dear = {t for t in chances if -(-bidder.value[t] // PPM) > self.money(bidder)}
+        bidder.passes -= too_dear
+        bidder.affords -= too_dear
+        if chances and chances == too_dear:
+            bidder.running, bidder.code = False, Rejection.BUDGET
+
+    def chances(self, bidder: Bidder) -> set[int]:
+        return {t for t in bidder.passes if self.is_open(t)}
+
+    def why_unsold(self, slot: int) -> Rejection:
+        """What kept the bidder of highest value that fits the slot from taking it."""
+        fitting = [b for b in self.bidders if slot in b.value]
+        if not fitting:
+            return Rejection.NO_CANDIDATE
+        best = max(fitting, key=lambda b: (b.value[slot], tie_rank(self.seed, b.ad), -b.row))
+        if best.refused:
+            return best.refused
+        if slot not in best.affords:
+            return Rejection.BUDGET
+        if slot not in best.passes:
+            return Rejection.BELOW_FLOOR
+        return best.code or Rejection.DUPLICATE  # a winner holds another slot of the page
+
+
+def is_twin(one: Bidder, other: Bidder) -> bool:
+    return one.ad == other.ad or one.creative == other.creative
+
+
+def tie_rank(seed: int, ad: int) -> int:
+    """splitmix64 of the request's seed and the ad."""
+    word = 2**64 - 1
+    x = ((seed ^ (ad * 0x9E3779B97F4A7C15 & word)) + 0x9E3779B97F4A7C15) & word
+    x = (x ^ (x >> 30)) * 0xBF58476D1CE4E5B9 & word
+    x = (x ^ (x >> 27)) * 0x94D049BB133111EB & word
+    return x ^ (x >> 31)

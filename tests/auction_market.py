@@ -1,0 +1,141 @@
+"""Markets small enough to write down, and the rules that every sale in them must obey."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from auction.columns import MILLE, PPM, Bids, Rejection, Slate, Slots
+from auction.settings import AuctionSettings
+
+RICH = np.full(64, 10**12, np.int64)
+"""Money for every campaign that a small market can name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ad:
+    ad: int
+    advertiser: int
+    bid: int
+    """Micros per click where `ppm` is given, else per thousand impressions."""
+    ppm: tuple[int, ...] = ()
+    """Click rate per slot; the last one holds for the slots beyond."""
+    campaign: int = 1
+    creative: int = 0
+    """0: one of its own."""
+    slots: int = 2**20 - 1
+    rejected: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    ads: tuple[Ad, ...]
+    floors: tuple[int, ...] = (0,)
+    first_price: bool = False
+    seed: int = 1
+
+
+def columns(requests: Sequence[Request]) -> tuple[Bids, Slots]:
+    """The requests as one batch."""
+    width = max((len(request.floors) for request in requests), default=0)
+    ads = [ad for request in requests for ad in request.ads]
+    return Bids(
+        offset=_offsets([len(request.ads) for request in requests]),
+        ad=np.array([ad.ad for ad in ads], np.int32),
+        creative=np.array([ad.creative or 1000 + ad.ad for ad in ads], np.int32),
+        advertiser=np.array([ad.advertiser for ad in ads], np.int32),
+        campaign=np.array([ad.campaign for ad in ads], np.int32),
+        bid_micros=np.array([ad.bid for ad in ads], np.int64),
+        per_click=np.array([bool(ad.ppm) for ad in ads], np.bool_),
+        pctr_ppm=np.array([_rates(ad, width) for ad in ads], np.int64).reshape(len(ads), width),
+        slots=np.array([ad.slots for ad in ads], np.uint32),
+        rejected=np.array([ad.rejected for ad in ads], np.uint8),
+    ), Slots(
+        offset=_offsets([len(request.floors) for request in requests]),
+        floor_micros=np.array([f for request in requests for f in request.floors], np.int64),
+        first_price=np.array([request.first_price for request in requests], np.bool_),
+        seed=np.array([request.seed for request in requests], np.uint64),
+    )
+
+
+def _offsets(sizes: Sequence[int]) -> NDArray[np.int32]:
+    return np.concatenate([[0], np.cumsum(sizes)]).astype(np.int32)
+
+
+def _rates(ad: Ad, width: int) -> list[int]:
+    rates = ad.ppm or (1,)
+    return [rates[min(slot, len(rates) - 1)] for slot in range(width)]
+
+
+def with_bid(request: Request, position: int, bid: int) -> Request:
+    """The same request with another bid of one ad."""
+    ads = list(request.ads)
+    ads[position] = replace(ads[position], bid=bid)
+    return replace(request, ads=tuple(ads))
+
+
+def as_dict(slate: Slate) -> dict[str, list[int]]:
+    """Comparable to the last field."""
+    return {name: column.tolist() for name, column in asdict(slate).items()}
+
+
+def value(bids: Bids, row: int, slot: int) -> int:
+    """Expected micros of one impression, times a million."""
+    bid = int(bids.bid_micros[row])
+    return bid * int(bids.pctr_ppm[row, slot]) if bids.per_click[row] else bid // MILLE * PPM
+
+
+def assert_the_rules_hold(
+    bids: Bids,
+    slots: Slots,
+    slate: Slate,
+    remaining: NDArray[np.int64],
+    settings: AuctionSettings,
+) -> None:
+    """What is true of any auction whatever was offered."""
+    for request in range(len(slots.seed)):
+        rows = slice(int(bids.offset[request]), int(bids.offset[request + 1]))
+        page = slice(int(slots.offset[request]), int(slots.offset[request + 1]))
+        _assert_page(bids, slate, rows, page, settings)
+        for t in range(page.start, page.stop):
+            if slate.winner[t] >= 0:
+                _assert_price(bids, slots, slate, t, request, settings)
+    spent = np.zeros(len(remaining), np.int64)
+    sold = slate.winner >= 0
+    np.add.at(spent, bids.campaign[slate.winner[sold]], slate.cost_micros[sold])
+    assert (spent <= np.maximum(remaining, 0)).all()
+
+
+def _assert_page(
+    bids: Bids, slate: Slate, rows: slice, page: slice, settings: AuctionSettings
+) -> None:
+    winners = slate.winner[page][slate.winner[page] >= 0]
+    won = np.flatnonzero(slate.rejected[rows] == Rejection.WON) + rows.start
+    assert sorted(winners.tolist()) == won.tolist(), "retrieved = sold + rejected"
+    assert set(slate.rejected[rows].tolist()) <= set(map(int, Rejection))
+    assert ((slate.winner[page] >= 0) == (slate.reason[page] == Rejection.WON)).all()
+    for column in (bids.ad, bids.creative):
+        assert len(set(column[winners].tolist())) == len(winners), "an ad twice on a page"
+    if settings.advertiser_once:
+        assert len(set(bids.advertiser[winners].tolist())) == len(winners)
+    refused = bids.rejected[rows] != 0
+    assert (slate.rejected[rows][refused] == bids.rejected[rows][refused]).all()
+
+
+def _assert_price(
+    bids: Bids, slots: Slots, slate: Slate, t: int, request: int, settings: AuctionSettings
+) -> None:
+    row, slot = int(slate.winner[t]), t - int(slots.offset[request])
+    floor = max(int(slots.floor_micros[t]), settings.minimum_floor_micros)
+    charge, bid = int(slate.charge_micros[t]), int(bids.bid_micros[row])
+    weight = int(bids.pctr_ppm[row, slot]) if bids.per_click[row] else PPM
+    assert int(bids.slots[row]) >> slot & 1, "a slot that the ad does not fit"
+    assert floor * MILLE <= charge * weight <= value(bids, row, slot), "floor <= price <= bid"
+    assert slate.clear_micros[t] >= floor
+    if slots.first_price[request]:
+        assert charge == (bid if bids.per_click[row] else bid // MILLE)
+    other = int(slate.runner_up[t])
+    assert other < 0 or bids.advertiser[other] != bids.advertiser[row]
