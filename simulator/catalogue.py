@@ -6,18 +6,22 @@ each table gets database id r + 1 when the tables are inserted in order.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from simulator import names
 from simulator.draw import zipf
-from simulator.targeting import Terms, draw_terms
+from simulator.targeting import Terms, draw_terms, joined
 from simulator.world import World
 
 DAY_S = 86_400.0
 FOREVER = np.inf
+BLOCK = 100_000
+"""Ads made at a time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,23 +91,71 @@ class Catalogue:
         return self.campaigns.advertiser[self.ad_campaign()]
 
 
+Columns = TypeVar("Columns", Advertisers, Campaigns, LineItems, Ads)
+
+
 def catalogue(world: World, ads: int, seed: int = 1, now: float = 0.0) -> Catalogue:
-    """`ads` ads of ads / 50 advertisers, about five to a line item and four of those a campaign.
+    """`ads` ads of about ads / 50 advertisers, five to a line item and four of those a campaign.
 
     Sizes of advertisers and campaigns are heavy-tailed. Most flights are open-ended and began
-    before `now` (wall seconds); one in twenty has not begun or is over.
+    before `now` (wall seconds); one in twenty has not begun or is over. A smaller catalogue is
+    the beginning of a larger one, so that a model trained on one knows the other's ads.
     """
-    rng = np.random.default_rng([world.seed, seed, 1])
-    advertisers = _advertisers(world, rng, max(1, ads // 50))
-    campaigns = _campaigns(world, rng, advertisers, max(len(advertisers.quality), ads // 20))
-    line_items = _line_items(rng, len(campaigns.advertiser), max(1, ads // 5), now)
+    blocks = [_block(world, seed, number, now) for number in range(-(-ads // BLOCK))]
+    return _joined(blocks, ads) if ads % BLOCK or len(blocks) > 1 else blocks[0]
+
+
+def _block(world: World, seed: int, number: int, now: float) -> Catalogue:
+    """BLOCK ads with owners of their own."""
+    rng = np.random.default_rng([world.seed, seed, 1 + number])
+    advertisers = _advertisers(rng, BLOCK // 50)
+    campaigns = _campaigns(world, rng, advertisers, BLOCK // 20)
+    line_items = _line_items(rng, BLOCK // 20, BLOCK // 5, now)
     terms = draw_terms(world, rng, campaigns.category[line_items.campaign])
+    ads = _ads(world, rng, BLOCK // 5, BLOCK)
+    return Catalogue(world, advertisers, campaigns, line_items, terms, ads)
+
+
+def _joined(blocks: Sequence[Catalogue], ads: int) -> Catalogue:
+    """Blocks laid end to end, cut after `ads` ads and their owners."""
+    of_ad = _stacked([b.ads for b in blocks], "line_item", [len(b.terms.need) for b in blocks])
+    line_items = int(of_ad.line_item[ads - 1]) + 1
+    counts = [len(b.campaigns.advertiser) for b in blocks]
+    of_line_item = _stacked([b.line_items for b in blocks], "campaign", counts)
+    campaigns = int(of_line_item.campaign[line_items - 1]) + 1
+    counts = [len(b.advertisers.quality) for b in blocks]
+    of_campaign = _stacked([b.campaigns for b in blocks], "advertiser", counts)
+    advertisers = int(of_campaign.advertiser[campaigns - 1]) + 1
     return Catalogue(
-        world, advertisers, campaigns, line_items, terms, _ads(world, rng, len(terms.need), ads)
+        blocks[0].world,
+        _first(_stacked([b.advertisers for b in blocks], "", []), advertisers),
+        _first(of_campaign, campaigns),
+        _first(of_line_item, line_items),
+        joined([b.terms for b in blocks], line_items),
+        _first(of_ad, ads),
     )
 
 
-def _advertisers(world: World, rng: np.random.Generator, count: int) -> Advertisers:
+def _stacked(parts: Sequence[Columns], owner: str, owners: Sequence[int]) -> Columns:
+    """The parts' rows end to end; the owner column counts on through the owners of each part."""
+    shift = np.repeat(
+        np.cumsum([0, *owners[:-1]]) if owners else np.zeros(len(parts), np.int64),
+        [len(getattr(part, fields(part)[0].name)) for part in parts],
+    )
+    columns = {
+        field.name: np.concatenate([getattr(part, field.name) for part in parts])
+        for field in fields(parts[0])
+    }
+    if owner:
+        columns[owner] = (columns[owner] + shift).astype(np.int32)
+    return type(parts[0])(**columns)
+
+
+def _first(columns: Columns, count: int) -> Columns:
+    return type(columns)(*(getattr(columns, field.name)[:count] for field in fields(columns)))
+
+
+def _advertisers(rng: np.random.Generator, count: int) -> Advertisers:
     tops = len(names.CATEGORIES)
     weight = rng.permutation(zipf(tops, 0.4))
     return Advertisers(

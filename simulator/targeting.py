@@ -6,6 +6,7 @@ its own, and a test holds the two together.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -89,29 +90,53 @@ class _Draft:
         line_item = np.concatenate([li for _, li, _, _ in self.parts])
         value = np.concatenate([value for _, _, value, _ in self.parts])
         exclude = np.concatenate([np.full(len(li), e) for _, li, _, e in self.parts])
-        # what a line item asks for it cannot refuse as well: the first of the two drawn stays
-        key = (dimension << 48) | (value << 32) | line_item
-        _, first = np.unique(key, return_index=True)
-        dimension, value, line_item, exclude = (
-            column[first] for column in (dimension, value, line_item, exclude)
-        )
-        need = np.zeros(self.line_items, np.uint16)
-        for d in range(len(DIMENSION)):
-            need[line_item[(dimension == d) & ~exclude]] |= np.uint16(1 << d)
-        return Terms(
-            dimension.astype(np.int8),
-            value.astype(np.int32),
-            line_item.astype(np.int32),
-            exclude,
-            need,
-            _starts(dimension, value),
-        )
+        return _terms(dimension, value, line_item, exclude, self.line_items)
+
+
+def _terms(
+    dimension: NDArray[np.integer],
+    value: NDArray[np.integer],
+    line_item: NDArray[np.integer],
+    exclude: NDArray[np.bool_],
+    line_items: int,
+) -> Terms:
+    """Sorted; of a value that a line item both asks for and refuses, the first in order stays."""
+    key = dimension.astype(np.int64) << 48 | value.astype(np.int64) << 32 | line_item
+    key, first = np.unique(key, return_index=True)
+    dimension, value, exclude = key >> 48, key >> 32 & 0xFFFF, exclude[first]
+    line_item = key & 0xFFFFFFFF
+    need = np.zeros(line_items, np.uint16)
+    for d in range(len(DIMENSION)):
+        need[line_item[(dimension == d) & ~exclude]] |= np.uint16(1 << d)
+    return Terms(
+        dimension.astype(np.int8),
+        value.astype(np.int32),
+        line_item.astype(np.int32),
+        exclude,
+        need,
+        _starts(dimension, value),
+    )
+
+
+def joined(parts: Sequence[Terms], line_items: int) -> Terms:
+    """Terms of catalogues laid end to end, cut to the first `line_items` line items."""
+    shift = np.cumsum([0, *(len(part.need) for part in parts)])
+    line_item = np.concatenate(
+        [part.line_item + np.int64(by) for part, by in zip(parts, shift[:-1], strict=True)]
+    )
+    kept = line_item < line_items
+    columns = (
+        np.concatenate([getattr(part, name) for part in parts])[kept]
+        for name in ("dimension", "value", "exclude")
+    )
+    dimension, value, exclude = columns
+    return _terms(dimension, value, line_item[kept], exclude, line_items)
 
 
 def _starts(
-    dimension: NDArray[np.int64], value: NDArray[np.int64]
+    dimension: NDArray[np.integer], value: NDArray[np.integer]
 ) -> dict[tuple[int, int], tuple[int, int]]:
-    key = (dimension << 32) | value
+    key = dimension.astype(np.int64) << 32 | value
     unique, start = np.unique(key, return_index=True)
     ends = [*start[1:].tolist(), len(key)]
     return {

@@ -1,0 +1,310 @@
+"""One immutable picture of the catalogue, mapped from its folder.
+
+A reader keeps the snapshot it began with: a newer one is a new folder, and a folder that is
+removed lives on for whoever has mapped it. Knows neither the database nor how a snapshot is made.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import mmap
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import TypeVar
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from adserver.catalogue.markup import Template
+from adserver.decision import Creative
+from adserver.errors import AdServerError
+
+CURRENT = "CURRENT"
+MANIFEST = "manifest.json"
+ATTEMPTS = 3
+"""A snapshot may be replaced, and in the end removed, while it is being opened."""
+
+
+class SnapshotError(AdServerError):
+    """There is no snapshot, or it is not what its manifest says."""
+
+    code = "snapshot"
+
+
+@dataclass(frozen=True, slots=True)
+class AdColumns:
+    """[N] ads; those of a line item are neighbours."""
+
+    ad_id: NDArray[np.int64]
+    line_item: NDArray[np.int32]
+    """Row of the line item."""
+    campaign: NDArray[np.int32]
+    """Id, which is the index of the ledger; the same of advertiser."""
+    advertiser: NDArray[np.int32]
+    creative: NDArray[np.int32]
+    """Equal for ads that look the same."""
+    size: NDArray[np.int16]
+    """Index of Snapshot.sizes."""
+    attributes: NDArray[np.uint32]
+    """Bit a - 1: AdCOM creative attribute a."""
+    secure: NDArray[np.uint8]
+    """1: nothing but https."""
+    bid_micros: NDArray[np.int64]
+    """As of the build; Overlay.bid_micros has today's."""
+    per_click: NDArray[np.bool_]
+    active: NDArray[np.bool_]
+
+    def __len__(self) -> int:
+        return len(self.ad_id)
+
+
+@dataclass(frozen=True, slots=True)
+class LineItemColumns:
+    """[L] line items in the order of their ids."""
+
+    line_item_id: NDArray[np.int64]
+    ad_start: NDArray[np.int32]
+    """[L + 1] its ads are the rows ad_start[l]:ad_start[l + 1]."""
+    campaign: NDArray[np.int32]
+    advertiser: NDArray[np.int32]
+    start_s: NDArray[np.float64]
+    end_s: NDArray[np.float64]
+    """Wall seconds; infinite for a flight without end."""
+    active: NDArray[np.bool_]
+
+    def __len__(self) -> int:
+        return len(self.line_item_id)
+
+
+@dataclass(frozen=True, slots=True)
+class CampaignColumns:
+    """[C] campaigns in the order of their ids."""
+
+    campaign_id: NDArray[np.int64]
+    advertiser: NDArray[np.int32]
+    daily_budget_micros: NDArray[np.int64]
+    active: NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True)
+class AdvertiserColumns:
+    """[A] advertisers in the order of their ids."""
+
+    advertiser_id: NDArray[np.int64]
+    active: NDArray[np.bool_]
+
+
+class CataloguePlacement(msgspec.Struct, frozen=True):
+    """A placement as the catalogue knows it."""
+
+    floor_micros: int
+    """Per thousand impressions."""
+    sizes: tuple[tuple[int, int], ...]
+    publisher: str = ""
+    bcat: tuple[str, ...] = ()
+    badv: tuple[str, ...] = ()
+
+
+class StoredCreative(msgspec.Struct, frozen=True, array_like=True):
+    """What only the page needs of one ad, as creatives.bin holds it."""
+
+    title: str
+    category: str
+    landing_url: str
+    language: str
+    template: int
+    """0: `markup` is the whole."""
+    params: dict[str, str]
+    markup: str
+
+
+class Owner(msgspec.Struct, frozen=True, array_like=True):
+    name: str
+    domain: str = ""
+
+
+class Names(msgspec.Struct, frozen=True):
+    """Names by id, for the page, for reports and for explaining."""
+
+    advertiser: dict[int, Owner]
+    campaign: dict[int, str]
+
+
+class FileFact(msgspec.Struct, frozen=True):
+    sha256: str
+    bytes: int
+
+
+class ModelFact(msgspec.Struct, frozen=True):
+    name: str
+    version: int
+    sha256: str
+
+
+class Manifest(msgspec.Struct, frozen=True):
+    """What a snapshot says of itself; written last."""
+
+    version: int
+    created: float
+    """Wall seconds."""
+    revision: int
+    """Of the database; later changes are the overlay's to find."""
+    counts: dict[str, int]
+    model: ModelFact
+    """The only model that may score with this snapshot's tables."""
+    feature_schema: str
+    files: dict[str, FileFact]
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """Everything that the server needs of the catalogue but the indices' own folders."""
+
+    folder: Path
+    manifest: Manifest
+    ads: AdColumns
+    line_items: LineItemColumns
+    campaigns: CampaignColumns
+    advertisers: AdvertiserColumns
+    sizes: tuple[tuple[int, int], ...]
+    placements: Mapping[str, CataloguePlacement]
+    names: Names
+    templates: Mapping[int, Template]
+    _creatives: mmap.mmap | bytes = field(repr=False)
+    _offset: NDArray[np.int64] = field(repr=False)
+
+    @classmethod
+    def load(cls, root: Path, verify: bool = True) -> Snapshot:
+        """The snapshot that CURRENT names, checked against its manifest.
+
+        Without `verify` only the files' lengths are checked, which is enough for the second
+        process that opens the same snapshot.
+        """
+        for attempt in range(ATTEMPTS):
+            version = current_version(root)
+            try:
+                return cls.open(root / str(version), verify)
+            except FileNotFoundError as error:
+                if attempt == ATTEMPTS - 1 or current_version(root) == version:
+                    raise SnapshotError(f"snapshot {version}: {error.filename} is gone") from error
+        raise AssertionError("unreachable")
+
+    @classmethod
+    def open(cls, folder: Path, verify: bool = True) -> Snapshot:
+        """The snapshot in this folder; FileNotFoundError if it is being removed."""
+        manifest = _read_json(folder / MANIFEST, Manifest)
+        check(folder, manifest, verify)
+        texts = _read_json(folder / "templates.json", dict[int, str])
+        return cls(
+            folder=folder,
+            manifest=manifest,
+            ads=_columns(AdColumns, folder / "ads"),
+            line_items=_columns(LineItemColumns, folder / "line_items"),
+            campaigns=_zipped(CampaignColumns, folder / "campaigns.npz"),
+            advertisers=_zipped(AdvertiserColumns, folder / "advertisers.npz"),
+            sizes=_read_json(folder / "sizes.json", tuple[tuple[int, int], ...]),
+            placements=_read_json(folder / "placements.json", dict[str, CataloguePlacement]),
+            names=_read_json(folder / "names.json", Names),
+            templates={number: Template.parse(text) for number, text in texts.items()},
+            _creatives=_mapped(folder / "creatives.bin"),
+            _offset=np.load(folder / "creatives_offset.npy", mmap_mode="r"),
+        )
+
+    @property
+    def version(self) -> int:
+        return self.manifest.version
+
+    def creative(self, row: int) -> Creative:
+        """The ad as the page will show it; about 10 µs."""
+        ads, line_item = self.ads, int(self.ads.line_item[row])
+        start, end = self._offset[row : row + 2].tolist()
+        stored = msgspec.msgpack.decode(self._creatives[start:end], type=StoredCreative)
+        advertiser_id, ad_id = int(ads.advertiser[row]), int(ads.ad_id[row])
+        owner = self.names.advertiser[advertiser_id]
+        width, height = self.sizes[ads.size[row]]
+        bits = int(ads.attributes[row])
+        values = {
+            **stored.params,
+            "title": stored.title,
+            "advertiser": owner.name,
+            "width": str(width),
+            "height": str(height),
+        }
+        template = self.templates.get(stored.template)
+        return Creative(
+            ad_id=ad_id,
+            creative_id=f"c{int(ads.creative[row])}",
+            campaign_id=int(ads.campaign[row]),
+            line_item_id=int(self.line_items.line_item_id[line_item]),
+            advertiser_id=advertiser_id,
+            advertiser=owner.name,
+            adomain=owner.domain,
+            category=stored.category,
+            title=stored.title,
+            width=width,
+            height=height,
+            markup=template.fill(values) if template else stored.markup,
+            landing_url=stored.landing_url,
+            attributes=tuple(bit + 1 for bit in range(32) if bits >> bit & 1),
+            language=stored.language,
+        )
+
+
+T = TypeVar("T")
+Columns = TypeVar("Columns", AdColumns, LineItemColumns, CampaignColumns, AdvertiserColumns)
+
+
+def current_version(root: Path) -> int:
+    """The version that CURRENT names: cheap enough to ask every second."""
+    try:
+        text = (root / CURRENT).read_text()
+    except FileNotFoundError:
+        raise SnapshotError(f"no snapshot in {root}: run `adserver catalog build`") from None
+    if not text.strip().isdigit():
+        raise SnapshotError(f"{root / CURRENT}: {text[:40]!r} is not a version")
+    return int(text)
+
+
+def is_outdated(snapshot: Snapshot, root: Path) -> bool:
+    """CURRENT has moved on."""
+    return current_version(root) != snapshot.version
+
+
+def check(folder: Path, manifest: Manifest, contents: bool) -> None:
+    """Raises SnapshotError, naming the file, unless all files are as the manifest says."""
+    for name, fact in manifest.files.items():
+        size = (folder / name).stat().st_size
+        if size != fact.bytes:
+            raise SnapshotError(f"{folder / name}: {size} bytes, the manifest says {fact.bytes}")
+        if contents and digest(folder / name) != fact.sha256:
+            raise SnapshotError(f"{folder / name}: sha256 is not what the manifest says")
+
+
+def digest(file: Path) -> str:
+    with file.open("rb") as content:
+        return hashlib.file_digest(content, "sha256").hexdigest()
+
+
+def _read_json(file: Path, kind: type[T]) -> T:
+    try:
+        return msgspec.json.decode(file.read_bytes(), type=kind)
+    except msgspec.DecodeError as error:
+        raise SnapshotError(f"{file}: {error}") from error
+
+
+def _columns(kind: type[Columns], folder: Path) -> Columns:
+    return kind(*(np.load(folder / f"{one.name}.npy", mmap_mode="r") for one in fields(kind)))
+
+
+def _zipped(kind: type[Columns], file: Path) -> Columns:
+    with np.load(file) as columns:
+        return kind(*(columns[one.name] for one in fields(kind)))
+
+
+def _mapped(file: Path) -> mmap.mmap | bytes:
+    with file.open("rb") as content:
+        # an empty file cannot be mapped
+        size = file.stat().st_size
+        return mmap.mmap(content.fileno(), 0, access=mmap.ACCESS_READ) if size else b""
