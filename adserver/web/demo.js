@@ -16,7 +16,7 @@
     DOMAIN: "another site", SEGMENT: "another audience", SIMILARITY: "not worth scoring", LANGUAGE: "another language",
     BUDGET: "budget spent", PAUSED: "paused", EXCLUSION: "advertiser already here", DUPLICATE: "already on the page",
     FAIRNESS: "had its share", BELOW_FLOOR: "below the floor", OUTBID: "outbid", NOT_SCORED_TIME: "no time to score",
-    NO_CANDIDATE: "nobody to show",
+    NO_CANDIDATE: "nobody to show", WON: "it holds another slot",
   };
 
   const $ = (id) => document.getElementById(id);
@@ -69,17 +69,22 @@
       if (button.dataset.topic === reader.topic) button.setAttribute("aria-current", "true");
       else button.removeAttribute("aria-current");
     }
+    keyValues();
+  }
+
+  function keyValues() {
+    const { kv } = window.ARTICLES[reader.topic];
+    for (const slot of document.querySelectorAll("[data-ad-slot]")) slot.dataset.adKv = new URLSearchParams(kv);
   }
 
   // ---- the request -------------------------------------------------------------------------
 
   function requestFields() {
-    const { categories, keywords, kv } = window.ARTICLES[reader.topic];
+    const { categories, keywords } = window.ARTICLES[reader.topic];
     return {
       explain: "summary",
       page: { categories, keywords, lang: "en" },
       device: { ...DEVICES[reader.device], geo: { country: reader.country } },
-      kv,
     };
   }
 
@@ -103,9 +108,9 @@
     $("figures").replaceChildren(
       term("Decided in", `${answer.took_ms.toFixed(1)} ms`),
       term("Quality", QUALITY[quality] ?? quality, quality === 0 ? "good" : "warn"),
-      term("Plan", explain.funnel?.plan || "—"),
+      term("Plan", explain.plan || "—"),
       term("Snapshot", explain.snapshot ?? "—"),
-      term("Model", explain.model ?? `${model?.name ?? "—"} ${model?.version ?? ""}`),
+      term("Model", model ? `${model.name} ${model.version}` : "—"),
       term("Decision", (answer.decision_id ?? "").slice(-8)),
     );
   }
@@ -114,8 +119,12 @@
     if (ad.price.basis === "first_price") return ["A first-price request: the winner pays its own bid."];
     if (!rival) return ["Nobody else could take this slot, so it goes for the ", node("b", {}, "floor price"), "."];
     const name = node("b", {}, rival.advertiser);
-    const offer = ` (bid ${money(rival.bid_cpm)}, click rate ${percent(rival.pctr)}) was ${reasonText(rival.reason)}. `;
-    return ["Runner-up ", name, offer, "The price is the least that still beats the next offer, or the floor."];
+    const offer = ` (bid ${money(rival.bid_cpm)}, click rate ${percent(rival.pctr)}) lost: ${reasonText(rival.reason)}. `;
+    return ["Runner-up ", name, offer, "The price is the least with which the winner would still have won."];
+  }
+
+  function billing({ billed_on: event, charge }) {
+    return event === "click" ? ` It bids by the click and owes ${money(charge)} when one comes.` : "";
   }
 
   function sale(id, ad, rival) {
@@ -125,10 +134,10 @@
     const mark = node("span", { class: "seen", "data-seen": id }, "");
     return node("article", { class: "sale", "data-sale": id },
       node("header", {}, node("span", {}, `${id} · ${ad.width} × ${ad.height}`), mark),
-      node("h4", {}, ad.title ?? ad.advertiser ?? ad.adomain[0], " ", node("span", { class: "brand" }, ad.adomain[0])),
+      node("h4", {}, ad.title, " ", node("span", { class: "brand" }, ad.advertiser)),
       node("dl", { class: "terms" }, term("Click rate", percent(ad.model.pctr)), term("Bid, per mille", money(bid)), term("Pays, per mille", money(clear))),
       node("div", { class: "price", role: "img", "aria-label": `Pays ${money(clear)} of a bid of ${money(bid)}` }, paid),
-      node("p", {}, ...why(ad, rival)));
+      node("p", {}, ...why(ad, rival), billing(ad.price)));
   }
 
   function noSale(id, noFill) {
@@ -138,7 +147,7 @@
 
   function showSlots(answer, explain) {
     const cards = Object.entries(answer.decisions).map(([id, ads]) =>
-      ads.length ? sale(id, ads[0], explain.placements?.[id]?.[0]?.runner_up) : noSale(id, answer.no_fill?.[id]));
+      ads.length ? sale(id, ads[0], explain.runner_up?.[id]?.[0]) : noSale(id, answer.no_fill?.[id]));
     $("slots").replaceChildren(...cards);
   }
 
@@ -219,5 +228,6 @@
       showSeen();
     });
   }
+  keyValues();
   window.adserver = { request: requestFields() };
 })();

@@ -38,10 +38,9 @@ _PAGE_POLICY = "; ".join(
 
 @dataclass(frozen=True, slots=True)
 class StaticFile:
-    """A file and the headers that go with it; `etag` is the one among them to compare."""
+    """A file and the headers that go with it, ETag among them."""
 
     body: bytes
-    etag: str
     headers: dict[str, str]
 
 
@@ -54,7 +53,7 @@ def _load(path: str, name: str) -> StaticFile:
     body = files(__package__).joinpath(name).read_bytes()
     etag = f'"{hashlib.sha256(body).hexdigest()[:20]}"'
     suffix = name.rpartition(".")[2]
-    return StaticFile(body, etag, {"Content-Type": _TYPES[suffix], "ETag": etag} | _policy(path))
+    return StaticFile(body, {"Content-Type": _TYPES[suffix], "ETag": etag} | _policy(path))
 
 
 def _policy(path: str) -> dict[str, str]:
