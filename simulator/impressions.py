@@ -1,4 +1,4 @@
-"""A log of ads shown and clicked, in bulk, as a server that is still learning would have written it.
+"""A log of ads shown and clicked, in bulk, as a server that still learns would have written it.
 
 Each slot of each visit shows one ad that fits its targeting and size. Which one is a mixture: any
 at random, the highest bid of a few, or what an earlier, noisy ranker would have chosen of a few.
@@ -9,12 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from simulator.catalogue import Catalogue
 from simulator.kernels import draw_fitting
+from simulator.records import ad_rows
 from simulator.targeting import DIMENSION, HOURS
 from simulator.truth import Appeal, appeal, audience, ctr
 from simulator.visits import Visits, visits
@@ -93,13 +95,13 @@ def _market(catalogue: Catalogue, now: float) -> _Market:
     )
 
 
-def targeting_values(
-    world: World, sample: Visits
-) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+def targeting_values(world: World, sample: Visits) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
     """[B, C] everything that targeting can see of each visit, and where each dimension begins."""
     parents = np.where(sample.category >= 0, world.category_parent[sample.category], -1)
     hours = [
-        np.where(np.isin(sample.weekday, days) & (sample.hour >= first) & (sample.hour < end), h, -1)
+        np.where(
+            np.isin(sample.weekday, days) & (sample.hour >= first) & (sample.hour < end), h, -1
+        )
         for h, (_, days, first, end) in enumerate(HOURS)
     ]
     columns = {
@@ -198,7 +200,7 @@ def _choose(
 def request_columns(world: World, sample: Visits) -> dict[str, Column | NDArray[np.integer]]:
     """What a server would have known of each visit, by the names of its request's fields."""
     user, user_index = np.unique(sample.user, return_inverse=True)
-    names = "country region device os browser language domain".split()
+    names = ("country", "region", "device", "os", "browser", "language", "domain")
     plain: dict[str, Column | NDArray[np.integer]] = {
         name: (getattr(world, name).name, getattr(sample, name)) for name in names
     }
@@ -214,6 +216,26 @@ def request_columns(world: World, sample: Visits) -> dict[str, Column | NDArray[
         "segments": (world.segment.name, _once(sample.segment)),
         "keywords": (world.keyword.name, _once(sample.keyword)),
     }
+
+
+def ad_columns(catalogue: Catalogue) -> dict[str, Any]:
+    """What a server knows of each ad, by the names of the ranker's ad fields; `text` is all words
+    of the creative."""
+    rows = list(ad_rows(catalogue, 0, len(catalogue.ads)))
+    return {
+        "ad": np.arange(1, len(rows) + 1),
+        "campaign": catalogue.ad_campaign().astype(np.int64) + 1,
+        "advertiser": catalogue.ad_advertiser().astype(np.int64) + 1,
+        "per_click": catalogue.line_items.per_click[catalogue.ads.line_item],
+        "category": [row["category"] for row in rows],
+        "size": [(row["width"], row["height"]) for row in rows],
+        "text": [f"{row['title']} {row['params']['call']}" for row in rows],
+    }
+
+
+def slot_names(world: World) -> list[tuple[str, int, int]]:
+    """Key and first size of each placement."""
+    return [(one.key, *world.sizes[one.sizes[0]]) for one in world.placement]
 
 
 def _once(bag: NDArray[np.int32]) -> NDArray[np.int32]:

@@ -29,7 +29,9 @@ def draw_fitting(
 
     `values` [B, C] are the visits' targeting values, dimension d in the columns from
     column_start[d] to column_start[d + 1]; the last dimension is the slot's own placement.
-    `chance` [P, M] draws; `chosen` [P, J] is filled, -1 where fewer than J of the M fitted.
+    A line item's terms lie by dimension, so that a misfit in the first (most often the country)
+    ends its check. `chance` [P, M] draws; `chosen` [P, J] is filled, -1 where fewer
+    than J of the M fitted.
     """
     last = column_start.shape[0] - 1
     for p in range(visit.shape[0]):
@@ -45,6 +47,8 @@ def draw_fitting(
             met, refused = np.uint16(0), False
             for t in range(term_start[owner], term_start[owner + 1]):
                 d, hit = term_dimension[t], False
+                if need[owner] & ~met & ((np.uint16(1) << np.uint16(d)) - np.uint16(1)):
+                    break
                 if d == last:
                     hit = term_value[t] == placement[p]
                 else:

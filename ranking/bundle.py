@@ -1,0 +1,130 @@
+"""One released model: everything that must change together, checked when it is loaded."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ranking.calibration import Calibration
+from ranking.features import FEATURE_SCHEMA
+from ranking.logistic import LogisticWeights
+from ranking.towers import Towers
+
+FILES = (
+    "towers.npz",
+    "ctr_ranker.onnx",
+    "ctr_ranker_fp32.onnx",
+    "logistic.npz",
+    "calibration.npz",
+)
+_CODES, _SCALE = ".codes", ".scale"
+
+
+class BundleError(Exception):
+    """The folder does not hold a whole, unaltered model that fits this program."""
+
+
+@dataclass(frozen=True, slots=True)
+class FirstLayer:
+    """The interaction network's first layer, split: relu(u @ request + a @ ad + bias)."""
+
+    request: NDArray[np.float32]
+    """[D, H]"""
+    ad: NDArray[np.float32]
+    """[D, H]"""
+    bias: NDArray[np.float32]
+    scale: float
+    """One step of the layer's uint8 output; its zero is 0."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bundle:
+    """A model version as the server and Triton use it."""
+
+    version: int
+    sha256: str
+    """Of the manifest, which holds the hash of every other file."""
+    manifest: dict[str, Any]
+    towers: Towers
+    first: FirstLayer
+    logistic: LogisticWeights
+    calibration: Calibration
+    int8_graph: bytes
+    """ONNX: uint8 [rows, H] → log-odds f32 [rows]."""
+    fp32_graph: bytes
+    """The same network unquantised, for comparison: f32 [rows, H] → f32 [rows]."""
+
+    @classmethod
+    def load(cls, folder: Path) -> Bundle:
+        """Raises BundleError on a missing, altered or unfitting file."""
+        content = _verified(folder)
+        manifest = json.loads(content["manifest.json"])
+        weights = expand(dict(np.load(folder / "towers.npz")))
+        return cls(
+            version=int(manifest["version"]),
+            sha256=hashlib.sha256(content["manifest.json"]).hexdigest(),
+            manifest=manifest,
+            towers=Towers.of(weights),
+            first=FirstLayer(
+                weights["first.request"],
+                weights["first.ad"],
+                weights["first.bias"],
+                float(weights["first.scale"]),
+            ),
+            logistic=LogisticWeights.load(folder / "logistic.npz"),
+            calibration=Calibration.load(folder / "calibration.npz"),
+            int8_graph=content["ctr_ranker.onnx"],
+            fp32_graph=content["ctr_ranker_fp32.onnx"],
+        )
+
+
+def compact(weights: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+    """Embeddings as rowwise int8 codes, per-value weights as float16, the rest as it is."""
+    from ranking.kernels import quantise_rows  # noqa: PLC0415 - only export packs; loading need not compile it
+
+    packed: dict[str, NDArray[Any]] = {}
+    for name, array in weights.items():
+        if name.endswith(".embedding"):
+            codes = np.empty(array.shape, np.int8)
+            packed[name + _SCALE] = quantise_rows(np.ascontiguousarray(array), codes)
+            packed[name + _CODES] = codes
+        else:
+            packed[name] = array.astype(np.float16) if name.endswith(".wide") else array
+    return packed
+
+
+def expand(packed: dict[str, NDArray[Any]]) -> dict[str, NDArray[np.float32]]:
+    """The float32 weights of `compact`, within half a step of each row's scale."""
+    weights = {}
+    for name, array in packed.items():
+        if name.endswith(_CODES):
+            scale = packed[name.removesuffix(_CODES) + _SCALE]
+            weights[name.removesuffix(_CODES)] = array.astype(np.float32) * scale[:, None]
+        elif not name.endswith(_SCALE) or name == "first.scale":
+            weights[name] = array.astype(np.float32)
+    return weights
+
+
+def _verified(folder: Path) -> dict[str, bytes]:
+    """The files' bytes, each as the manifest says."""
+    try:
+        content = {name: (folder / name).read_bytes() for name in (*FILES, "manifest.json")}
+    except OSError as error:
+        raise BundleError(f"{folder}: {error}") from error
+    manifest = json.loads(content["manifest.json"])
+    if manifest["feature_schema"] != FEATURE_SCHEMA:
+        raise BundleError(
+            f"{folder}: made for feature schema {manifest['feature_schema']}, "
+            f"this program encodes {FEATURE_SCHEMA}"
+        )
+    for name in FILES:
+        found = hashlib.sha256(content[name]).hexdigest()
+        if found != manifest["files"][name]["sha256"]:
+            raise BundleError(f"{folder / name}: sha256 is {found}, not what the manifest says")
+    return content

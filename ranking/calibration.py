@@ -1,0 +1,104 @@
+"""From the model's log-odds to click rates that are met on average.
+
+Isotonic regression (pool adjacent violators; Barlow et al. 1972) on the newest slice of data.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ranking import kernels
+
+KNOTS = 256
+BINS = 100
+"""Equal-mass bins that are pooled; each should hold some tens of clicks."""
+LOWEST, HIGHEST = -16.0, 4.0
+"""Log-odds that the knots span: beyond, a rate is below a millionth or no click rate."""
+TILT = 0.02
+"""Share of the raw score in the map, so that rows within one pooled block keep their order."""
+
+
+def pool_adjacent_violators(
+    value: NDArray[np.float64], weight: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """The non-decreasing sequence nearest to `value` in weighted squares."""
+    mean: list[float] = []
+    mass: list[float] = []
+    size: list[int] = []
+    for one, heavy in zip(value.tolist(), weight.tolist(), strict=True):
+        mean.append(one)
+        mass.append(heavy)
+        size.append(1)
+        while len(mean) > 1 and mean[-2] >= mean[-1]:
+            total = mass[-2] + mass[-1]
+            mean[-2:] = [(mean[-2] * mass[-2] + mean[-1] * mass[-1]) / total]
+            mass[-2:] = [total]
+            size[-2:] = [size[-2] + size[-1]]
+    return np.repeat(mean, size)
+
+
+def _sigmoid(x: NDArray[np.float64]) -> NDArray[np.float64]:
+    return 1.0 / (1.0 + np.exp(-x))
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """A strictly rising map from log-odds to click rate: linear between evenly spaced knots."""
+
+    first: float
+    step: float
+    probability: NDArray[np.float64]
+    """[K] at log-odds first, first + step, …; K ≤ 256."""
+
+    @classmethod
+    def plain(cls) -> Calibration:
+        """The logistic function itself."""
+        knots = np.linspace(LOWEST, HIGHEST, KNOTS)
+        return cls(LOWEST, float(knots[1] - knots[0]), _sigmoid(knots))
+
+    @classmethod
+    def fit(cls, logit: NDArray[np.float32], click: NDArray[np.uint8]) -> Calibration:
+        """By isotonic regression; outside the scores seen, it goes on parallel to the raw scores.
+
+        Each bin's rate is drawn towards its neighbourhood by one click's worth of the overall
+        rate, so that a bin without clicks does not promise that there are never any.
+        """
+        order = np.argsort(logit, kind="stable")
+        score = np.array([part.mean() for part in np.array_split(logit[order], BINS)], np.float64)
+        clicks = np.array([part.sum() for part in np.array_split(click[order], BINS)], np.float64)
+        shown = np.array([len(part) for part in np.array_split(click[order], BINS)], np.float64)
+        base = clicks.sum() / shown.sum()
+        rate = pool_adjacent_violators((clicks + 1.0) / (shown + 1.0 / base), shown)
+        return cls.plain().remapped(score, np.log(rate / (1.0 - rate)))
+
+    def remapped(self, score: NDArray[np.float64], target: NDArray[np.float64]) -> Calibration:
+        """This map with raw `score`s moved to log-odds `target` (both rising)."""
+        knots = self.first + self.step * np.arange(len(self.probability))
+        inside = np.interp(knots, score, target)
+        beyond = np.minimum(knots - score[0], 0.0) + np.maximum(knots - score[-1], 0.0)
+        moved = (1.0 - TILT) * (inside + beyond) + TILT * knots
+        return Calibration(self.first, self.step, _sigmoid(moved))
+
+    def __call__(self, logit: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Click rates of log-odds of any shape; level beyond the first and last knot."""
+        knots = self.first + self.step * np.arange(len(self.probability))
+        return np.interp(logit, knots, self.probability).astype(np.float32)
+
+    def ppm(self, logit: NDArray[np.float32], slot_bias: NDArray[np.float32]) -> NDArray[np.int64]:
+        """[R, S] click rate of each row in each slot, in whole millionths, 1 to 999 999."""
+        ppm: NDArray[np.int64] = kernels.calibrate_ppm(
+            logit, slot_bias, self.first, self.step, self.probability
+        )
+        return ppm
+
+    def save(self, path: Path) -> None:
+        np.savez(path, first=self.first, step=self.step, probability=self.probability)
+
+    @classmethod
+    def load(cls, path: Path) -> Calibration:
+        stored = np.load(path)
+        return cls(float(stored["first"]), float(stored["step"]), stored["probability"])

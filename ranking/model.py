@@ -1,0 +1,123 @@
+"""The click model in torch, for training only; serving reads its arrays through numpy.
+
+Towers meet in a dot product, which retrieval searches by, and in a small network, which scores
+what retrieval found. The network's first layer is linear in each side, so serving splits it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional
+
+from ranking.features import AD_FIELDS, REQUEST_FIELDS, SLOT_FIELDS, Field, bag_starts, rows
+from ranking.towers import embedded, embedding_rows
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """Sizes of the layers; the defaults are about 140 000 dense parameters."""
+
+    embedding: int = 16
+    tower: int = 128
+    vector: int = 64
+    first: int = 256
+    second: int = 128
+    third: int = 64
+
+
+def _table(count: int, dim: int, spread: float) -> nn.Parameter:
+    """Row 0, "none", is zero and stays so: nothing trains it."""
+    weight = torch.randn(count, dim) * spread
+    weight[0] = 0.0
+    return nn.Parameter(weight)
+
+
+class Tower(nn.Module):
+    """Torch twin of ranking.towers.Tower."""
+
+    def __init__(self, fields: Sequence[Field], shape: Shape) -> None:
+        super().__init__()
+        self.start = bag_starts(fields).tolist()
+        self.embedded = embedded(fields)
+        self.embedding = _table(embedding_rows(fields), shape.embedding, 0.05)
+        self.wide = _table(rows(fields), 1, 0.0)
+        self.hidden = nn.Linear(self.embedded * shape.embedding, shape.tower)
+        self.out = nn.Linear(shape.tower, shape.vector + 1)
+
+    def forward(self, ids: Tensor) -> tuple[Tensor, Tensor]:
+        pooled = [
+            functional.embedding_bag(
+                ids[:, self.start[f] : self.start[f + 1]],
+                self.embedding,
+                mode="mean",
+                padding_idx=0,
+            )
+            for f in range(self.embedded)
+        ]
+        wide = functional.embedding_bag(ids, self.wide, mode="sum", padding_idx=0)
+        out = self.out(functional.relu(self.hidden(torch.cat(pooled, dim=1))))
+        return out[:, :-1], out[:, -1] + wide[:, 0]
+
+
+class ClickModel(nn.Module):
+    """Log-odds of a click: the full score, and the dot product alone that stands in for it."""
+
+    def __init__(self, shape: Shape) -> None:
+        super().__init__()
+        self.request = Tower(REQUEST_FIELDS, shape)
+        self.ad = Tower(AD_FIELDS, shape)
+        self.slot = _table(rows(SLOT_FIELDS), 1, 0.0)
+        self.first_request = nn.Linear(shape.vector, shape.first)
+        self.first_ad = nn.Linear(shape.vector, shape.first, bias=False)
+        self.second = nn.Linear(shape.first, shape.second)
+        self.third = nn.Linear(shape.second, shape.third)
+        self.last = nn.Linear(shape.third, 1)
+
+    def forward(
+        self, request: Tensor, of: Tensor, ad: Tensor, slot: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Of encoded requests [Q, W], the request `of` each row, encoded ads and slots [R, …]."""
+        u, u_bias = self.request(request)
+        a, a_bias = self.ad(ad)
+        dot = (u[of] * a).sum(dim=1) + u_bias[of] + a_bias
+        dot = dot + functional.embedding_bag(slot, self.slot, mode="sum", padding_idx=0)[:, 0]
+        hidden = functional.relu(self.first_request(u)[of] + self.first_ad(a))
+        hidden = functional.relu(self.third(functional.relu(self.second(hidden))))
+        return dot + self.last(hidden)[:, 0], dot
+
+
+def dense_parameters(model: ClickModel) -> int:
+    """Parameters outside the embedding tables: what is computed with for every request or pair."""
+    tables = {
+        id(table) for tower in (model.request, model.ad) for table in (tower.embedding, tower.wide)
+    }
+    tables.add(id(model.slot))
+    return sum(one.numel() for one in model.parameters() if id(one) not in tables)
+
+
+def arrays(model: ClickModel) -> dict[str, NDArray[np.float32]]:
+    """The weights by the names that serving knows, matrices as [inputs, outputs]."""
+    named = {"slot.wide": model.slot[:, 0]}
+    for side, tower in (("request", model.request), ("ad", model.ad)):
+        named |= {
+            f"{side}.embedding": tower.embedding,
+            f"{side}.wide": tower.wide[:, 0],
+            f"{side}.w1": tower.hidden.weight.T,
+            f"{side}.b1": tower.hidden.bias,
+            f"{side}.w2": tower.out.weight.T,
+            f"{side}.b2": tower.out.bias,
+        }
+    named |= {
+        "first.request": model.first_request.weight.T,
+        "first.ad": model.first_ad.weight.T,
+        "first.bias": model.first_request.bias,
+    }
+    for name, layer in (("second", model.second), ("third", model.third), ("last", model.last)):
+        named |= {f"{name}.weight": layer.weight.T, f"{name}.bias": layer.bias}
+    return {name: np.ascontiguousarray(one.detach().numpy()) for name, one in named.items()}
