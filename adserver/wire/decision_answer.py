@@ -104,7 +104,11 @@ def _explain(decision: Decision) -> dict[str, Any]:
     funnel = decision.funnel
     placements: dict[str, list[dict[str, Any]]] = {}
     for outcome in decision.outcomes:
-        told = {"reason": outcome.reason.name, "runner_up": _runner_up(outcome.runner_up)}
+        told = {
+            "reason": outcome.reason.name,
+            "runner_up": _runner_up(outcome.runner_up),
+            "fairness_override": outcome.relaxed,
+        }
         placements.setdefault(outcome.slot.id, []).append(told)
     return {
         "funnel": {

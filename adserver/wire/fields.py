@@ -50,7 +50,8 @@ def decode(decoder: Decoder[T], body: bytes) -> T:
     except ValidationError as error:
         raise _misfit(str(error)) from None
     except DecodeError as error:
-        raise BadRequest("bad_json", "body", f"is not valid JSON: {error}") from None
+        told = str(error).removeprefix("JSON is malformed: ")
+        raise BadRequest("bad_json", "body", f"is not valid JSON: {told}") from None
     except UnicodeDecodeError as error:
         raise BadRequest("bad_json", "body", f"is not valid UTF-8: {error.reason}") from None
     except RecursionError:
@@ -64,7 +65,7 @@ def _misfit(complaint: str) -> BadRequest:
     missing = _MISSING.match(complaint)
     if missing:
         return BadRequest("missing", f"{field}.{missing[1]}".lstrip("."), "is required")
-    told = complaint.replace("`", "").replace(" | ", " or ")
+    told = complaint.replace("`", "").replace(" | null", "").replace(" | ", " or ")
     return BadRequest("invalid", field or "body", told[:1].lower() + told[1:])
 
 

@@ -8,14 +8,14 @@ from adserver.wire.fields import MOST_WORDS, KeyValues, KvValue
 
 
 def host(url: str) -> str:
-    """Host of a URL, or of a bare domain: no scheme, user, port, path, "www." or outer dots."""
-    rest = url.partition("://")[2] or url
+    """Host of a URL or bare domain: no scheme, user, port, path, "www.", "*." or outer dots."""
+    rest = url[url.find("://") + 3 :] if "://" in url else url
     for end in "/?#\\":
         rest = rest.partition(end)[0]
     rest = rest.rpartition("@")[2]
     if not rest.startswith("["):
         rest = rest.partition(":")[0]
-    return rest.strip(" .").lower().removeprefix("www.").lstrip(".")[:253]
+    return rest.strip(" .*").lower().removeprefix("www.").lstrip(".")[:253]
 
 
 def domains(listed: Iterable[str] | None) -> tuple[str, ...]:

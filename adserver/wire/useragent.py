@@ -74,16 +74,17 @@ _OPENRTB_DEVICES = {
 }
 
 
-@lru_cache(maxsize=8192)
 def classify(user_agent: str) -> Client:
     """By the user agent string alone; nothing known of an empty one."""
-    agent = user_agent[:LONGEST]
-    if not agent:
-        return Client()
+    return _classify(user_agent[:LONGEST]) if user_agent else Client()
+
+
+@lru_cache(maxsize=8192)
+def _classify(agent: str) -> Client:
     return Client(_first(_DEVICE, agent), _first(_OS, agent), _first(_BROWSER, agent))
 
 
-@lru_cache(maxsize=8192)
+@lru_cache(maxsize=1024)
 def of_hints(brands: tuple[str, ...], platform: str, mobile: bool | None) -> Client:
     """By structured hints (OpenRTB `sua`); what they leave out stays open."""
     os = os_name(platform)
@@ -95,12 +96,12 @@ def of_hints(brands: tuple[str, ...], platform: str, mobile: bool | None) -> Cli
 @lru_cache(maxsize=1024)
 def os_name(stated: str) -> str:
     """Our name of a stated operating system; "" when none is stated."""
-    return _first(_OS, stated) if stated else ""
+    return _stated(_OS, stated)
 
 
 @lru_cache(maxsize=1024)
 def browser_name(stated: str) -> str:
-    return _first(_BROWSER, stated) if stated else ""
+    return _stated(_BROWSER, stated)
 
 
 def device_name(stated: str) -> str:
@@ -121,6 +122,12 @@ def _device_by_hints(os: str, mobile: bool | None) -> str:
     if mobile:
         return "phone"
     return {"android": "tablet", "ios": "tablet"}.get(os, "desktop" if os else "")
+
+
+def _stated(rules: _Rules, stated: str) -> str:
+    name = stated.strip().lower()
+    ours = {own for _, own in rules} | {""}
+    return name if name in ours else _first(rules, name)
 
 
 def _first(rules: _Rules, text: str) -> str:
