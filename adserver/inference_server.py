@@ -129,7 +129,7 @@ class TritonProcess:
                 log.error("triton did not start", reason=str(error))
 
     def _spawn(self) -> None:
-        _forget_orphaned_regions()
+        forget_orphaned_regions()
         self.log_file.parent.mkdir(parents=True, exist_ok=True)
         launch = [sys.executable, "-I", "-S", "-c", LAUNCH, str(os.getpid())]
         with self.log_file.open("ab") as output:
@@ -212,7 +212,7 @@ def _forget_regions(beginning: str) -> None:
         region.unlink(missing_ok=True)
 
 
-def _forget_orphaned_regions() -> None:
+def forget_orphaned_regions() -> None:
     """Shared memory of servers whose parent was killed before it could clear up."""
     for region in SHARED_MEMORY.glob(f"{REGION}*"):
         owner = region.name.removeprefix(REGION).partition("_")[0]

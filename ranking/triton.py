@@ -128,10 +128,10 @@ class TritonScorer:
             raise Late("no time was left to ask")
         version = np.full((len(ad), 1), pairs.version, np.int64)
         try:
-            answer = await self._infer(_message(ad, request, version, timeout_s), timeout=timeout_s)
+            answer = await self._infer(_message(ad, request, version), timeout=timeout_s)
         except grpc.aio.AioRpcError as error:
             raise translated(error) from None
-        return _logit(answer, ad.size)
+        return received(answer, ad.size)
 
     async def ready(self) -> bool:
         """Whether the model is loaded, which includes that it is warm."""
@@ -163,19 +163,16 @@ def _message(
     ad: NDArray[np.int32],
     request: NDArray[np.float32],
     version: NDArray[np.int64],
-    timeout_s: float,
 ) -> Any:
     message = service_pb2.ModelInferRequest(model_name=MODEL)
     inputs = (("AD", "INT32", ad), ("REQUEST", "FP32", request), ("VERSION", "INT64", version))
     for name, datatype, tensor in inputs:
         message.inputs.add(name=name, datatype=datatype, shape=tensor.shape)
         message.raw_input_contents.append(tensor.tobytes())
-    # Once we have given up, the server need not compute it any more.
-    message.parameters["timeout"].int64_param = int(timeout_s * 1e6)
     return message
 
 
-def _logit(answer: Any, size: int) -> NDArray[np.float32]:
+def received(answer: Any, size: int) -> NDArray[np.float32]:
     """The answer's numbers, if they are `size` finite ones."""
     content = answer.raw_output_contents
     if len(content) != 1 or len(content[0]) != 4 * size:

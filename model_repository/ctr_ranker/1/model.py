@@ -94,7 +94,7 @@ class TritonPythonModel:
             folder = self.snapshots / str(version) / "ranker"
             try:
                 self.scorer.add(version, AdTable.load(folder))
-            except (OSError, ValueError, KeyError) as error:
+            except (OSError, ValueError, KeyError, EOFError) as error:
                 raise Refused(f"snapshot {version} cannot be loaded: {error}") from error
         if version not in self.scorer.tables:
             raise Refused(f"snapshot {version} is older than those that are kept")
