@@ -2,39 +2,40 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 
 from adserver.wire.fields import MOST_WORDS, KeyValues, KvValue
+
+_END_OF_HOST = re.compile(r"[/?#\\]")
 
 
 def host(url: str) -> str:
     """Host of a URL or bare domain: no scheme, user, port, path, "www.", "*." or outer dots."""
     rest = url[url.find("://") + 3 :] if "://" in url else url
-    for end in "/?#\\":
-        rest = rest.partition(end)[0]
-    rest = rest.rpartition("@")[2]
+    rest = _END_OF_HOST.split(rest, maxsplit=1)[0].rpartition("@")[2]
     if not rest.startswith("["):
         rest = rest.partition(":")[0]
     return rest.strip(" .*").lower().removeprefix("www.").lstrip(".")[:253]
 
 
 def domains(listed: Iterable[str] | None) -> tuple[str, ...]:
-    return _distinct(host(name) for name in listed or ())
+    return _distinct([host(name) for name in listed]) if listed else ()
 
 
 def categories(*lists: Iterable[str] | None) -> tuple[str, ...]:
     """IAB ids in upper case, each once, as many as a request may have."""
-    return _distinct(c.strip().upper() for one in lists for c in one or ())[:MOST_WORDS]
+    return _distinct([c.strip().upper() for one in lists if one for c in one])[:MOST_WORDS]
 
 
 def blocked_categories(listed: Iterable[str] | None) -> tuple[str, ...]:
     """The same spelling, and never cut short: the publisher relies on each."""
-    return _distinct(c.strip().upper() for c in listed or ())
+    return _distinct([c.strip().upper() for c in listed]) if listed else ()
 
 
 def keywords(*lists: Iterable[str] | None) -> tuple[str, ...]:
     """Lower case, each once, as many as a request may have."""
-    return _distinct(w.strip().lower() for one in lists for w in one or ())[:MOST_WORDS]
+    return _distinct([w.strip().lower() for one in lists if one for w in one])[:MOST_WORDS]
 
 
 def segments(listed: Iterable[str]) -> tuple[str, ...]:
@@ -43,12 +44,13 @@ def segments(listed: Iterable[str]) -> tuple[str, ...]:
 
 def key_values(maps: Iterable[KeyValues | None]) -> tuple[str, ...]:
     """ "key=value" for each value of each key, numbers and truth values spelt as in JSON."""
-    pairs = (
+    pairs = [
         f"{key}={value}"
         for one in maps
-        for key, values in (one or {}).items()
+        if one
+        for key, values in one.items()
         for value in _written(values)
-    )
+    ]
     return _distinct(pairs)[:MOST_WORDS]
 
 
@@ -67,4 +69,4 @@ def _written(value: KvValue) -> list[str]:
 
 
 def _distinct(names: Iterable[str]) -> tuple[str, ...]:
-    return tuple(name for name in dict.fromkeys(names) if name)
+    return tuple(filter(None, dict.fromkeys(names)))
