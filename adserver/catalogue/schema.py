@@ -181,7 +181,7 @@ def one_state(engine: Engine) -> Iterator[Connection]:
     """A connection that sees the database as it was at its first read, whatever is written."""
     with engine.connect() as connection:
         if engine.dialect.name != "sqlite":  # whose transactions always do
-            connection = connection.execution_options(isolation_level="REPEATABLE READ")
+            connection.execution_options(isolation_level="REPEATABLE READ")
         yield connection
 
 

@@ -1,0 +1,132 @@
+"""The ads of a catalogue on their way from database rows to a snapshot's columns."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+from sqlalchemy import Connection, Row
+
+from adserver.catalogue import reading
+from adserver.catalogue.columns import AdColumns, StoredCreative
+from adserver.catalogue.reading import LineItems
+from ranking.features import AD_FIELDS, AdFields, encode_ads, width, words_of
+
+Progress = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class AdDraft:
+    """Ads as columns, with what the model sees of them; creatives go straight to disk."""
+
+    columns: AdColumns
+    features: NDArray[np.int32]
+    """[N, width(AD_FIELDS)] of ranking.features.encode_ads."""
+    sizes: tuple[tuple[int, int], ...]
+    category: dict[str, set[int]]
+    """IAB category -> rows of line items that have an ad of it."""
+    items: LineItems
+
+    @classmethod
+    def read(
+        cls, connection: Connection, items: LineItems, folder: Path, progress: Progress
+    ) -> AdDraft:
+        """All ads; fills in `ad_start` of the line items and writes the creatives to `folder`."""
+        count = reading.ad_count(connection)
+        draft = cls._empty(count, reading.ad_sizes(connection), items)
+        offset = np.zeros(count + 1, np.int64)
+        done = 0
+        with (folder / "creatives.bin").open("wb") as creatives:
+            for rows in reading.ads(connection):
+                part = slice(done, done + len(rows))
+                draft._take(rows, part)
+                offset[part.start + 1 : part.stop + 1] = _write_creatives(rows, creatives)
+                done = part.stop
+                progress("read ads", done, count)
+        np.save(folder / "creatives_offset.npy", np.cumsum(offset))
+        ends = np.searchsorted(draft.columns.line_item, np.arange(len(items.columns)), "right")
+        items.columns.ad_start[1:] = ends
+        return draft
+
+    @classmethod
+    def _empty(cls, count: int, sizes: tuple[tuple[int, int], ...], items: LineItems) -> AdDraft:
+        columns = AdColumns(
+            ad_id=np.zeros(count, np.int64),
+            line_item=np.zeros(count, np.int32),
+            campaign=np.zeros(count, np.int32),
+            advertiser=np.zeros(count, np.int32),
+            creative=np.arange(count, dtype=np.int32),
+            size=np.zeros(count, np.int16),
+            attributes=np.zeros(count, np.uint32),
+            secure=np.zeros(count, np.uint8),
+            bid_micros=np.zeros(count, np.int64),
+            per_click=np.zeros(count, np.bool_),
+            active=np.zeros(count, np.bool_),
+        )
+        features = np.zeros((count, width(AD_FIELDS)), np.int32)
+        return cls(columns, features, sizes, defaultdict(set), items)
+
+    def _take(self, rows: Sequence[Row[Any]], part: slice) -> None:
+        columns, items = self.columns, self.items
+        size_row = {size: row for row, size in enumerate(self.sizes)}
+        ids = np.array([row.line_item_id for row in rows], np.int64)
+        owner = np.searchsorted(items.columns.line_item_id, ids)
+        columns.ad_id[part] = [row.id for row in rows]
+        columns.line_item[part] = owner
+        columns.campaign[part] = items.columns.campaign[owner]
+        columns.advertiser[part] = items.columns.advertiser[owner]
+        columns.size[part] = [size_row[row.width, row.height] for row in rows]
+        columns.attributes[part] = [_bits(row.attributes) for row in rows]
+        columns.secure[part] = [row.secure for row in rows]
+        columns.bid_micros[part] = items.bid_micros[owner]
+        columns.per_click[part] = items.per_click[owner]
+        columns.active[part] = [row.status == reading.ACTIVE for row in rows]
+        for row, line_item in zip(rows, owner.tolist(), strict=True):
+            self.category[row.category].add(line_item)
+        self.features[part] = encode_ads(self._fields(rows, part))
+
+    def _fields(self, rows: Sequence[Row[Any]], part: slice) -> AdFields:
+        columns = self.columns
+        return AdFields(
+            ad=columns.ad_id[part],
+            campaign=columns.campaign[part].astype(np.int64),
+            advertiser=columns.advertiser[part].astype(np.int64),
+            per_click=columns.per_click[part],
+            category=[row.category for row in rows],
+            size=[(row.width, row.height) for row in rows],
+            words=[words_of(f"{row.title} {(row.params or {}).get('call', '')}") for row in rows],
+        )
+
+
+def _bits(attributes: Sequence[int]) -> int:
+    """AdCOM attributes as bits; those past 32 are not in the list that we honour."""
+    bits = 0
+    for attribute in attributes:
+        if 1 <= attribute <= 32:
+            bits |= 1 << (attribute - 1)
+    return bits
+
+
+def _write_creatives(rows: Sequence[Row[Any]], file: BinaryIO) -> list[int]:
+    """Appends what the page needs of each ad; gives their lengths."""
+    encoded = [msgspec.msgpack.encode(_stored(row)) for row in rows]
+    file.write(b"".join(encoded))
+    return [len(one) for one in encoded]
+
+
+def _stored(row: Row[Any]) -> StoredCreative:
+    return StoredCreative(
+        title=row.title,
+        category=row.category,
+        landing_url=row.landing_url,
+        language=row.language,
+        template=row.template_id or 0,
+        params=row.params or {},
+        markup=row.markup or "",
+    )

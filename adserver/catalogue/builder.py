@@ -1,0 +1,226 @@
+"""Builds a snapshot: database in, immutable folder out.
+
+Whoever reads a snapshot never sees an unfinished one: the folder is filled under a temporary
+name, renamed when whole, and only then named by CURRENT. One builder at a time.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+from sqlalchemy import Connection
+
+from adserver.catalogue import reading, schema
+from adserver.catalogue.ads import AdDraft
+from adserver.catalogue.columns import FileFact, Manifest, ModelFact
+from adserver.catalogue.reading import LineItems
+from adserver.catalogue.snapshot import CURRENT, MANIFEST, current_version, digest
+from ranking.bundle import Bundle
+from ranking.features import FEATURE_SCHEMA
+from ranking.table import AdTable
+from retrieval.targeting import TargetingIndex, Term
+from retrieval.vectors import AdVectors
+
+KEPT = 3
+"""Snapshots kept. Two builds must pass before one goes, which gives its last readers the time to
+open it; whoever has opened it keeps it anyhow."""
+
+Progress = Callable[[str, int, int], None]
+"""Called with what is being done, how much is done, and how much there is."""
+
+
+def silent(_step: str, _done: int, _total: int) -> None:
+    """Nobody watches."""
+
+
+def build_snapshot(
+    database_url: str, root: Path, bundle_folder: Path, now: float, progress: Progress = silent
+) -> int:
+    """Publish the catalogue as it is now and give the new version.
+
+    ConfigError if targeting is malformed, BundleError if the model is not whole; then nothing is
+    published and CURRENT stays as it was.
+    """
+    bundle = Bundle.load(bundle_folder)
+    root.mkdir(parents=True, exist_ok=True)
+    engine = schema.connect(database_url)
+    try:
+        with _only_builder(root), schema.one_state(engine) as connection:
+            return _build(connection, root, bundle, now, progress)
+    finally:
+        engine.dispose()
+
+
+@contextmanager
+def _only_builder(root: Path) -> Iterator[None]:
+    """Waits for another builder of the same root; what a dead one left is removed."""
+    with (root / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        _remove_all(root.glob(".building-*"))
+        yield
+
+
+def _build(
+    connection: Connection, root: Path, bundle: Bundle, now: float, progress: Progress
+) -> int:
+    version = max(_versions(root), default=0) + 1
+    folder = root / f".building-{version}"
+    folder.mkdir()
+    revision = reading.current_revision(connection)
+    counts = _write(connection, folder, bundle, progress)
+    manifest = Manifest(
+        version=version,
+        created=now,
+        revision=revision,
+        counts=counts,
+        model=ModelFact("ctr_ranker", bundle.version, bundle.sha256),
+        feature_schema=FEATURE_SCHEMA,
+        files=_facts(folder),
+    )
+    (folder / MANIFEST).write_bytes(msgspec.json.format(msgspec.json.encode(manifest)))
+    folder.rename(root / str(version))
+    publish(root, version)
+    remove_old(root)
+    return version
+
+
+def _write(
+    connection: Connection, folder: Path, bundle: Bundle, progress: Progress
+) -> dict[str, int]:
+    """All files but the manifest; gives how many of each thing they hold."""
+    advertisers, campaigns, names = reading.owners(connection)
+    items = reading.line_items(connection, campaigns)
+    progress("read line items", len(items.columns), len(items.columns))
+    placements = reading.placements(connection)
+    ads = AdDraft.read(connection, items, folder, progress)
+
+    _save_json(folder / "sizes.json", ads.sizes)
+    _save_json(folder / "placements.json", placements)
+    _save_json(folder / "names.json", names)
+    _save_json(folder / "templates.json", reading.templates(connection))
+    _save_columns(folder / "ads", ads.columns)
+    _save_columns(folder / "line_items", items.columns)
+    np.savez(folder / "campaigns.npz", **_by_name(campaigns))
+    np.savez(folder / "advertisers.npz", **_by_name(advertisers))
+    _save_targeting(folder, items, ads, names.advertiser)
+    progress("index targeting", len(items.columns), len(items.columns))
+    _save_tables(folder, bundle, ads, progress)
+    return {
+        "ads": len(ads.columns),
+        "line_items": len(items.columns),
+        "campaigns": len(campaigns.campaign_id),
+        "advertisers": len(advertisers.advertiser_id),
+        "placements": len(placements),
+    }
+
+
+def _save_targeting(folder: Path, items: LineItems, ads: AdDraft, owners: dict[int, Any]) -> None:
+    columns = items.columns
+    index = TargetingIndex.build(
+        len(columns),
+        (
+            Term(dimension, value, np.array(rows, np.int32), exclude)
+            for (dimension, value, exclude), rows in items.terms.items()
+        ),
+        ((category, np.array(sorted(rows), np.int32)) for category, rows in ads.category.items()),
+        _own_domains(columns.advertiser, owners),
+        ((key, np.array(rows, np.int32)) for key, rows in items.placements.items()),
+    )
+    index.save(folder / "targeting")
+
+
+def _own_domains(
+    advertiser: NDArray[np.int32], owners: dict[int, Any]
+) -> Iterator[tuple[str, NDArray[np.int32]]]:
+    order = np.argsort(advertiser, kind="stable").astype(np.int32)
+    ids, start = np.unique(advertiser[order], return_index=True)
+    for advertiser_id, rows in zip(ids.tolist(), np.split(order, start[1:]), strict=True):
+        yield owners[advertiser_id].domain, rows
+
+
+def _save_tables(folder: Path, bundle: Bundle, ads: AdDraft, progress: Progress) -> None:
+    """The model's view of every ad, and the vectors that retrieval scans."""
+    count, done = len(ads.columns), 0
+
+    def heard(more: int) -> None:
+        nonlocal done
+        done += more
+        progress("compute ad vectors", done, count)
+
+    table = AdTable.build(bundle, ads.features, heard)
+    table.save(folder / "ranker")
+    columns = ads.columns
+    base = base_value(columns.bid_micros, columns.per_click, table.bias)
+    AdVectors.build(table.vectors(), columns.per_click, base).save(folder / "vectors")
+    progress("index ad vectors", count, count)
+
+
+def base_value(
+    bid_micros: NDArray[np.int64], per_click: NDArray[np.bool_], log_odds: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    """retrieval.Live.base: log eCPM micros, as far as the request has no part in it."""
+    value = np.log(bid_micros.astype(np.float64))
+    value += np.where(per_click, np.log(1000.0) + log_odds, 0.0)
+    return value.astype(np.float32)
+
+
+def _save_columns(folder: Path, columns: Any) -> None:
+    folder.mkdir()
+    for name, column in _by_name(columns).items():
+        np.save(folder / f"{name}.npy", column)
+
+
+def _by_name(columns: Any) -> dict[str, Any]:
+    return {one.name: getattr(columns, one.name) for one in fields(columns)}
+
+
+def _save_json(file: Path, value: Any) -> None:
+    file.write_bytes(msgspec.json.encode(value))
+
+
+def _facts(folder: Path) -> dict[str, FileFact]:
+    files = sorted(file for file in folder.rglob("*") if file.is_file())
+    return {
+        file.relative_to(folder).as_posix(): FileFact(digest(file), file.stat().st_size)
+        for file in files
+    }
+
+
+def publish(root: Path, version: int) -> None:
+    """Name this version CURRENT, at once for every reader, also after a power failure."""
+    draft = root / f".{CURRENT}"
+    with draft.open("w") as file:
+        file.write(str(version))
+        file.flush()
+        os.fsync(file.fileno())
+    draft.replace(root / CURRENT)
+    folder = os.open(root, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def _versions(root: Path) -> list[int]:
+    return sorted(int(one.name) for one in root.iterdir() if one.name.isdigit())
+
+
+def remove_old(root: Path) -> None:
+    """All but the newest KEPT; never the one that CURRENT names."""
+    current = current_version(root)
+    _remove_all(root / str(version) for version in _versions(root)[:-KEPT] if version != current)
+
+
+def _remove_all(folders: Iterator[Path]) -> None:
+    for folder in folders:
+        shutil.rmtree(folder)
