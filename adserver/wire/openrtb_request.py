@@ -149,12 +149,11 @@ def parse(body: bytes, dialect: Dialect, user_agent: str = "", seat: str = "adse
     asked = decode(_DECODER, body)
     _check(asked)
     source = asked.site or asked.app or _Source()
-    user, device = asked.user or _User(), asked.device or _Device()
+    user, device, ext = asked.user or _User(), asked.device or _Device(), asked.ext or _Ext()
     place = device.geo or _Geo()
     country = geo.country(place.country)
     client = _client(device, user_agent if dialect is Dialect.AUCTION else "")
     slots, unserved = _slots(asked, seat)
-    ext = asked.ext or _Ext()
     return AdRequest(
         id=asked.id,
         slots=slots,
@@ -178,7 +177,6 @@ def parse(body: bytes, dialect: Dialect, user_agent: str = "", seat: str = "adse
         blocked_categories=names.blocked_categories(asked.bcat),
         first_price=asked.at == _FIRST_PRICE or (asked.at or 0) >= _EXCHANGE_SPECIFIC,
         deadline_ms=deadline_ms(asked.tmax),
-        currency=CURRENCY,
         test=bool(asked.test),
         unserved=unserved,
     )
