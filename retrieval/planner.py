@@ -7,13 +7,14 @@ requests came from or of what is done with the ads.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from enum import IntEnum
 
 import numpy as np
 from numpy.typing import NDArray
 
 from retrieval import kernels
+from retrieval.funnel import count_misfits
+from retrieval.kinds import Kinds
 from retrieval.query import MAX_SLOTS, Candidates, Live, Query
 from retrieval.settings import RetrievalSettings
 from retrieval.targeting import TargetingIndex
@@ -26,34 +27,6 @@ class Plan(IntEnum):
     NOTHING = 0  # no ad may be shown
     SCAN = 1  # every eligible ad was weighed
     GRAPH = 2  # nearest neighbours, then checked
-
-
-@dataclass(frozen=True, slots=True)
-class Kinds:
-    """Ads told apart by what a slot may refuse; a few hundred kinds stand for all ads."""
-
-    kind: NDArray[np.integer]
-    """[N]"""
-    size: NDArray[np.int16]
-    attributes: NDArray[np.uint32]
-    secure: NDArray[np.uint8]
-    per_click: NDArray[np.bool_]
-
-    @classmethod
-    def of(
-        cls,
-        size: NDArray[np.int16],
-        attributes: NDArray[np.uint32],
-        secure: NDArray[np.uint8],
-        per_click: NDArray[np.bool_],
-    ) -> Kinds:
-        whole = size.astype(np.int64) << 34 | attributes.astype(np.int64) << 2
-        whole |= secure.astype(np.int64) << 1 | per_click
-        _, first, kind = np.unique(whole, return_index=True, return_inverse=True)
-        narrow = np.uint16 if len(first) <= 65_536 else np.int32
-        return cls(
-            kind.astype(narrow), size[first], attributes[first], secure[first], per_click[first]
-        )
 
 
 class Retriever:
@@ -82,6 +55,7 @@ class Retriever:
         kinds = len(self.kinds.size)
         self.kind_slots = np.zeros(kinds, np.uint32)
         self.kind_bias = np.zeros(kinds, np.float32)
+        self.kind_need = np.zeros(kinds, np.float32)
         self.rows = np.zeros(kernels.CHUNK, np.int32)
         self.slots = np.zeros(kernels.CHUNK, np.uint32)
         self.known = np.zeros(kernels.CHUNK, np.float32)
@@ -110,6 +84,10 @@ class Retriever:
         end = offset[-1]
         return Candidates(ad[:end], value[:end], slots[:end], offset, eligible, plan)
 
+    def funnel(self, query: Query, live: Live) -> dict[int, int]:
+        """Ads that may not be shown, by the Misfit that comes first; eligible ones are left out."""
+        return count_misfits(self.index, self.kinds, self.ad_start, query, live)
+
     def _make_room(self, k: int) -> None:
         if self.chosen.size < 2 * k:
             self.keys = np.zeros((MAX_SLOTS + 1, 2 * k), np.int64)
@@ -126,9 +104,9 @@ class Retriever:
         match = index.match(query, live.line_item)
         found, eligible = kernels.retrieve(
             match.words, match.line_slots, index.unrestricted, self.ad_start, self.line_of_ad,
-            live.ad, live.base,
+            live.ad, live.base, vectors.norm,
             kinds.kind, kinds.size, kinds.attributes, kinds.secure, kinds.per_click,
-            self.kind_slots, self.kind_bias,
+            self.kind_slots, self.kind_bias, self.kind_need,
             query.slots_by_size, query.blocked_attribute, query.secure, query.slot_placement,
             np.float32(query.bias), query.vector,
             vectors.rotation, vectors.head, vectors.rest, vectors.fine, vectors.fact,

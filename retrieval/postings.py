@@ -39,6 +39,14 @@ class Postings:
     def load(cls, folder: Path) -> Postings:
         return cls(*(mapped(folder / f"{name}.npy") for name in Postings.__slots__))
 
+    def rows(self, number: int) -> NDArray[np.int32] | NDArray[np.intp]:
+        """The rows of one set, none for number -1."""
+        if number < 0:
+            return np.empty(0, np.int32)
+        if self.dense_row[number] >= 0:
+            return np.flatnonzero(flags(self.dense[self.dense_row[number]]))
+        return self.sparse[self.sparse_start[number] : self.sparse_start[number + 1]]
+
 
 class PostingsBuilder:
     """Gathers the rows of every term, then lays them out."""
@@ -103,3 +111,8 @@ def bitmap(rows: NDArray[np.int32], size: int) -> NDArray[np.uint64]:
     bit = np.zeros(64 * words_for(size), np.bool_)
     bit[rows] = True
     return np.packbits(bit, bitorder="little").view(np.uint64)
+
+
+def flags(words: NDArray[np.uint64]) -> NDArray[np.bool_]:
+    """[64 * words] each bit on its own."""
+    return np.unpackbits(words.view(np.uint8), bitorder="little").view(np.bool_)

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from retrieval import kernels
 from retrieval.files import mapped
-from retrieval.postings import Postings, PostingsBuilder, bitmap, words_for
+from retrieval.postings import Postings, PostingsBuilder, bitmap, flags, words_for
 from retrieval.query import DIMENSIONS, MAX_SLOTS, Dimension, Query
 
 Rows = NDArray[np.int32]
@@ -173,6 +173,10 @@ class TargetingIndex:
             query.slot_placement,
         )
         return self.scratch
+
+    def open_to_all(self, dimension: Dimension) -> NDArray[np.bool_]:
+        """[L] line items that name no value of the dimension."""
+        return flags(self.open[dimension])[: self.line_items]
 
 
 def _with_parents(domain: str) -> Iterator[str]:

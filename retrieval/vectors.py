@@ -19,6 +19,8 @@ DEFAULTS = RetrievalSettings()
 
 BLOCK = 65_536  # rows quantised at a time, so that building needs little memory beside the result
 
+ROUNDED_UP = np.float32(1 + 1e-4)  # of lengths that bound: above the error of the last fine digit
+
 
 @dataclass(frozen=True, slots=True)
 class AdVectors:
@@ -40,6 +42,8 @@ class AdVectors:
     """[N, width] what is left, in 254ths of a step."""
     fact: NDArray[np.float32]
     """[N, 4] size of a step of the head, of the rest; length of the rest, of what is left."""
+    norm: NDArray[np.float32]
+    """[N] length of the vector, rounded up."""
     per_click: NDArray[np.bool_]
 
     @classmethod
@@ -58,15 +62,18 @@ class AdVectors:
         rest = np.zeros((ads, width - HEAD), np.int8)
         fine = np.zeros((ads, width), np.int8)
         fact = np.zeros((ads, 4), np.float32)
+        norm = np.zeros(ads, np.float32)
         for start in range(0, ads, BLOCK):
             part = slice(start, start + BLOCK)
             turned = np.where(per_click[part, None], vectors[part], 0) @ rotation
             head[part], fine[part, :HEAD], fact[part, 0], error = _quantise(turned[:, :HEAD])
             rest[part], fine[part, HEAD:], fact[part, 1], other = _quantise(turned[:, HEAD:])
+            norm[part] = _length(turned)
             fact[part, 2] = _length(turned[:, HEAD:])
             fact[part, 3] = np.hypot(error, other)
-        fact[:, 2:] *= 1 + 1e-5  # bounds must not be rounded down
-        return cls(rotation, head, rest, fine, fact, per_click)
+        fact[:, 2:] *= ROUNDED_UP
+        norm *= ROUNDED_UP
+        return cls(rotation, head, rest, fine, fact, norm, per_click)
 
     def save(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)

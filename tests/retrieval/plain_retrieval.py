@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from hypothesis import strategies as st
 
+from retrieval.funnel import OF_DIMENSION, Misfit
 from retrieval.kernels import FINE, HEAD
 from retrieval.planner import Retriever
 from retrieval.query import DIMENSIONS, Dimension, Live, Query
@@ -230,6 +231,25 @@ def open_slots(catalogue: list[LineItem], request: Request) -> list[int]:
         for line in catalogue
         for ad in line.ads
     ]
+
+
+def first_misfit(line: LineItem, ad: Ad, request: Request) -> Misfit | None:
+    """Why the ad may not be shown: the first rule, in the order of the reason codes."""
+    fitting = [slot for slot in request.slots if ad.size in slot.sizes]
+    secured = [slot for slot in fitting if ad.secure or not slot.secure]
+    decent = [slot for slot in secured if not ad.attributes & slot.blocked_attributes]
+    dimension = misfit(line, request)
+    rules = [
+        (Misfit.SIZE, not fitting),
+        (Misfit.NOT_SECURE, not secured),
+        (Misfit.ADVERTISER_BLOCKED, advertiser_refused(line, request)),
+        (Misfit.CATEGORY_BLOCKED, own_category_refused(line, request)),
+        (Misfit.ATTRIBUTE_BLOCKED, not decent),
+        (OF_DIMENSION[dimension or Dimension.COUNTRY], dimension is not None),
+        (Misfit.DOMAIN, not line_slots(line, request) & ad_slots(ad, request)),
+        (Misfit.PAUSED, not (line.live and ad.alive)),
+    ]
+    return next((code for code, fails in rules if fails), None)
 
 
 def values(vectors: AdVectors, live: Live, query: Query) -> np.ndarray:

@@ -1,3 +1,5 @@
+from collections import Counter
+
 import numpy as np
 import plain_retrieval as plain
 from hypothesis import given, settings
@@ -20,3 +22,19 @@ def test_a_request_gets_exactly_the_best_of_the_ads_that_may_be_shown(catalogue,
     assert_array_equal(found.value, value[best])
     assert_array_equal(found.slots, slots[best])
     assert found.eligible[0] == np.count_nonzero(slots)
+
+
+@settings(deadline=None, max_examples=200)
+@given(plain.catalogues, plain.requests)
+def test_every_ad_is_either_eligible_or_counted_under_the_first_rule_it_fails(catalogue, request):
+    retriever, live = plain.retriever_of(catalogue), plain.live_of(catalogue)
+    query = plain.query_of(request, retriever.index)
+
+    funnel = retriever.funnel(query, live)
+
+    expected = Counter(
+        plain.first_misfit(line, ad, request) for line in catalogue for ad in line.ads
+    )
+    eligible = expected.pop(None, 0)
+    assert funnel == expected
+    assert retriever.retrieve([query], live, 10).eligible[0] == eligible

@@ -1,0 +1,116 @@
+"""Why ads were not shown: exact counts of the first rule that each one failed.
+
+Counted on demand, for one request at a time; the path of a request never comes here.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+import numpy as np
+from numpy.typing import NDArray
+
+from retrieval import kernels
+from retrieval.kinds import Kinds
+from retrieval.query import Dimension, Live, Query
+from retrieval.targeting import TargetingIndex
+
+
+class Misfit(IntEnum):
+    """Why an ad may not be shown, by the numbers that the whole system uses."""
+
+    SIZE = 20
+    NOT_SECURE = 23
+    ADVERTISER_BLOCKED = 24
+    CATEGORY_BLOCKED = 25
+    ATTRIBUTE_BLOCKED = 26
+    GEO = 40
+    DEVICE = 41
+    TIME = 42
+    KEYWORD = 43
+    KEY_VALUE = 44
+    DOMAIN = 45  # of the page, or the placement
+    SEGMENT = 46
+    LANGUAGE = 49
+    PAUSED = 56  # or out of its flight, or of its budget
+
+
+OF_DIMENSION = {
+    Dimension.COUNTRY: Misfit.GEO,
+    Dimension.REGION: Misfit.GEO,
+    Dimension.DEVICE: Misfit.DEVICE,
+    Dimension.OS: Misfit.DEVICE,
+    Dimension.BROWSER: Misfit.DEVICE,
+    Dimension.LANGUAGE: Misfit.LANGUAGE,
+    Dimension.HOUR_OF_WEEK: Misfit.TIME,
+    Dimension.DOMAIN: Misfit.DOMAIN,
+    Dimension.CATEGORY: Misfit.KEYWORD,
+    Dimension.KEYWORD: Misfit.KEYWORD,
+    Dimension.SEGMENT: Misfit.SEGMENT,
+    Dimension.KEY_VALUE: Misfit.KEY_VALUE,
+}
+"""Total over the dimensions: every misfit has a number."""
+
+
+def count_misfits(
+    index: TargetingIndex, kinds: Kinds, ad_start: NDArray[np.int32], query: Query, live: Live
+) -> dict[int, int]:
+    """Ads by the first rule that they fail; those that fail none are not in it.
+
+    Rules are tried in this order: size, secure, advertiser and category refused by the publisher,
+    creative attributes, the dimensions of targeting in their order, placement, paused.
+    """
+    line_slots = index.match(query, live.line_item).line_slots
+    accepted, taken_secure, taken = kinds.narrowing(query)
+    counts = np.zeros(max(Misfit) + 1, np.int64)
+    kernels.count_misfits(
+        counts,
+        np.uint32((1 << query.slot_placement.size) - 1),
+        line_slots,
+        index.unrestricted,
+        _refused(index, query),
+        _mistargeted(index, query),
+        live.line_item,
+        ad_start,
+        live.ad,
+        kinds.kind,
+        accepted,
+        taken_secure,
+        taken,
+        np.array(
+            [
+                Misfit.SIZE,
+                Misfit.NOT_SECURE,
+                Misfit.ATTRIBUTE_BLOCKED,
+                Misfit.DOMAIN,
+                Misfit.PAUSED,
+            ],
+            np.uint8,
+        ),
+    )
+    return {int(Misfit(int(code))): int(counts[code]) for code in np.flatnonzero(counts)}
+
+
+def _refused(index: TargetingIndex, query: Query) -> NDArray[np.uint8]:
+    """[L] which block list of the publisher names the line item, 0 for none."""
+    code = np.zeros(index.line_items, np.uint8)
+    categories = set(index.vocabulary.category.values())
+    # Categories first: an advertiser's refusal, tried before, overwrites them.
+    for term in sorted(query.blocked.tolist(), key=lambda term: term not in categories):
+        refusal = Misfit.CATEGORY_BLOCKED if term in categories else Misfit.ADVERTISER_BLOCKED
+        code[index.postings.rows(index.include[term])] = refusal
+    return code
+
+
+def _mistargeted(index: TargetingIndex, query: Query) -> NDArray[np.uint8]:
+    """[L] the first dimension whose targeting the request fails, as a Misfit; 0 for none."""
+    code = np.zeros(index.line_items, np.uint8)
+    for dimension, misfit in OF_DIMENSION.items():
+        allowed = index.open_to_all(dimension)
+        terms = query.term[query.term_start[dimension] : query.term_start[dimension + 1]]
+        for term in terms:
+            allowed[index.postings.rows(index.include[term])] = True
+        for term in terms:
+            allowed[index.postings.rows(index.exclude[term])] = False
+        code[~allowed & (code == 0)] = misfit
+    return code
