@@ -25,6 +25,7 @@ from adserver.catalogue.ads import AdDraft
 from adserver.catalogue.columns import FileFact, Manifest, ModelFact
 from adserver.catalogue.reading import LineItems
 from adserver.catalogue.snapshot import CURRENT, MANIFEST, current_version, digest
+from adserver.catalogue.value import base_value
 from ranking.bundle import Bundle
 from ranking.features import FEATURE_SCHEMA
 from ranking.table import AdTable
@@ -163,15 +164,6 @@ def _save_tables(folder: Path, bundle: Bundle, ads: AdDraft, progress: Progress)
     base = base_value(columns.bid_micros, columns.per_click, table.bias)
     AdVectors.build(table.vectors(), columns.per_click, base).save(folder / "vectors")
     progress("index ad vectors", count, count)
-
-
-def base_value(
-    bid_micros: NDArray[np.int64], per_click: NDArray[np.bool_], log_odds: NDArray[np.float32]
-) -> NDArray[np.float32]:
-    """retrieval.Live.base: log eCPM micros, as far as the request has no part in it."""
-    value = np.log(bid_micros.astype(np.float64))
-    value += np.where(per_click, np.log(1000.0) + log_odds, 0.0)
-    return value.astype(np.float32)
 
 
 def _save_columns(folder: Path, columns: Any) -> None:
