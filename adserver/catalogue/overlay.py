@@ -177,11 +177,11 @@ def _changed(connection: Connection, since: int) -> Changed:
     return found
 
 
-def _rows(connection: Connection, table: Table, changed: Changed, below: int) -> Iterator[Row[Any]]:
-    """The changed rows as they are now, but those with ids that the snapshot cannot hold."""
-    ids = [one for one in changed.get(table.name, ()) if one < below]
+def _rows(connection: Connection, table: Table, changed: Changed) -> Iterator[Row[Any]]:
+    """The table's changed rows as they are now; some may be newer than the snapshot."""
+    ids = changed.get(table.name, [])
     for start in range(0, len(ids), IDS_MOST):
-        part: Iterable[int] = ids[start : start + IDS_MOST]
+        part = ids[start : start + IDS_MOST]
         yield from connection.execute(select(table).where(table.c.id.in_(part)))
 
 
