@@ -16,6 +16,7 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import psutil  # type: ignore[import-untyped]  # ships no annotations
 import structlog
 
 from adserver.triton_wheel import InferenceServerError, Installation
@@ -69,6 +70,8 @@ class TritonProcess:
     metrics_port: int = field(default_factory=free_port)
     model: str = "ctr_ranker"
     _child: subprocess.Popen[bytes] | None = None
+    _workers: tuple[psutil.Process, ...] = ()
+    _log_begin: int = 0
 
     @property
     def grpc_url(self) -> str:
@@ -95,6 +98,7 @@ class TritonProcess:
         try:
             async with asyncio.timeout(within_s):
                 await self._until_ready()
+            self._workers = _children(self._child)
         except BaseException as error:
             await self.stop(grace_s=0.0)
             if isinstance(error, TimeoutError):
@@ -114,10 +118,14 @@ class TritonProcess:
         _forget_regions(self.region)
 
     async def supervise(self) -> None:
-        """Starts it again, at the same address, whenever it dies. Cancel this before `stop`."""
+        """Starts it again, at the same address, whenever it dies. Cancel this before `stop`.
+
+        Also when only a model's worker died, which Triton itself neither mends nor admits.
+        """
         failures = 0
         while True:
-            await _until(lambda: self._child is None or _has_ended(self._child), None)
+            await _until(lambda: not self._lives(), None)
+            await self.stop(grace_s=0.0)
             pause = RESTART_AFTER_S[min(failures, len(RESTART_AFTER_S) - 1)]
             log.warning("triton is down, starting it again", after_s=pause)
             await asyncio.sleep(pause)
@@ -128,11 +136,17 @@ class TritonProcess:
                 failures += 1
                 log.error("triton did not start", reason=str(error))
 
+    def _lives(self) -> bool:
+        if self._child is None or _has_ended(self._child):
+            return False
+        return all(_is_alive(worker) for worker in self._workers)
+
     def _spawn(self) -> None:
         forget_orphaned_regions()
         self.log_file.parent.mkdir(parents=True, exist_ok=True)
         launch = [sys.executable, "-I", "-S", "-c", LAUNCH, str(os.getpid())]
         with self.log_file.open("ab") as output:
+            self._log_begin = output.tell()
             self._child = subprocess.Popen(
                 [*launch, str(self.installation.binary), *self._arguments()],
                 env=self._environment(),
@@ -181,8 +195,10 @@ class TritonProcess:
             await asyncio.sleep(LOOK_EVERY_S)
 
     def _failure(self, what: str) -> str:
-        last = self.log_file.read_text(errors="replace").strip().splitlines()[-5:]
-        return f"Triton {what}; {self.log_file} ends: " + " | ".join(last)
+        """With the errors that this start logged, or its last lines if it logged none."""
+        lines = self.log_file.read_bytes()[self._log_begin :].decode(errors="replace").splitlines()
+        errors = [line for line in lines if line.startswith(("E", "error"))]
+        return f"Triton {what}; {self.log_file} says: " + " | ".join((errors or lines)[-3:])
 
 
 async def _until(done: Callable[[], bool], within_s: float | None) -> None:
@@ -197,6 +213,19 @@ def _has_ended(child: subprocess.Popen[bytes]) -> bool:
     """Leaves the process unreaped, so that its group's id is not given to strangers meanwhile."""
     how = os.WEXITED | os.WNOHANG | os.WNOWAIT
     return os.waitid(os.P_PID, child.pid, how) is not None
+
+
+def _children(process: subprocess.Popen[bytes] | None) -> tuple[psutil.Process, ...]:
+    with contextlib.suppress(psutil.NoSuchProcess):
+        return tuple(psutil.Process(process.pid).children()) if process else ()
+    return ()
+
+
+def _is_alive(process: psutil.Process) -> bool:
+    try:
+        return bool(process.status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
 
 
 def _group_lives(group: int) -> bool:

@@ -38,6 +38,18 @@ async def scorer_at(url: str, width: int = WIDTH) -> AsyncIterator[TritonScorer]
         await scorer.close()
 
 
+@contextlib.asynccontextmanager
+async def supervised(process: TritonProcess) -> AsyncIterator[None]:
+    await process.start()
+    guard = asyncio.create_task(process.supervise())
+    try:
+        yield
+    finally:
+        guard.cancel()
+        await asyncio.gather(guard, return_exceptions=True)
+        await process.stop()
+
+
 def with_scorer(triton, use: Callable[[TritonScorer], Awaitable]):
     async def run():
         async with scorer_at(triton.url) as scorer:
@@ -199,20 +211,13 @@ def test_a_killed_server_is_noticed_at_once_and_a_new_one_within_ten_seconds(new
         return quality[-1] == "full"
 
     async def use():
-        await new_triton.start()
-        guard = asyncio.create_task(new_triton.supervise())
-        try:
-            async with scorer_at(new_triton.grpc_url) as scorer:
-                assert await ask(scorer)
-                os.kill(new_triton.pid, signal.SIGKILL)
-                assert not all([await ask(scorer) for _ in range(20)])
-                async with asyncio.timeout(10):
-                    await until(lambda: ask(scorer))
-                assert_array_equal(await scorer.score(pairs, PLENTY_S), triton.local.score(pairs))
-        finally:
-            guard.cancel()
-            await asyncio.gather(guard, return_exceptions=True)
-            await new_triton.stop()
+        async with supervised(new_triton), scorer_at(new_triton.grpc_url) as scorer:
+            assert await ask(scorer)
+            os.kill(new_triton.pid, signal.SIGKILL)
+            assert not all([await ask(scorer) for _ in range(20)])
+            async with asyncio.timeout(10):
+                await until(lambda: ask(scorer))
+            assert_array_equal(await scorer.score(pairs, PLENTY_S), triton.local.score(pairs))
 
     asyncio.run(use())
 
@@ -224,17 +229,13 @@ def test_a_killed_worker_of_the_model_is_replaced(new_triton, triton):
     pairs = triton.pairs(seed=9)
 
     async def use():
-        await new_triton.start()
-        try:
-            async with scorer_at(new_triton.grpc_url) as scorer:
-                (worker,) = workers_of(new_triton.pid)
-                os.kill(worker, signal.SIGKILL)
-                with pytest.raises(RankerError):
-                    await scorer.score(pairs, PLENTY_S)
-                async with asyncio.timeout(10):
-                    return await until_scored(scorer, pairs)
-        finally:
-            await new_triton.stop()
+        async with supervised(new_triton), scorer_at(new_triton.grpc_url) as scorer:
+            (worker,) = (pid for pid in members_of(new_triton.pid) if pid != new_triton.pid)
+            os.kill(worker, signal.SIGKILL)
+            with pytest.raises(RankerError):
+                await scorer.score(pairs, PLENTY_S)
+            async with asyncio.timeout(10):
+                return await until_scored(scorer, pairs)
 
     assert_array_equal(asyncio.run(use()), triton.local.score(pairs))
 
@@ -332,7 +333,3 @@ def group_of(pid: int) -> int | None:
         return os.getpgid(pid)
     except ProcessLookupError:
         return None
-
-
-def workers_of(server: int) -> list[int]:
-    return [pid for pid in members_of(server) if pid != server]

@@ -9,6 +9,7 @@ conversions give empty arrays without a word.
 
 from __future__ import annotations
 
+import ctypes
 import os
 import tempfile
 from collections.abc import Collection, Sequence
@@ -30,6 +31,12 @@ SNAPSHOTS = "ADSERVER_SNAPSHOTS"
 """Environment variable: the folder of snapshots, which we share with the ad server."""
 WARM_UP = 0
 """A version that no snapshot has."""
+
+USED = b"used_dltensor"
+_rename = ctypes.pythonapi.PyCapsule_SetName
+_rename.argtypes = (ctypes.py_object, ctypes.c_char_p)
+"""The backend marks a tensor that it took over with a name of its own; numpy knows only DLPack's,
+and would print a traceback for each answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +143,9 @@ class TritonPythonModel:
 
 
 def _answer(logit: NDArray[np.float32]) -> Any:
-    tensor = pb_utils.Tensor.from_dlpack("LOGIT", logit)
+    capsule = logit.__dlpack__()
+    tensor = pb_utils.Tensor.from_dlpack("LOGIT", capsule)
+    _rename(capsule, USED)
     return pb_utils.InferenceResponse(output_tensors=[tensor])
 
 
