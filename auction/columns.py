@@ -29,6 +29,7 @@ class Rejection(IntEnum):
     ADVERTISER_BLOCKED = 24
     CATEGORY_BLOCKED = 25
     ATTRIBUTE_BLOCKED = 26
+    CREATIVE_BLOCKED = 27
     GEO = 40
     DEVICE = 41
     TIME = 42
@@ -46,6 +47,7 @@ class Rejection(IntEnum):
     BELOW_FLOOR = 60
     OUTBID = 62
     NOT_SCORED_TIME = 70
+    SHED = 101  # of a slot: too much was asked at once, or time had run out before it was looked at
     NO_CANDIDATE = 102  # of a slot: nothing eligible was found
 
 

@@ -14,8 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from auction.columns import MILLE
-from auction.kernels import CLOCK, RELAXED, SOLD, TYPICAL, Memory, dual_now, remember
+from auction.kernels import dual_now, remember
 from auction.settings import FairnessSettings
+from auction.workspace import CLOCK, RELAXED, SOLD, TYPICAL, Memory
 
 
 class Exposure:

@@ -6,20 +6,26 @@ and the tests hold the two equal. All functions here release the GIL and allocat
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import numpy as np
 from numba import njit
-from numpy.typing import NDArray
 
 from auction.columns import MILLE, PPM, Rejection
-
-I32 = NDArray[np.int32]
-I64 = NDArray[np.int64]
-U32 = NDArray[np.uint32]
-U64 = NDArray[np.uint64]
-Code = NDArray[np.uint8]
-Flag = NDArray[np.bool_]
+from auction.workspace import (
+    DECAY,
+    I64,
+    NEXT,
+    RELAXED,
+    SOLD,
+    TYPICAL,
+    Code,
+    Flag,
+    Memory,
+    Page,
+    Places,
+    Rows,
+    Rules,
+    Sales,
+)
 
 NOT_BIDDING = -(2**63)
 """Score of a row that is not in the running for a slot."""
@@ -37,96 +43,10 @@ BELOW_FLOOR = int(Rejection.BELOW_FLOOR)
 OUTBID = int(Rejection.OUTBID)
 NO_CANDIDATE = int(Rejection.NO_CANDIDATE)
 
-NEXT, SOLD, DECAY, TYPICAL, RELAXED = range(5)
-"""Meaning of `Memory.clock`: next place in the ring, sales, decay so far, median value, relaxed."""
-CLOCK = 5
-
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 _MIX1 = np.uint64(0xBF58476D1CE4E5B9)
 _MIX2 = np.uint64(0x94D049BB133111EB)
 _S30, _S27, _S31 = np.uint64(30), np.uint64(27), np.uint64(31)
-
-
-class Rows(NamedTuple):
-    """`columns.Bids`, contiguous."""
-
-    offset: I32
-    ad: I32
-    creative: I32
-    advertiser: I32
-    campaign: I32
-    bid: I64
-    per_click: Flag
-    ppm: I64
-    fits: U32
-    refused: Code
-
-
-class Places(NamedTuple):
-    """`columns.Slots`, contiguous; floors raised to the minimum and in value units."""
-
-    offset: I32
-    floor: I64
-    first_price: Flag
-    seed: U64
-
-
-class Memory(NamedTuple):
-    """State of `fairness.Exposure`."""
-
-    held: I64
-    """[A] sales of each advertiser in the ring."""
-    dual: I64
-    """[A] dual price, in value units, when it was last written."""
-    seen: I64
-    """[A] `clock[DECAY]` at that moment."""
-    ring: I32
-    """[W] advertiser of the last sales, -1 where none yet."""
-    clock: I64
-
-
-class Rules(NamedTuple):
-    increment: int
-    """In value units."""
-    advertiser_once: bool
-    fair: bool
-    share_bp: int
-    limit: int
-    steps: int
-
-
-class Page(NamedTuple):
-    """Work space of one request: n rows, S slots."""
-
-    score: I64
-    """[S, n] value less dual price; NOT_BIDDING when out of the running."""
-    passes: U32
-    """[n] slots that the row fits, can pay and whose floor it meets."""
-    affords: U32
-    """[n] slots that the row fits and can pay."""
-    alive: Flag
-    """[n] still able to win a slot."""
-    dual: I64
-    """[n] dual price of the row's advertiser, fixed for the page."""
-    room: I64
-    """[n] sales that the row's advertiser may still make before the hard cap."""
-    code: Code
-    """[n] what becomes of the row."""
-    best: I64
-    """[S] leading row, -1 when none."""
-    second: I64
-    """[S] leading row of another advertiser, -1 when none."""
-
-
-class Sales(NamedTuple):
-    """[S] what became of the slots of one request, or [T] of a batch."""
-
-    winner: I32
-    runner_up: I32
-    clear: I64
-    charge: I64
-    cost: I64
-    relaxed: Flag
 
 
 @njit(cache=True, nogil=True)
@@ -435,11 +355,15 @@ def sell_page(
 
 @njit(cache=True, nogil=True)
 def why_unsold(rows: Rows, low: int, n: int, slot: int, seed: np.uint64, page: Page) -> int:
-    """What kept the row of highest value that fits an unsold slot from taking it."""
+    """What kept the best row that holds no other slot of the page from taking an unsold one."""
     best = -1
     top = NOT_BIDDING
+    elsewhere = False
     for i in range(n):
         if not (rows.fits[low + i] >> slot) & 1:
+            continue
+        if page.code[i] == WON:
+            elsewhere = True
             continue
         value = value_of(rows, low + i, slot)
         if value > top or (
@@ -448,14 +372,14 @@ def why_unsold(rows: Rows, low: int, n: int, slot: int, seed: np.uint64, page: P
             best = i
             top = value
     if best < 0:
-        return NO_CANDIDATE
+        return DUPLICATE if elsewhere else NO_CANDIDATE
     if rows.refused[low + best] != 0:
         return int(rows.refused[low + best])
     if not (page.affords[best] >> slot) & 1:
         return BUDGET
     if not (page.passes[best] >> slot) & 1:
         return BELOW_FLOOR
-    return DUPLICATE if page.code[best] == WON else int(page.code[best])
+    return int(page.code[best])
 
 
 @njit(cache=True, nogil=True)

@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 from auction import kernels
 from auction.columns import MILLE, Bids, Slate, Slots
 from auction.fairness import Exposure
-from auction.kernels import CLOCK, Memory, Page, Places, Rows, Rules, Sales
 from auction.settings import BASIS_POINTS, AuctionSettings
+from auction.workspace import CLOCK, Memory, Page, Places, Rows, Rules, Sales
 
 MOST_SLOTS = 32
 """Slots of one request are bits of `Bids.slots`."""

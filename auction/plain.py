@@ -209,18 +209,19 @@ class PlainPage:
         return {t for t in bidder.passes if self.is_open(t)}
 
     def why_unsold(self, slot: int) -> Rejection:
-        """What kept the bidder of highest value that fits the slot from taking it."""
+        """What kept the best bidder that holds no other slot of the page from taking this one."""
         fitting = [b for b in self.bidders if slot in b.value]
-        if not fitting:
-            return Rejection.NO_CANDIDATE
-        best = max(fitting, key=lambda b: (b.value[slot], tie_rank(self.seed, b.ad), -b.row))
+        losers = [b for b in fitting if b.code]
+        if not losers:
+            return Rejection.DUPLICATE if fitting else Rejection.NO_CANDIDATE
+        best = max(losers, key=lambda b: (b.value[slot], tie_rank(self.seed, b.ad), -b.row))
         if best.refused:
             return best.refused
         if slot not in best.affords:
             return Rejection.BUDGET
         if slot not in best.passes:
             return Rejection.BELOW_FLOOR
-        return best.code or Rejection.DUPLICATE  # a winner holds another slot of the page
+        return best.code
 
 
 def is_twin(one: Bidder, other: Bidder) -> bool:

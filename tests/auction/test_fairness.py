@@ -8,10 +8,10 @@ from auction_market import Ad, Request, columns
 
 from auction.columns import Rejection, Slate
 from auction.fairness import Exposure
-from auction.kernels import TYPICAL
 from auction.mechanism import run_auction
 from auction.plain import PlainExposure
 from auction.settings import AuctionSettings, FairnessSettings
+from auction.workspace import TYPICAL
 
 CAPS = FairnessSettings(max_share=0.15, window=1_000)
 GIANTS = (1, 2)

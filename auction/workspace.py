@@ -1,0 +1,104 @@
+"""The columns that the compiled auction works on: what it reads, remembers and writes.
+
+Named tuples, because numba takes them apart at the door at no cost. No rules here.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+I32 = NDArray[np.int32]
+I64 = NDArray[np.int64]
+U32 = NDArray[np.uint32]
+U64 = NDArray[np.uint64]
+Code = NDArray[np.uint8]
+Flag = NDArray[np.bool_]
+
+NEXT, SOLD, DECAY, TYPICAL, RELAXED = range(5)
+"""Meaning of `Memory.clock`: next place in the ring, sales, decay so far, median value, relaxed."""
+CLOCK = 5
+
+
+class Rows(NamedTuple):
+    """`columns.Bids`, contiguous."""
+
+    offset: I32
+    ad: I32
+    creative: I32
+    advertiser: I32
+    campaign: I32
+    bid: I64
+    per_click: Flag
+    ppm: I64
+    fits: U32
+    refused: Code
+
+
+class Places(NamedTuple):
+    """`columns.Slots`, contiguous; floors raised to the minimum and in value units."""
+
+    offset: I32
+    floor: I64
+    first_price: Flag
+    seed: U64
+
+
+class Memory(NamedTuple):
+    """State of `fairness.Exposure`."""
+
+    held: I64
+    """[A] sales of each advertiser in the ring."""
+    dual: I64
+    """[A] dual price, in value units, when it was last written."""
+    seen: I64
+    """[A] `clock[DECAY]` at that moment."""
+    ring: I32
+    """[W] advertiser of the last sales, -1 where none yet."""
+    clock: I64
+
+
+class Rules(NamedTuple):
+    increment: int
+    """In value units."""
+    advertiser_once: bool
+    fair: bool
+    share_bp: int
+    limit: int
+    steps: int
+
+
+class Page(NamedTuple):
+    """Work space of one request: n rows, S slots."""
+
+    score: I64
+    """[S, n] value less dual price; NOT_BIDDING when out of the running."""
+    passes: U32
+    """[n] slots that the row fits, can pay and whose floor it meets."""
+    affords: U32
+    """[n] slots that the row fits and can pay."""
+    alive: Flag
+    """[n] still able to win a slot."""
+    dual: I64
+    """[n] dual price of the row's advertiser, fixed for the page."""
+    room: I64
+    """[n] sales that the row's advertiser may still make before the hard cap."""
+    code: Code
+    """[n] what becomes of the row."""
+    best: I64
+    """[S] leading row, -1 when none."""
+    second: I64
+    """[S] leading row of another advertiser, -1 when none."""
+
+
+class Sales(NamedTuple):
+    """[S] what became of the slots of one request, or [T] of a batch."""
+
+    winner: I32
+    runner_up: I32
+    clear: I64
+    charge: I64
+    cost: I64
+    relaxed: Flag
