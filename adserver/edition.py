@@ -42,6 +42,11 @@ class Edition:
     def version(self) -> int:
         return self.snapshot.version
 
+    @property
+    def model(self) -> str:
+        """Name and version of the click model, as answers and the log give it."""
+        return f"ctr_ranker/{self.bundle.version}"
+
     def floor_micros(self, placement: str) -> int:
         """The catalogue's own floor for a placement; 0 for one it does not know."""
         known = self.snapshot.placements.get(placement)

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from adserver.edition import Edition
 from adserver.request import AdRequest, Slot
 from auction.columns import Slots
-from ranking.features import RequestFields, encode_request, encode_slot
+from ranking.features import RequestFields, encode_requests, encode_slot
 from retrieval.query import DIMENSIONS, Dimension, Query
 
 MIX = 0x9E3779B97F4A7C15
@@ -42,7 +42,7 @@ def encode(
 ) -> Encoded:
     """Columns of a batch at the wall-clock moment `now`; `numbers` are the decisions' numbers."""
     moment = datetime.fromtimestamp(now, UTC)
-    features = np.stack([encode_request(_fields(r, moment)) for r in requests])
+    features = encode_requests([_fields(request, moment) for request in requests])
     vector, bias = edition.bundle.towers.request(features)
     hour_of_week = str(moment.weekday() * 24 + moment.hour)
     return Encoded(

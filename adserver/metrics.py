@@ -7,7 +7,11 @@ answers for all of them.
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
+import numpy as np
+from numpy.typing import NDArray
 from prometheus_client import (
     CONTENT_TYPE_LATEST,
     CollectorRegistry,
@@ -17,6 +21,13 @@ from prometheus_client import (
     generate_latest,
 )
 from prometheus_client.multiprocess import MultiProcessCollector
+
+from adserver.trace import Trace
+from auction.columns import Rejection
+from retrieval.planner import Plan
+
+if TYPE_CHECKING:
+    from adserver.commit import Verdict
 
 REGISTRY = CollectorRegistry()
 _STAGE_SECONDS = (0.0001, 0.0003, 0.001, 0.002, 0.004, 0.008, 0.016, 0.032, 0.064, 0.128)
@@ -54,6 +65,11 @@ SLOTS = Counter(
 REJECTED = Counter(
     "adserver_candidates", "Candidates by what became of them", ["reason"], registry=REGISTRY
 )
+DECLINED = Counter(
+    "adserver_declined",
+    "Requests answered empty at once: full, late or unloggable",
+    registry=REGISTRY,
+)
 PLANS = Counter("adserver_retrievals", "Retrievals by plan", ["plan"], registry=REGISTRY)
 EVENTS = Counter(
     "adserver_events",
@@ -79,6 +95,25 @@ BREAKER = Gauge(
     registry=REGISTRY,
     multiprocess_mode="livemin",
 )
+
+
+def observe(trace: Trace, verdict: Verdict) -> None:
+    """Count one batch."""
+    for stage, seconds in trace.seconds.items():
+        STAGE.labels(stage).observe(seconds)
+    BATCH.observe(len(verdict.asks))
+    QUALITY.labels(str(verdict.quality)).inc(len(verdict.asks))
+    for code, count in _counts(verdict.slate.reason):
+        SLOTS.labels(Rejection(code).name).inc(count)
+    for code, count in _counts(verdict.slate.rejected):
+        REJECTED.labels(Rejection(code).name).inc(count)
+    for code, count in _counts(verdict.candidates.plan):
+        PLANS.labels(Plan(code).name).inc(count)
+
+
+def _counts(codes: NDArray[np.integer]) -> Iterator[tuple[int, int]]:
+    counted = np.bincount(codes, minlength=1)
+    return ((int(code), int(counted[code])) for code in np.flatnonzero(counted))
 
 
 def exposition() -> tuple[bytes, str]:

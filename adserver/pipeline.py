@@ -9,20 +9,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-import numpy as np
-
-from adserver.batcher import Ask
+from adserver.batcher import EWMA, Ask
 from adserver.columns import bids_of, gate
-from adserver.commit import Till
+from adserver.commit import Till, Verdict
 from adserver.deadline import Clock, Deadline
 from adserver.decision import Decision
 from adserver.edition import Edition
 from adserver.encode import encode
+from adserver.metrics import observe
 from adserver.settings import Settings
 from adserver.trace import Numbers, Trace
 from auction.fairness import Exposure
-from auction.mechanism import AuctionSettings, run_auction
-from ranking.scorer import TRUNCATED, Pairs
+from auction.mechanism import run_auction
+from auction.settings import AuctionSettings
+from ranking.scorer import FULL, TRUNCATED, Pairs
 from ranking.tiers import Ranks
 
 
@@ -57,7 +57,7 @@ class Pipeline:
             candidates = edition.retriever.retrieve(encoded.queries, edition.overlay.live, most)
         with trace.stage("gate"):
             remaining = self.till.remaining()
-            rejected = gate(requests, candidates, edition.snapshot, remaining)
+            rejected = gate(requests, candidates, edition, remaining)
         with trace.stage("rank"):
             pairs = Pairs(
                 edition.version, encoded.vector, encoded.bias, candidates.ad, candidates.offset
@@ -66,15 +66,23 @@ class Pipeline:
         with trace.stage("auction"):
             bids = bids_of(candidates, scores.logit, rejected, encoded, edition)
             slate = run_auction(bids, encoded.slots, self.exposure, remaining, self.prices)
+        quality = max(scores.quality, TRUNCATED if most < self.settings.candidates else FULL)
+        verdict = Verdict(asks, numbers, edition, encoded, candidates, bids, slate, quality)
         with trace.stage("commit"):
-            if most < self.settings.candidates:
-                scores = replace(scores, quality=max(scores.quality, TRUNCATED))
-            decisions = self.till.commit(
-                asks, numbers, encoded, candidates, bids, slate, scores, edition, trace
-            )
+            decisions = self.till.commit(verdict, int(now * 1000), trace.milliseconds())
 
-        self._learn_cost(trace, max(1, len(candidates.ad)))
-        return decisions
+        self._learn_cost(trace, len(candidates.ad))
+        observe(trace, verdict)
+        finished = self.clock()
+        return [
+            replace(decision, took_ms=(finished - ask.arrived) * 1000)
+            for decision, ask in zip(decisions, asks, strict=True)
+        ]
+
+    def _learn_cost(self, trace: Trace, rows: int) -> None:
+        """A running mean of what a candidate row costs, waiting for the scorer included."""
+        spent = sum(trace.seconds.values()) / max(1, rows)
+        self.seconds_per_row += EWMA * (spent - self.seconds_per_row)
 
     def _affordable(self, requests: int, deadline: Deadline) -> int:
         """Candidates per request that the time left is predicted to allow."""

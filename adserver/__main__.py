@@ -1,0 +1,5 @@
+"""`python -m adserver` is `adserver`."""
+
+from adserver.cli import app
+
+app()

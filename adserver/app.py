@@ -1,0 +1,91 @@
+"""The process of one worker: event loop, signals, socket. `python -m adserver.app NUMBER`."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import logging
+import os
+import signal
+import sys
+
+import structlog
+import uvloop
+from aiohttp import web
+
+from adserver.errors import ConfigError
+from adserver.http import Routes
+from adserver.settings import Settings, from_environment
+from adserver.web.files import static_files
+from adserver.worker import Worker
+
+BACKLOG = 1024
+DRAIN_S = 5.0
+"""Requests under way at a SIGTERM have this long; none needs more than its deadline."""
+
+
+async def serve(settings: Settings, number: int) -> None:
+    """Serve until SIGTERM or SIGINT, then drain."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for what in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(what, stop.set)
+    worker = Worker(settings, number)
+    await worker.start()
+    routes = Routes(
+        worker, settings.deadline_ms, settings.public_url, settings.seat, static_files()
+    )
+    # Bodies reach us as they were sent: a broken gzip is the caller's mistake, to be named.
+    runner = web.AppRunner(
+        routes.app(), access_log=None, handle_signals=False, auto_decompress=False
+    )
+    await runner.setup()
+    site = web.TCPSite(
+        runner, settings.host, settings.port, backlog=BACKLOG, reuse_port=settings.workers > 1
+    )
+    await site.start()
+    _settle_garbage_collector()
+    structlog.get_logger().info("serving", worker=number, port=settings.port, pid=os.getpid())
+    await stop.wait()
+    worker.drain()
+    await site.stop()
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(runner.shutdown(), DRAIN_S)
+    await worker.stop()
+    await runner.cleanup()
+
+
+def _settle_garbage_collector() -> None:
+    """What is loaded by now stays for good; looking at it again would cost milliseconds."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 100)
+
+
+def configure_logs() -> None:
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info,
+            structlog.processors.JSONRenderer(default=str),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
+
+
+def main() -> int:
+    configure_logs()
+    try:
+        uvloop.run(serve(from_environment(os.environ), int(sys.argv[1])))
+    except ConfigError as error:
+        for mistake in error.mistakes:
+            structlog.get_logger().error("configuration", mistake=mistake)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

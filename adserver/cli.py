@@ -1,0 +1,84 @@
+"""The one command line. Each command is a thin shell over a plain function of its own package."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from adserver import cli_catalog, cli_model, cli_report
+from adserver.demo import run_demo, run_serve
+from adserver.errors import ConfigError
+from adserver.settings import Settings, from_environment
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    help="Ad ranking and auction server: targeting, embedding retrieval, INT8 click model, "
+    "second-price auction, inside 50 ms.",
+    pretty_exceptions_enable=False,
+)
+app.add_typer(cli_catalog.app, name="catalog", help="The catalogue and its snapshots.")
+app.add_typer(cli_report.app, name="report", help="What happened: clicks, revenue, fairness.")
+app.command("train")(cli_model.train)
+app.command("export")(cli_model.export)
+console = Console(stderr=True)
+
+
+@contextmanager
+def mistakes_exit_2() -> Iterator[None]:
+    """Configuration mistakes are listed together, without a traceback."""
+    try:
+        yield
+    except ConfigError as error:
+        for mistake in error.mistakes:
+            console.print(f"[red]configuration:[/red] {mistake}")
+        raise typer.Exit(2) from None
+
+
+def settings() -> Settings:
+    with mistakes_exit_2():
+        return from_environment(os.environ)
+
+
+@app.command()
+def demo() -> None:
+    """Make what is missing (catalogue, snapshot, key, Triton) and serve it all on localhost.
+
+    HOST, PORT, ADS, WORKERS and SCORER=triton|local override; Ctrl-C stops everything.
+    """
+    with mistakes_exit_2():
+        raise typer.Exit(run_demo(settings(), console))
+
+
+@app.command()
+def serve() -> None:
+    """Serve an existing catalogue: production. Needs ADSERVER_TOKEN_KEY and a snapshot."""
+    with mistakes_exit_2():
+        raise typer.Exit(run_serve(settings(), console))
+
+
+@app.command()
+def bench(
+    only: Annotated[str, typer.Option(help="Name of one script in bench/ to run.")] = "",
+    quick: Annotated[bool, typer.Option(help="Small sizes only.")] = False,
+) -> None:
+    """Run the benchmarks of a source checkout; one JSON line per figure on standard output."""
+    folder = Path(__file__).parent.parent / "bench"
+    scripts = sorted(p for p in folder.glob("*.py") if p.stem in {only or p.stem})
+    if not scripts:
+        console.print(f"no benchmark {only!r} in {folder}")
+        raise typer.Exit(2)
+    for script in scripts:
+        console.print(f"[bold]{script.stem}[/bold]")
+        arguments = ["--quick"] if quick else []
+        code = subprocess.call([sys.executable, str(script), *arguments])
+        if code:
+            raise typer.Exit(code)

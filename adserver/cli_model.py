@@ -1,0 +1,52 @@
+"""`adserver train` and `adserver export`: from simulated clicks to the served INT8 model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from adserver import progress
+
+console = Console(stderr=True)
+Folder = Annotated[Path, typer.Option(help="Folder of the trained, unquantised model.")]
+
+
+def train(
+    ads: Annotated[int, typer.Option(help="Size of the simulated catalogue.")] = 100_000,
+    visits: Annotated[
+        int, typer.Option(help="Page views; about 1.7 impressions each.")
+    ] = 2_000_000,
+    seed: Annotated[int, typer.Option(help="Same seed, same model.")] = 7,
+    epochs: Annotated[int, typer.Option(help="Passes over the data.")] = 2,
+    folder: Folder = Path("var/model"),
+) -> None:
+    """Train the click model on a simulated marketplace whose true click rates are known."""
+    from adserver.training import simulated  # noqa: PLC0415 — torch is in an extra
+    from ranking import train as training  # noqa: PLC0415
+
+    with progress.shares(console, "train the click model") as heard:
+        table = simulated(ads, visits, seed, heard)
+        training.train(table, folder, training.TrainSettings(epochs=epochs), seed, heard)
+    typer.echo((folder / "checkpoint.json").read_text())
+
+
+def export(
+    folder: Folder = Path("var/model"),
+    repository: Annotated[Path, typer.Option(help="Version folder in Triton's repository.")] = Path(
+        "model_repository/ctr_ranker/1"
+    ),
+    version: Annotated[int, typer.Option(help="Number in the manifest.")] = 1,
+) -> None:
+    """Quantise to INT8, calibrate, judge against FP32, and refuse with the numbers if it lost."""
+    from ranking import export as exporting  # noqa: PLC0415 — onnx is in an extra
+
+    with progress.shares(console, "export") as heard:
+        try:
+            manifest = exporting.export(folder, repository, version, progress=heard)
+        except exporting.GateRefused as refusal:
+            console.print(f"[red]refused:[/red] {refusal}")
+            raise typer.Exit(1) from None
+    typer.echo(f"{repository}: {manifest['metrics']}")

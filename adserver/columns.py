@@ -1,0 +1,78 @@
+"""Between the libraries: candidates become bids, and the gate looks at what changes by the second.
+
+Retrieval, ranking and auction do not know each other; their columns meet here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from adserver.edition import Edition
+from adserver.encode import Encoded
+from adserver.request import AdRequest
+from auction.columns import Bids, Rejection
+from retrieval.query import Candidates
+
+
+def gate(
+    requests: Sequence[AdRequest],
+    candidates: Candidates,
+    edition: Edition,
+    remaining_micros: NDArray[np.int64],
+) -> NDArray[np.uint8]:
+    """[R] rejection code of candidates that need no score: no budget left, creative refused."""
+    ads = edition.snapshot.ads
+    rejected = np.zeros(len(candidates.ad), np.uint8)
+    campaign = ads.campaign[candidates.ad]
+    rejected[remaining_micros[campaign] <= 0] = Rejection.BUDGET
+    for row, request in enumerate(requests):
+        if request.blocked_creatives:
+            part = slice(candidates.offset[row], candidates.offset[row + 1])
+            hit = np.isin(ads.creative[candidates.ad[part]], _numbers(request.blocked_creatives))
+            rejected[part][hit] = Rejection.CREATIVE_BLOCKED
+    return rejected
+
+
+def _numbers(creatives: Sequence[str]) -> list[int]:
+    """Of creative ids as answers spell them ("c77"); others are nobody's."""
+    return [int(name[1:]) for name in creatives if name[:1] == "c" and name[1:].isdecimal()]
+
+
+def bids_of(
+    candidates: Candidates,
+    logit: NDArray[np.float32],
+    rejected: NDArray[np.uint8],
+    encoded: Encoded,
+    edition: Edition,
+) -> Bids:
+    """What each candidate offers, with its calibrated click rate in each slot of its request."""
+    ads, row = edition.snapshot.ads, candidates.ad
+    return Bids(
+        offset=candidates.offset,
+        ad=row,
+        creative=ads.creative[row],
+        advertiser=ads.advertiser[row],
+        campaign=ads.campaign[row],
+        bid_micros=edition.overlay.bid_micros[row],
+        per_click=ads.per_click[row],
+        pctr_ppm=_click_rates(candidates, logit, encoded.slot_bias, edition),
+        slots=candidates.slots,
+        rejected=rejected,
+    )
+
+
+def _click_rates(
+    candidates: Candidates,
+    logit: NDArray[np.float32],
+    slot_bias: NDArray[np.float32],
+    edition: Edition,
+) -> NDArray[np.int64]:
+    ppm = np.empty((len(logit), slot_bias.shape[1]), np.int64)
+    calibration = edition.bundle.calibration
+    for row, bias in enumerate(slot_bias):
+        part = slice(candidates.offset[row], candidates.offset[row + 1])
+        ppm[part] = calibration.ppm(logit[part], bias)
+    return ppm

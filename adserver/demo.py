@@ -1,0 +1,213 @@
+"""Starts what serves and stops all of it: workers, Triton, and the log's way into the warehouse.
+
+`demo` makes what is missing first. One process watches all others; none outlives it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import secrets
+import signal
+import sys
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from urllib.error import URLError
+from urllib.request import urlopen
+
+from rich.console import Console
+
+from adserver import progress
+from adserver.catalogue import operations, schema
+from adserver.catalogue.builder import build_snapshot
+from adserver.catalogue.sample import create_sample
+from adserver.catalogue.snapshot import Snapshot, SnapshotError
+from adserver.children import Child
+from adserver.deadline import monotonic, wall
+from adserver.errors import ConfigError
+from adserver.inference_server import TritonProcess
+from adserver.money import restore_from_log
+from adserver.settings import Settings
+from adserver.tokens import kept_key
+from adserver.triton_wheel import InferenceServerError, Unavailable, install
+from feedback.compaction import compact
+from ranking.bundle import Bundle
+from ranking.triton import is_ready
+
+COMPACT_EVERY_S = 10.0
+"""Events are in reports within this and the seconds that a report takes."""
+READY_WITHIN_S = 240.0
+"""The first start compiles the kernels."""
+TRITON_FOLDER = Path(".triton")
+
+
+def run_demo(settings: Settings, console: Console) -> int:
+    """Make what is missing, then serve until Ctrl-C."""
+    settings.adserver_data.mkdir(parents=True, exist_ok=True)
+    if not settings.adserver_token_key:
+        key = kept_key(settings.adserver_data / "token.key", secrets.token_bytes(32))
+        settings = replace(settings, adserver_token_key=key)
+    _ensure_catalogue(settings, console)
+    ensure_snapshot(settings, console)
+    return asyncio.run(_serve_all(settings, console))
+
+
+def run_serve(settings: Settings, console: Console) -> int:
+    """Serve what is there."""
+    mistakes = []
+    if not settings.adserver_token_key:
+        mistakes.append("ADSERVER_TOKEN_KEY is not set: it signs the event URLs")
+    if settings.scorer == "triton" and not settings.triton_url:
+        mistakes.append("TRITON_URL is not set; or choose SCORER=local")
+    if mistakes:
+        raise ConfigError(mistakes)
+    return asyncio.run(_serve_all(settings, console))
+
+
+def _ensure_catalogue(settings: Settings, console: Console) -> None:
+    engine = schema.connect(settings.database)
+    schema.create_tables(engine)
+    empty = operations.is_empty(engine)
+    engine.dispose()
+    if empty:
+        with progress.shown(console, f"sample catalogue of {settings.ads:,} ads") as heard:
+            create_sample(settings.database, settings.ads, wall(), progress=heard)
+
+
+def ensure_snapshot(settings: Settings, console: Console) -> None:
+    """Build a snapshot unless the current one was built for the current model."""
+    bundle = Bundle.load(settings.bundle)
+    with contextlib.suppress(SnapshotError):
+        snapshot = Snapshot.load(settings.snapshots, verify=False)
+        if snapshot.manifest.model.sha256 == bundle.sha256:
+            return
+    with progress.shown(console, "snapshot") as heard:
+        build_snapshot(settings.database, settings.snapshots, settings.bundle, wall(), heard)
+
+
+async def _serve_all(settings: Settings, console: Console) -> int:
+    stop = asyncio.Event()
+    for what in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        asyncio.get_running_loop().add_signal_handler(what, stop.set)
+    settings, triton = await _triton(settings, console)
+    watch = [asyncio.create_task(triton.supervise())] if triton else []
+    campaigns = Snapshot.load(settings.snapshots, verify=False).campaigns.campaign_id
+    restore_from_log(settings, int(campaigns.max(initial=0)) + 1, wall())
+    workers = _workers(settings)
+    try:
+        for worker in workers:
+            worker.start()
+        if await _ready(settings, stop):
+            _tell(settings, triton, console)
+            watch.append(asyncio.create_task(_keep_compacting(settings)))
+            await stop.wait()
+        elif not stop.is_set():
+            console.print(f"[red]no worker was ready within {READY_WITHIN_S:.0f} s[/red]")
+        return 0 if stop.is_set() else 1
+    finally:
+        await _stop_all(workers, watch, triton)
+
+
+async def _stop_all(
+    workers: list[Child], watch: list[asyncio.Task[None]], triton: TritonProcess | None
+) -> None:
+    await asyncio.gather(*(worker.stop() for worker in workers))
+    for task in watch:
+        task.cancel()
+    await asyncio.gather(*watch, return_exceptions=True)
+    if triton:
+        await triton.stop()
+
+
+async def _triton(settings: Settings, console: Console) -> tuple[Settings, TritonProcess | None]:
+    """Our own Triton, unless another is named; where it cannot run, the local scorer."""
+    if settings.scorer == "local" or settings.triton_url:
+        return settings, None
+    try:
+        installation = await asyncio.to_thread(install, TRITON_FOLDER)
+        log_file = settings.adserver_data / "triton.log"
+        triton = TritonProcess(
+            installation, settings.model_repository, settings.snapshots, log_file, is_ready
+        )
+        await triton.start(within_s=READY_WITHIN_S)
+    except (Unavailable, InferenceServerError) as error:
+        console.print(f"[yellow]no Triton here ({error}): going on with the local scorer[/yellow]")
+        return replace(settings, scorer="local"), None
+    return replace(settings, triton_url=triton.grpc_url), triton
+
+
+def _workers(settings: Settings) -> list[Child]:
+    environment = _environment(settings)
+    return [
+        Child(
+            name=f"worker {number}",
+            command=(sys.executable, "-m", "adserver.app", str(number)),
+            environment=environment,
+        )
+        for number in range(settings.workers)
+    ]
+
+
+def _environment(settings: Settings) -> Mapping[str, str]:
+    """Ours, with what was decided here; metrics of all workers meet in one fresh folder."""
+    metrics = settings.adserver_data / "metrics"
+    metrics.mkdir(parents=True, exist_ok=True)
+    for stale in metrics.glob("*.db"):
+        stale.unlink()
+    return {
+        **os.environ,
+        "SCORER": settings.scorer,
+        "TRITON_URL": settings.triton_url,
+        "ADSERVER_TOKEN_KEY": settings.adserver_token_key,
+        "PROMETHEUS_MULTIPROC_DIR": str(metrics),
+        "OMP_NUM_THREADS": "1",
+        "OPENBLAS_NUM_THREADS": "1",
+    }
+
+
+async def _ready(settings: Settings, stop: asyncio.Event) -> bool:
+    """Whether a worker answers that it is ready, before the time is over or we are stopped."""
+    until = monotonic() + READY_WITHIN_S
+    while monotonic() < until and not stop.is_set():
+        if await asyncio.to_thread(_asks_ready, settings):
+            return True
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(stop.wait(), 0.2)
+    return False
+
+
+def _asks_ready(settings: Settings) -> bool:
+    host = "127.0.0.1" if settings.host in {"0.0.0.0", "::"} else settings.host
+    try:
+        with urlopen(f"http://{host}:{settings.port}/readyz", timeout=1) as answer:
+            return bool(json.load(answer)["ready"])
+    except (URLError, OSError, ValueError):
+        return False
+
+
+def _tell(settings: Settings, triton: TritonProcess | None, console: Console) -> None:
+    base = settings.public_url or f"http://{settings.host}:{settings.port}"
+    scorer = f"Triton at {settings.triton_url}" if settings.triton_url else "ONNX Runtime, local"
+    console.print(f"\n[bold green]ready[/bold green]  {settings.workers} worker(s), {scorer}")
+    for what, where in (
+        ("demo page", f"{base}/demo/"),
+        ("API", f"POST {base}/v1/decision"),
+        ("OpenRTB", f"POST {base}/openrtb2/auction"),
+        ("report", f"{base}/report"),
+        ("metrics", f"{base}/metrics"),
+        ("Triton metrics", triton.metrics_url if triton else ""),
+    ):
+        if where:
+            console.print(f"  {what:<15}{where}", soft_wrap=True)
+    console.print("  Ctrl-C stops everything\n")
+
+
+async def _keep_compacting(settings: Settings) -> None:
+    """In a thread of this process, which serves nobody."""
+    log, warehouse = settings.adserver_data / "events", settings.adserver_data / "warehouse"
+    while True:
+        await asyncio.to_thread(compact, log, warehouse)
+        await asyncio.sleep(COMPACT_EVERY_S)

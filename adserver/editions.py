@@ -1,0 +1,89 @@
+"""Opens snapshots as editions, and introduces them to the scorer before requests are served."""
+
+from __future__ import annotations
+
+import numpy as np
+import structlog
+
+from adserver.catalogue import schema
+from adserver.catalogue.overlay import Overlay
+from adserver.catalogue.snapshot import Snapshot
+from adserver.edition import Edition
+from adserver.errors import ConfigError
+from adserver.money import Drawer
+from adserver.settings import Settings
+from ranking.bundle import Bundle
+from ranking.int8 import LocalScorer
+from ranking.scorer import InProcess, Pairs, RankerError, Scorer
+from ranking.table import AdTable
+from ranking.triton import TritonScorer
+from retrieval.planner import Retriever
+from retrieval.settings import RetrievalSettings
+from retrieval.targeting import TargetingIndex
+from retrieval.vectors import AdVectors
+
+INTRODUCE_S = 5.0
+"""A scorer may take this long to open a new snapshot's table; then it is served all the same,
+by the fallback model until the table is there."""
+log = structlog.get_logger()
+
+
+class Editions:
+    """The bundle, the scorer, and the editions opened for them. One per worker."""
+
+    def __init__(self, settings: Settings) -> None:
+        """Call inside the event loop: the connection to Triton belongs to it."""
+        self.settings = settings
+        self.bundle = Bundle.load(settings.bundle)
+        self._database = schema.connect(settings.database)
+        self._local = LocalScorer(self.bundle) if settings.scorer == "local" else None
+        self.scorer: Scorer = (
+            InProcess(self._local)
+            if self._local
+            else TritonScorer(settings.triton_url, settings.candidates)
+        )
+
+    def open(self, now_s: float) -> Edition:
+        """The current snapshot, mapped; slow, so off the event loop once requests are served."""
+        snapshot = Snapshot.load(self.settings.snapshots)
+        if snapshot.manifest.model.sha256 != self.bundle.sha256:
+            raise ConfigError(
+                [f"snapshot {snapshot.version} was built with another model: catalog build"]
+            )
+        folder, ads = snapshot.folder, snapshot.ads
+        index = TargetingIndex.load(folder / "targeting")
+        retriever = Retriever(
+            index,
+            AdVectors.load(folder / "vectors"),
+            snapshot.line_items.ad_start,
+            ads.size,
+            ads.attributes,
+            ads.secure,
+            RetrievalSettings(self.settings.candidates),
+        )
+        overlay = Overlay(snapshot, self._database, now_s)
+        table = AdTable.load(folder / "ranker")
+        return Edition(snapshot, index, retriever, overlay, self.bundle, table)
+
+    async def introduce(self, edition: Edition) -> None:
+        """Have the scorer load the edition's table before requests depend on it."""
+        if self._local:
+            self._local.add(edition.version, edition.table)
+        none = np.zeros((1, self.bundle.first.request.shape[0]), np.float32)
+        ends = np.array([0, 1], np.int32)
+        pairs = Pairs(edition.version, none, none[:, 0], np.zeros(1, np.int32), ends)
+        try:
+            await self.scorer.score(pairs, INTRODUCE_S)
+        except RankerError as error:
+            log.warning(
+                "the scorer has not loaded this snapshot", version=edition.version, why=error
+            )
+
+
+def refresh(edition: Edition, drawer: Drawer, now_s: float) -> None:
+    """Apply what changed in the catalogue's database, and the money that is left."""
+    overlay = edition.overlay
+    budget = overlay.budget
+    overlay.refresh(now_s, drawer.ledger.remaining())
+    if overlay.budget is not budget:
+        drawer.limit(overlay.budget)

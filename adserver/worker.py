@@ -1,0 +1,204 @@
+"""One server process: its parts, what it does in the background, and what HTTP asks of it."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Awaitable, Callable
+
+import structlog
+
+from adserver import metrics
+from adserver.batcher import Ask, Batcher
+from adserver.catalogue.snapshot import current_version
+from adserver.commit import Till
+from adserver.deadline import Deadline, monotonic, wall
+from adserver.decision import Decision, Outcome
+from adserver.decline import declined
+from adserver.editions import Editions, refresh
+from adserver.eventlog import EventLog, LogSettings
+from adserver.events import EventSettings, Turnstile
+from adserver.http import EventAnswer
+from adserver.money import open_drawer
+from adserver.pipeline import Pipeline
+from adserver.request import AdRequest, Slot
+from adserver.settings import Settings
+from adserver.tokens import Kind, event_token, signer_of
+from adserver.trace import Numbers
+from adserver.wire.render import Urls, UrlsOf
+from auction.fairness import Exposure
+from auction.settings import AuctionSettings, FairnessSettings
+from ranking.tiers import Ranks
+
+REFRESH_S = 0.5
+"""Pauses, bids and budgets take effect within this and the refresh's own milliseconds."""
+FULLEST_LOG = 0.9
+"""Above this share of the log's queue, requests are declined: what cannot be written down must
+not be sold."""
+RELEASES = 5_000
+"""Reservations looked at per refresh: twice what a worker can make meanwhile, in milliseconds."""
+WARM_UPS = (1, 8, 1, 8)
+"""Batch sizes decided before the worker says that it is ready."""
+log = structlog.get_logger()
+
+
+class Worker:
+    """Everything between the HTTP routes and the files. Serves one edition after another."""
+
+    def __init__(self, settings: Settings, number: int) -> None:
+        self.settings, self.number = settings, number
+        self.editions = Editions(settings)
+        edition = self.editions.open(wall())
+        self.drawer = open_drawer(settings, len(edition.overlay.budget), number, wall())
+        self.drawer.limit(edition.overlay.budget)
+        self.log = EventLog(settings.adserver_data / "events", number, wall, LogSettings())
+        signer = signer_of(settings.adserver_token_key, (settings.adserver_token_key_previous,))
+        events, drawer = EventSettings(), self.drawer
+        self.turnstile = Turnstile(
+            signer, drawer.book, drawer.box, drawer.ledger, self.log, number, events
+        )
+        fairness = FairnessSettings(settings.fairness_cap, settings.fairness_window)
+        self.pipeline = Pipeline(
+            edition=edition,
+            ranks=Ranks(self.editions.scorer, monotonic),
+            till=Till(number, drawer, signer, self.log, events.hold_s * 1000),
+            exposure=Exposure(fairness),
+            numbers=Numbers.of(number, int(wall())),
+            settings=settings,
+            prices=AuctionSettings(),
+            clock=monotonic,
+            wall=wall,
+        )
+        self.batcher = Batcher(
+            self.pipeline.decide,
+            self._decline,
+            monotonic,
+            most=max(1, settings.batch_rows // settings.candidates),
+            queue_limit=settings.queue_limit,
+            in_flight=2 if settings.scorer == "triton" else 1,
+        )
+        self._tasks: list[asyncio.Task[None]] = []
+        self._warm = self._draining = False
+
+    async def start(self) -> None:
+        """Warm up, then keep the edition, the money and the gauges fresh."""
+        await self.editions.introduce(self.pipeline.edition)
+        refresh(self.pipeline.edition, self.drawer, wall())
+        self.batcher.start()
+        for size in WARM_UPS:
+            await self.pipeline.decide([self._rehearsal()] * size)
+        self._warm = True
+        for job in (self._refresh, self._follow_snapshots, self._release):
+            self._tasks.append(asyncio.create_task(_forever(job), name=job.__name__))
+
+    def drain(self) -> None:
+        """Say that we are not ready for more."""
+        self._draining = True
+
+    async def stop(self) -> None:
+        """Answer what was asked, write what was promised, then end."""
+        self.drain()
+        await self.batcher.stop()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.editions.scorer.close()
+        await asyncio.to_thread(self.log.close)
+
+    async def decide(self, ask: Ask) -> Decision:
+        if self.log.backlog > FULLEST_LOG or self.log.failure or not ask.request.slots:
+            return self._decline(ask)
+        return await self.batcher.ask(ask)
+
+    def urls(self, base: str) -> UrlsOf:
+        """Event URLs under `base`, of slots that are sold."""
+
+        def of(outcome: Outcome) -> Urls:
+            token = outcome.sold.token if outcome.sold else ""
+            impression, viewable, click = (
+                f"{base}/e/{kind.name.lower()}?t={event_token(token, kind)}"
+                for kind in (Kind.IMPRESSION, Kind.VIEWABLE, Kind.CLICK)
+            )
+            return Urls(impression=impression, click=click, viewable=viewable)
+
+        return of
+
+    async def event(self, kind: str, token: str, prefetch: bool) -> EventAnswer:
+        """An impression, viewable or click: counted once, on disk when this returns."""
+        if prefetch:
+            return EventAnswer("PREFETCH")  # nobody has seen it; the page asks again when shown
+        receipt = await self.turnstile.receive(Kind[kind.upper()], token, int(wall() * 1000))
+        return EventAnswer(receipt.code.name, receipt.landing, receipt.logged)
+
+    def health(self) -> dict[str, object]:
+        return {"ok": True, "worker": self.number}
+
+    def readiness(self) -> dict[str, object]:
+        """Ready when the catalogue, the index and the model are warm and the log can be written."""
+        full = self.pipeline.ranks.breaker.circuit.name
+        return {
+            "ready": self._warm and not self._draining and self.log.failure is None,
+            "catalogue": self.pipeline.edition.version,
+            "ads": len(self.pipeline.edition.snapshot.ads),
+            "model_warm": self._warm,
+            "scorer": self.settings.scorer,
+            "scorer_circuit": full,
+            "event_log": "failed" if self.log.failure else "ok",
+            "draining": self._draining,
+        }
+
+    async def report(self) -> str:
+        """The report page, made by another process: drawing plots would stall decisions."""
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "adserver", "report", "page"),
+            stdout=asyncio.subprocess.PIPE,
+        )
+        page, _ = await process.communicate()
+        return page.decode()
+
+    def _decline(self, ask: Ask) -> Decision:
+        edition = self.pipeline.edition
+        (number,) = self.pipeline.numbers.take(1)
+        took_ms = (monotonic() - ask.arrived) * 1000
+        metrics.DECLINED.inc()
+        decision = declined(ask.request, number, edition.version, edition.model, took_ms)
+        self.pipeline.till.write_down(decision, int(wall() * 1000))
+        return decision
+
+    def _rehearsal(self) -> Ask:
+        """A test request that can be sold: not billed, not reported."""
+        sizes = self.pipeline.edition.snapshot.sizes[:4]
+        slots = tuple(Slot(f"warm-up-{n}", sizes=sizes) for n in range(2))
+        request = AdRequest(id="warm-up", slots=slots, test=True)
+        return Ask(request, Deadline(monotonic() + 60.0), monotonic())
+
+    async def _refresh(self) -> None:
+        await asyncio.to_thread(refresh, self.pipeline.edition, self.drawer, wall())
+        metrics.QUEUED.set(self.batcher.waiting)
+        metrics.BREAKER.set(self.pipeline.ranks.breaker.circuit.name == "CLOSED")
+        metrics.SNAPSHOT.set(self.pipeline.edition.version)
+
+    async def _follow_snapshots(self) -> None:
+        newest = current_version(self.settings.snapshots)
+        if newest == self.pipeline.edition.version:
+            return
+        edition = await asyncio.to_thread(self.editions.open, wall())
+        await self.editions.introduce(edition)
+        self.drawer.limit(edition.overlay.budget)
+        self.pipeline.edition = edition
+        log.info("serving a new snapshot", version=edition.version, worker=self.number)
+
+    async def _release(self) -> None:
+        self.drawer.holds.release_due(int(wall() * 1000), RELEASES)
+
+
+async def _forever(job: Callable[[], Awaitable[None]]) -> None:
+    """Run a background job twice a second; its failures are logged and do not end it."""
+    while True:
+        try:
+            await job()
+        except asyncio.CancelledError:
+            raise
+        except Exception:
+            log.exception("background job failed", job=job.__name__)
+        await asyncio.sleep(REFRESH_S)
