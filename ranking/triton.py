@@ -111,7 +111,9 @@ class TritonScorer:
             return np.empty(0, np.float32)
         rows = Rows.of(pairs, self._width)
         calls = [
-            self._call(rows.ad[at : at + ROWS], rows.request[at : at + ROWS], pairs, timeout_s)
+            self._call(
+                rows.ad[at : at + ROWS], rows.request[at : at + ROWS], pairs.version, timeout_s
+            )
             for at in range(0, len(rows.ad), ROWS)
         ]
         parts = [await calls[0]] if len(calls) == 1 else await asyncio.gather(*calls)
@@ -121,14 +123,14 @@ class TritonScorer:
         self,
         ad: NDArray[np.int32],
         request: NDArray[np.float32],
-        pairs: Pairs,
+        version: int,
         timeout_s: float,
     ) -> NDArray[np.float32]:
         if timeout_s <= 0.0:
             raise Late("no time was left to ask")
-        version = np.full((len(ad), 1), pairs.version, np.int64)
+        message = _message(ad, request, np.full((len(ad), 1), version, np.int64))
         try:
-            answer = await self._infer(_message(ad, request, version), timeout=timeout_s)
+            answer = await self._infer(message, timeout=timeout_s)
         except grpc.aio.AioRpcError as error:
             raise translated(error) from None
         return received(answer, ad.size)
