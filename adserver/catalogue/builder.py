@@ -145,8 +145,9 @@ def _own_domains(
 ) -> Iterator[tuple[str, NDArray[np.int32]]]:
     order = np.argsort(advertiser, kind="stable").astype(np.int32)
     ids, start = np.unique(advertiser[order], return_index=True)
-    for advertiser_id, rows in zip(ids.tolist(), np.split(order, start[1:]), strict=True):
-        yield owners[advertiser_id].domain, rows
+    ends = [*start[1:], len(order)][: len(start)]
+    for advertiser_id, first, end in zip(ids.tolist(), start, ends, strict=True):
+        yield owners[advertiser_id].domain, order[first:end]
 
 
 def _save_tables(folder: Path, bundle: Bundle, ads: AdDraft, progress: Progress) -> None:
