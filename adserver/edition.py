@@ -35,8 +35,12 @@ class Edition:
     overlay: Overlay
     bundle: Bundle
     table: AdTable
-    _size_row: dict[tuple[int, int], int] = field(default_factory=dict)
-    _creatives: dict[int, Creative] = field(default_factory=dict)
+    _size_row: dict[tuple[int, int], int] = field(init=False, repr=False)
+    _creatives: dict[int, Creative] = field(default_factory=dict, repr=False)
+
+    def __post_init__(self) -> None:
+        rows = {size: row for row, size in enumerate(self.snapshot.sizes)}
+        object.__setattr__(self, "_size_row", rows)
 
     @property
     def version(self) -> int:

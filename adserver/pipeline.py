@@ -81,7 +81,7 @@ class Pipeline:
 
     def _learn_cost(self, trace: Trace, rows: int) -> None:
         """A running mean of what a candidate row costs, waiting for the scorer included."""
-        spent = sum(trace.seconds.values()) / max(1, rows)
+        spent = sum(trace.seconds.values()) / max(rows, self.settings.candidates)
         self.seconds_per_row += EWMA * (spent - self.seconds_per_row)
 
     def _affordable(self, requests: int, deadline: Deadline) -> int:

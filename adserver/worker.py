@@ -87,6 +87,7 @@ class Worker:
         self.batcher.start()
         for size in WARM_UPS:
             await self.pipeline.decide([self._rehearsal()] * size)
+        self.pipeline.seconds_per_row = 0.0  # compiling is not what a row costs
         self._warm = True
         for job in (self._refresh, self._follow_snapshots, self._release):
             self._tasks.append(asyncio.create_task(_forever(job), name=job.__name__))

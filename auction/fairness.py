@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from auction.columns import MILLE
 from auction.kernels import dual_now, remember
-from auction.settings import FairnessSettings
-from auction.workspace import CLOCK, RELAXED, SOLD, TYPICAL, Memory
+from auction.settings import BASIS_POINTS, FairnessSettings
+from auction.workspace import CLOCK, RELAXED, SOLD, TYPICAL, Caps, Memory
 
 
 class Exposure:
@@ -27,6 +27,12 @@ class Exposure:
 
     def __init__(self, settings: FairnessSettings, advertisers: int = 1) -> None:
         self.settings = settings
+        self.caps = Caps(
+            on=settings.share_bp < BASIS_POINTS,
+            share_bp=settings.share_bp,
+            limit=settings.hard_limit,
+            steps=settings.steps,
+        )
         clock = np.zeros(CLOCK, np.int64)
         clock[TYPICAL] = settings.typical_cpm_micros * MILLE
         self.memory = Memory(
@@ -36,11 +42,6 @@ class Exposure:
             ring=np.full(settings.window, -1, np.int32),
             clock=clock,
         )
-
-    @property
-    def caps(self) -> bool:
-        """False when the settings leave the plain auction as it is."""
-        return self.settings.share_bp < 10_000
 
     @property
     def sold(self) -> int:
@@ -76,14 +77,7 @@ class Exposure:
     def remember(self, advertiser: int, value: int, relaxed: bool = False) -> None:
         """Count one sale of this value, as the auction does for each slot it sells."""
         self.cover(advertiser + 1)
-        remember(
-            self.memory,
-            self.settings.share_bp,
-            self.settings.steps,
-            advertiser,
-            value,
-            relaxed,
-        )
+        remember(self.memory, self.caps, advertiser, value, relaxed)
 
     def check(self) -> list[str]:
         """Broken invariants, in words; empty when all hold."""

@@ -17,8 +17,11 @@ from auction.workspace import (
     RELAXED,
     SOLD,
     TYPICAL,
+    Caps,
     Code,
+    Desk,
     Flag,
+    Lots,
     Memory,
     Page,
     Places,
@@ -59,11 +62,8 @@ def tie_rank(seed: np.uint64, ad: int) -> np.uint64:
 
 
 @njit(cache=True, nogil=True)
-def value_of(rows: Rows, row: int, slot: int) -> int:
-    """What one impression is worth to the bidder, in value units (millionths of a micro)."""
-    if rows.per_click[row]:
-        return int(rows.bid[row] * rows.ppm[row, slot])
-    return int(rows.bid[row] // MILLE * PPM)
+def outranks(seed: np.uint64, ad: int, other: int) -> bool:
+    return bool(tie_rank(seed, ad) > tie_rank(seed, other))
 
 
 @njit(cache=True, nogil=True)
@@ -82,16 +82,14 @@ def dual_now(memory: Memory, advertiser: int) -> int:
 
 
 @njit(cache=True, nogil=True)
-def remember(
-    memory: Memory, share_bp: int, steps: int, advertiser: int, value: int, relaxed: bool
-) -> None:
+def remember(memory: Memory, caps: Caps, advertiser: int, value: int, relaxed: bool) -> None:
     """Count one sale: all dual prices fall by their share of a step, the winner's rises by one.
 
     Never above the value just sold: a higher price could not change who wins.
     """
     clock = memory.clock
-    step = max(1, clock[TYPICAL] // steps)
-    clock[DECAY] += step * share_bp // 10_000
+    step = max(1, clock[TYPICAL] // caps.steps)
+    clock[DECAY] += step * caps.share_bp // 10_000
     dual = dual_now(memory, advertiser)
     memory.dual[advertiser] = max(dual, min(dual + step, value))
     memory.seen[advertiser] = clock[DECAY]
@@ -111,75 +109,70 @@ def remember(
 
 
 @njit(cache=True, nogil=True)
-def open_page(
-    rows: Rows, low: int, n: int, places: Places, base: int, slots: int, remaining: I64, page: Page
-) -> None:
-    """Put every row in the running where it fits, can pay its bid and meets the floor."""
-    page.score[:slots, :n] = NOT_BIDDING
+def price_in(rows: Rows, page: Page) -> None:
+    """What one impression in each slot is worth to each row, in value units."""
+    slots, n = page.value.shape
     for i in range(n):
-        row = low + i
-        page.passes[i] = 0
-        page.affords[i] = 0
-        page.alive[i] = False
-        page.code[i] = rows.refused[row]
-        if rows.refused[row] != 0:
-            continue
-        most = money_of(remaining, rows.campaign[row]) * PPM
-        fits = 0
-        affords = 0
-        passes = 0
+        per_click = rows.per_click[i]
+        bid = rows.bid[i] if per_click else rows.bid[i] // MILLE * PPM
         for s in range(slots):
-            bit = (rows.fits[row] >> s) & 1
-            value = value_of(rows, row, s)
-            payable = bit & (value <= most)
-            met = payable & (value > 0) & (value >= places.floor[base + s])
-            fits |= bit
-            affords |= payable << s
-            passes |= met << s
-            if met:
-                page.score[s, i] = value - page.dual[i] if page.room[i] > 0 else NOT_BIDDING
-        page.affords[i] = affords
-        page.passes[i] = passes
-        page.alive[i] = passes != 0
-        if fits == 0:
-            page.code[i] = SIZE
-        elif affords == 0:
-            page.code[i] = BUDGET
-        elif passes == 0:
-            page.code[i] = BELOW_FLOOR
-        else:
-            page.code[i] = OUTBID if page.room[i] > 0 else FAIRNESS
+            page.value[s, i] = bid * (rows.ppm[i, s] if per_click else 1)
 
 
 @njit(cache=True, nogil=True)
-def find_leaders(rows: Rows, low: int, n: int, seed: np.uint64, slot: int, page: Page) -> None:
+def open_page(rows: Rows, lots: Lots, remaining: I64, page: Page) -> None:
+    """Put every row in the running where it fits, can pay its bid and meets the floor."""
+    slots, n = page.value.shape
+    for i in range(n):
+        most = money_of(remaining, rows.campaign[i]) * PPM
+        fits = rows.fits[i] & ((1 << slots) - 1)
+        inside = page.room[i] > 0
+        affords = 0
+        passes = 0
+        for s in range(slots):
+            value = page.value[s, i]
+            payable = (fits >> s) & (value <= most)
+            met = payable & (value > 0) & (value >= lots.floor[s]) & (rows.refused[i] == 0)
+            affords |= payable << s
+            passes |= met << s
+            page.score[s, i] = value - page.dual[i] if met & inside else NOT_BIDDING
+        page.affords[i] = affords
+        page.passes[i] = passes
+        page.alive[i] = passes != 0
+        if rows.refused[i] != 0:
+            page.code[i] = rows.refused[i]
+        elif passes != 0:
+            page.code[i] = OUTBID if inside else FAIRNESS
+        elif affords != 0:
+            page.code[i] = BELOW_FLOOR
+        else:
+            page.code[i] = BUDGET if fits else SIZE
+
+
+@njit(cache=True, nogil=True)
+def find_leaders(rows: Rows, seed: np.uint64, slot: int, page: Page) -> None:
     """The best row of a slot and the best of any other advertiser, in one scan."""
     best = -1
     second = -1
     top = NOT_BIDDING
     least = NOT_BIDDING + 1
-    for i in range(n):
-        score = page.score[slot, i]
+    scores = page.score[slot]
+    for i in range(scores.size):
+        score = scores[i]
         if score < least:
             continue
         if best < 0:
             best = i
             top = score
             continue
-        rival = rows.advertiser[low + i] != rows.advertiser[low + best]
-        if score > top or (
-            score == top and tie_rank(seed, rows.ad[low + i]) > tie_rank(seed, rows.ad[low + best])
-        ):
+        rival = rows.advertiser[i] != rows.advertiser[best]
+        if score > top or (score == top and outranks(seed, rows.ad[i], rows.ad[best])):
             if rival:
                 second = best
                 least = top
             best = i
             top = score
-        elif rival and (
-            second < 0
-            or score > least
-            or tie_rank(seed, rows.ad[low + i]) > tie_rank(seed, rows.ad[low + second])
-        ):
+        elif rival and (second < 0 or score > least or outranks(seed, rows.ad[i], rows.ad[second])):
             second = i
             least = score
     page.best[slot] = best
@@ -187,11 +180,11 @@ def find_leaders(rows: Rows, low: int, n: int, seed: np.uint64, slot: int, page:
 
 
 @njit(cache=True, nogil=True)
-def best_open_slot(open_slots: int, slots: int, page: Page) -> int:
+def best_open_slot(open_slots: int, page: Page) -> int:
     """The open slot whose leader scores most, the first of equals; -1 when none has a leader."""
     chosen = -1
     top = NOT_BIDDING
-    for s in range(slots):
+    for s in range(page.best.size):
         if (open_slots >> s) & 1 and page.best[s] >= 0 and page.score[s, page.best[s]] > top:
             chosen = s
             top = page.score[s, page.best[s]]
@@ -199,182 +192,186 @@ def best_open_slot(open_slots: int, slots: int, page: Page) -> int:
 
 
 @njit(cache=True, nogil=True)
-def charge_for(rows: Rows, row: int, slot: int, critical: int) -> tuple[int, int, int]:
-    """(clear, charge, cost) of a sale at a critical value, whole micros rounded up.
+def critical_value(lots: Lots, rules: Rules, slot: int, page: Page) -> int:
+    """The least value at which the slot's leader would still have won it, at most its own."""
+    won, second = page.best[slot], page.second[slot]
+    own = page.value[slot, won]
+    if lots.first_price:
+        return int(own)
+    asked = lots.floor[slot]
+    if second >= 0:
+        asked = max(asked, page.score[slot, second] + page.dual[won] + rules.increment)
+    return int(min(asked, own))
+
+
+@njit(cache=True, nogil=True)
+def write_sale(
+    rows: Rows,
+    low: int,
+    lots: Lots,
+    rules: Rules,
+    slot: int,
+    relaxed: bool,
+    page: Page,
+    sales: Sales,
+) -> int:
+    """Record the sale of a slot to its leader at whole micros, rounded up; its expected cost.
 
     A critical value at most the row's own value gives a charge at most its bid. The clear price
     of a bid per click is rounded down, as its bid is when shown per thousand.
     """
-    if not rows.per_click[row]:
+    won, second = page.best[slot], page.second[slot]
+    critical = critical_value(lots, rules, slot, page)
+    if rows.per_click[won]:
+        ppm = rows.ppm[won, slot]
+        charge = -(-critical // ppm)
+        clear, cost = charge * ppm // MILLE, -(-(charge * ppm) // PPM)
+    else:
         charge = -(-critical // PPM)
-        return charge * MILLE, charge, charge
-    ppm = rows.ppm[row, slot]
-    charge = -(-critical // ppm)
-    return charge * ppm // MILLE, charge, -(-(charge * ppm) // PPM)
+        clear, cost = charge * MILLE, charge
+    sales.winner[slot] = low + won
+    sales.runner_up[slot] = low + second if second >= 0 else -1
+    sales.clear[slot] = clear
+    sales.charge[slot] = charge
+    sales.cost[slot] = cost
+    sales.relaxed[slot] = relaxed
+    return int(cost)
 
 
 @njit(cache=True, nogil=True)
-def take_out(page: Page, i: int, slots: int) -> None:
-    page.alive[i] = False
-    for s in range(slots):
+def silence(page: Page, i: int) -> None:
+    for s in range(page.best.size):
         page.score[s, i] = NOT_BIDDING
 
 
 @njit(cache=True, nogil=True)
 def make_room(
-    rows: Rows,
-    low: int,
-    n: int,
-    slots: int,
-    won: int,
-    open_slots: int,
-    rules: Rules,
-    relaxed: bool,
-    remaining: I64,
-    page: Page,
+    rows: Rows, won: int, open_slots: int, rules: Rules, relaxed: bool, remaining: I64, page: Page
 ) -> None:
     """Take out of the running what may no longer win beside the row that has just won."""
-    winner = low + won
-    take_out(page, won, slots)
+    ad, creative = rows.ad[won], rows.creative[won]
+    advertiser, campaign = rows.advertiser[won], rows.campaign[won]
+    page.alive[won] = False
     page.code[won] = WON
-    for i in range(n):
-        row = low + i
-        if not page.alive[i]:
+    silence(page, won)
+    for i in range(rows.ad.size):
+        kin = rows.advertiser[i] == advertiser
+        same = (rows.ad[i] == ad) | (rows.creative[i] == creative)
+        if not (kin | same | (rows.campaign[i] == campaign)) or not page.alive[i]:
             continue
-        kin = rows.advertiser[row] == rows.advertiser[winner]
-        same = rows.ad[row] == rows.ad[winner] or rows.creative[row] == rows.creative[winner]
         if same or (kin and rules.advertiser_once):
-            take_out(page, i, slots)
+            page.alive[i] = False
+            silence(page, i)
             if page.passes[i] & open_slots:
                 page.code[i] = DUPLICATE if same else EXCLUSION
             continue
-        if rows.campaign[row] == rows.campaign[winner]:
-            tighten(rows, row, i, slots, open_slots, remaining, page)
+        if rows.campaign[i] == campaign:
+            tighten(i, money_of(remaining, campaign) * PPM, open_slots, page)
         if kin:
             page.room[i] -= 1
             if page.room[i] == 0 and page.alive[i] and not relaxed:
                 page.code[i] = FAIRNESS
-                for s in range(slots):
-                    page.score[s, i] = NOT_BIDDING
+                silence(page, i)
 
 
 @njit(cache=True, nogil=True)
-def tighten(
-    rows: Rows, row: int, i: int, slots: int, open_slots: int, remaining: I64, page: Page
-) -> None:
-    """Close the slots that the row's campaign can no longer pay."""
-    most = money_of(remaining, rows.campaign[row]) * PPM
+def tighten(i: int, most: int, open_slots: int, page: Page) -> None:
+    """Close the slots for which the row's campaign has no longer the money."""
     had = page.passes[i] & open_slots
-    for s in range(slots):
-        if (had >> s) & 1 and value_of(rows, row, s) > most:
+    lost = 0
+    for s in range(page.best.size):
+        if (had >> s) & 1 and page.value[s, i] > most:
             page.score[s, i] = NOT_BIDDING
-            page.passes[i] &= ~(np.uint32(1) << np.uint32(s))
-            page.affords[i] &= ~(np.uint32(1) << np.uint32(s))
-    if had and not page.passes[i] & open_slots:
-        take_out(page, i, slots)
+            lost |= 1 << s
+    page.passes[i] &= ~lost
+    page.affords[i] &= ~lost
+    if had and had == lost:
+        page.alive[i] = False
+        silence(page, i)
         page.code[i] = BUDGET
 
 
 @njit(cache=True, nogil=True)
-def relax(rows: Rows, low: int, n: int, slots: int, open_slots: int, page: Page) -> bool:
+def relax(open_slots: int, page: Page) -> bool:
     """Let rows past the hard cap bid for slots that would otherwise stay empty."""
     found = False
-    for i in range(n):
-        if not page.alive[i] or page.room[i] > 0 or not page.passes[i] & open_slots:
+    for i in range(page.room.size):
+        chances = page.passes[i] & open_slots
+        if not page.alive[i] or page.room[i] > 0 or chances == 0:
             continue
         found = True
         page.code[i] = OUTBID
-        for s in range(slots):
-            if ((page.passes[i] & open_slots) >> s) & 1:
-                page.score[s, i] = value_of(rows, low + i, s) - page.dual[i]
+        for s in range(page.best.size):
+            if (chances >> s) & 1:
+                page.score[s, i] = page.value[s, i] - page.dual[i]
     return found
 
 
 @njit(cache=True, nogil=True)
 def sell_page(
-    rows: Rows,
-    low: int,
-    n: int,
-    places: Places,
-    request: int,
-    rules: Rules,
-    remaining: I64,
-    page: Page,
-    sales: Sales,
+    rows: Rows, low: int, lots: Lots, rules: Rules, remaining: I64, page: Page, sales: Sales
 ) -> None:
     """Sell the slots of one page, always the pair of slot and row that scores most."""
-    base = places.offset[request]
-    slots = places.offset[request + 1] - base
-    seed = places.seed[request]
-    sales.winner[base : base + slots] = -1
-    sales.runner_up[base : base + slots] = -1
-    sales.clear[base : base + slots] = 0
-    sales.charge[base : base + slots] = 0
-    sales.cost[base : base + slots] = 0
-    sales.relaxed[base : base + slots] = False
+    sales.winner[:] = -1
+    sales.runner_up[:] = -1
+    sales.clear[:] = 0
+    sales.charge[:] = 0
+    sales.cost[:] = 0
+    sales.relaxed[:] = False
+    slots = page.best.size
     open_slots = (1 << slots) - 1
     relaxed = False
     for s in range(slots):
-        find_leaders(rows, low, n, seed, s, page)
+        find_leaders(rows, lots.seed, s, page)
     while True:
-        t = best_open_slot(open_slots, slots, page)
+        t = best_open_slot(open_slots, page)
         if t < 0:
-            if relaxed or not relax(rows, low, n, slots, open_slots, page):
+            if relaxed or not relax(open_slots, page):
                 return
             relaxed = True
             for s in range(slots):
-                find_leaders(rows, low, n, seed, s, page)
+                find_leaders(rows, lots.seed, s, page)
             continue
         won = page.best[t]
-        row = low + won
-        critical = value_of(rows, row, t)
-        if not places.first_price[request]:
-            asked = places.floor[base + t]
-            if page.second[t] >= 0:
-                rival = page.score[t, page.second[t]]
-                asked = max(asked, rival + page.dual[won] + rules.increment)
-            critical = min(critical, asked)
-        clear, charge, cost = charge_for(rows, row, t, critical)
-        sales.winner[base + t] = row
-        sales.runner_up[base + t] = low + page.second[t] if page.second[t] >= 0 else -1
-        sales.clear[base + t] = clear
-        sales.charge[base + t] = charge
-        sales.cost[base + t] = cost
-        sales.relaxed[base + t] = relaxed
-        remaining[rows.campaign[row]] -= cost
+        cost = write_sale(rows, low, lots, rules, t, relaxed, page, sales)
+        remaining[rows.campaign[won]] -= cost
         open_slots &= ~(1 << t)
-        make_room(rows, low, n, slots, won, open_slots, rules, relaxed, remaining, page)
+        make_room(rows, won, open_slots, rules, relaxed, remaining, page)
         for s in range(slots):
-            if not (open_slots >> s) & 1 or page.best[s] < 0:
-                continue
-            led = page.score[s, page.best[s]] != NOT_BIDDING
-            followed = page.second[s] < 0 or page.score[s, page.second[s]] != NOT_BIDDING
-            if not (led and followed):
-                find_leaders(rows, low, n, seed, s, page)
+            if (open_slots >> s) & 1 and lost_a_leader(s, page):
+                find_leaders(rows, lots.seed, s, page)
 
 
 @njit(cache=True, nogil=True)
-def why_unsold(rows: Rows, low: int, n: int, slot: int, seed: np.uint64, page: Page) -> int:
+def lost_a_leader(slot: int, page: Page) -> bool:
+    best, second = page.best[slot], page.second[slot]
+    if best < 0:
+        return False
+    gone = page.score[slot, best] == NOT_BIDDING
+    return bool(gone or (second >= 0 and page.score[slot, second] == NOT_BIDDING))
+
+
+@njit(cache=True, nogil=True)
+def why_unsold(rows: Rows, seed: np.uint64, slot: int, page: Page) -> int:
     """What kept the best row that holds no other slot of the page from taking an unsold one."""
     best = -1
-    top = NOT_BIDDING
     elsewhere = False
-    for i in range(n):
-        if not (rows.fits[low + i] >> slot) & 1:
+    values = page.value[slot]
+    for i in range(values.size):
+        if not (rows.fits[i] >> slot) & 1:
             continue
         if page.code[i] == WON:
             elsewhere = True
-            continue
-        value = value_of(rows, low + i, slot)
-        if value > top or (
-            value == top and tie_rank(seed, rows.ad[low + i]) > tie_rank(seed, rows.ad[low + best])
+        elif (
+            best < 0
+            or values[i] > values[best]
+            or (values[i] == values[best] and outranks(seed, rows.ad[i], rows.ad[best]))
         ):
             best = i
-            top = value
     if best < 0:
         return DUPLICATE if elsewhere else NO_CANDIDATE
-    if rows.refused[low + best] != 0:
-        return int(rows.refused[low + best])
+    if rows.refused[best] != 0:
+        return int(rows.refused[best])
     if not (page.affords[best] >> slot) & 1:
         return BUDGET
     if not (page.passes[best] >> slot) & 1:
@@ -383,17 +380,67 @@ def why_unsold(rows: Rows, low: int, n: int, slot: int, seed: np.uint64, page: P
 
 
 @njit(cache=True, nogil=True)
-def look_up_fairness(
-    rows: Rows, low: int, n: int, rules: Rules, memory: Memory, page: Page
-) -> bool:
+def look_up_fairness(rows: Rows, caps: Caps, memory: Memory, page: Page) -> bool:
     """Each row's dual price and room for the page; False when fairness changes nothing in it."""
     matters = False
-    for i in range(n):
-        advertiser = rows.advertiser[low + i]
+    for i in range(rows.advertiser.size):
+        advertiser = rows.advertiser[i]
         page.dual[i] = dual_now(memory, advertiser)
-        page.room[i] = rules.limit - memory.held[advertiser]
-        matters |= page.dual[i] > 0 or page.room[i] < 32
+        page.room[i] = caps.limit - memory.held[advertiser]
+        matters |= (page.dual[i] > 0) | (page.room[i] <= page.best.size)
     return matters
+
+
+@njit(cache=True, nogil=True)
+def forget_fairness(page: Page) -> None:
+    page.dual[:] = 0
+    page.room[:] = ENDLESS
+
+
+@njit(cache=True, nogil=True)
+def rows_of(rows: Rows, low: int, high: int) -> Rows:
+    """The rows of one request; views, so that the loops over them count from 0."""
+    return Rows(
+        rows.offset,
+        rows.ad[low:high],
+        rows.creative[low:high],
+        rows.advertiser[low:high],
+        rows.campaign[low:high],
+        rows.bid[low:high],
+        rows.per_click[low:high],
+        rows.ppm[low:high],
+        rows.fits[low:high],
+        rows.refused[low:high],
+    )
+
+
+@njit(cache=True, nogil=True)
+def sales_of(sales: Sales, base: int, end: int) -> Sales:
+    return Sales(
+        sales.winner[base:end],
+        sales.runner_up[base:end],
+        sales.clear[base:end],
+        sales.charge[base:end],
+        sales.cost[base:end],
+        sales.relaxed[base:end],
+    )
+
+
+@njit(cache=True, nogil=True)
+def blank_page(desk: Desk, slots: int, n: int) -> Page:
+    """Work space for one request, laid out without gaps on the desk of the batch."""
+    return Page(
+        desk.value[: slots * n].reshape(slots, n),
+        desk.score[: slots * n].reshape(slots, n),
+        desk.passes[:n],
+        desk.affords[:n],
+        desk.alive[:n],
+        desk.dual[:n],
+        desk.room[:n],
+        desk.code[:n],
+        desk.best[:slots],
+        desk.second[:slots],
+    )
 
 
 @njit(cache=True, nogil=True)
@@ -401,9 +448,10 @@ def sell(
     rows: Rows,
     places: Places,
     rules: Rules,
+    caps: Caps,
     remaining: I64,
     memory: Memory,
-    page: Page,
+    desk: Desk,
     sales: Sales,
     plain: Sales,
     rejected: Code,
@@ -411,45 +459,45 @@ def sell(
 ) -> None:
     """Sell the pages of a batch in order; `remaining` and `memory` move on with each sale."""
     for request in range(places.offset.size - 1):
-        low = rows.offset[request]
-        n = rows.offset[request + 1] - low
-        base = places.offset[request]
-        slots = places.offset[request + 1] - base
-        page.dual[:n] = 0
-        page.room[:n] = ENDLESS
-        if rules.fair and look_up_fairness(rows, low, n, rules, memory, page):
-            page.dual[:n] = 0
-            page.room[:n] = ENDLESS
-            open_page(rows, low, n, places, base, slots, remaining, page)
-            sell_page(rows, low, n, places, request, rules, remaining, page, plain)
-            for t in range(base, base + slots):
-                if plain.winner[t] >= 0:
-                    remaining[rows.campaign[plain.winner[t]]] += plain.cost[t]
-            look_up_fairness(rows, low, n, rules, memory, page)
-            open_page(rows, low, n, places, base, slots, remaining, page)
-            sell_page(rows, low, n, places, request, rules, remaining, page, sales)
+        low, high = rows.offset[request], rows.offset[request + 1]
+        base, end = places.offset[request], places.offset[request + 1]
+        here = rows_of(rows, low, high)
+        lots = Lots(places.floor[base:end], places.first_price[request], places.seed[request])
+        page = blank_page(desk, end - base, high - low)
+        sold, unfair = sales_of(sales, base, end), sales_of(plain, base, end)
+        price_in(here, page)
+        matters = caps.on and look_up_fairness(here, caps, memory, page)
+        forget_fairness(page)
+        open_page(here, lots, remaining, page)
+        sell_page(here, low, lots, rules, remaining, page, unfair)
+        if matters:
+            for s in range(end - base):
+                if unfair.winner[s] >= 0:
+                    remaining[rows.campaign[unfair.winner[s]]] += unfair.cost[s]
+            look_up_fairness(here, caps, memory, page)
+            open_page(here, lots, remaining, page)
+            sell_page(here, low, lots, rules, remaining, page, sold)
         else:
-            open_page(rows, low, n, places, base, slots, remaining, page)
-            sell_page(rows, low, n, places, request, rules, remaining, page, sales)
-            plain.winner[base : base + slots] = sales.winner[base : base + slots]
-            plain.clear[base : base + slots] = sales.clear[base : base + slots]
-        rejected[low : low + n] = page.code[:n]
-        for t in range(base, base + slots):
-            winner = sales.winner[t]
-            if winner < 0:
-                reason[t] = why_unsold(rows, low, n, t - base, places.seed[request], page)
+            copy_sales(unfair, sold)
+        rejected[low:high] = page.code
+        for s in range(end - base):
+            if sold.winner[s] < 0:
+                reason[base + s] = why_unsold(here, lots.seed, s, page)
                 continue
-            reason[t] = WON
-            if rules.fair:
-                value = value_of(rows, winner, t - base)
-                remember(
-                    memory,
-                    rules.share_bp,
-                    rules.steps,
-                    rows.advertiser[winner],
-                    value,
-                    sales.relaxed[t],
-                )
+            reason[base + s] = WON
+            if caps.on:
+                won = sold.winner[s] - low
+                remember(memory, caps, here.advertiser[won], page.value[s, won], sold.relaxed[s])
+
+
+@njit(cache=True, nogil=True)
+def copy_sales(source: Sales, target: Sales) -> None:
+    target.winner[:] = source.winner
+    target.runner_up[:] = source.runner_up
+    target.clear[:] = source.clear
+    target.charge[:] = source.charge
+    target.cost[:] = source.cost
+    target.relaxed[:] = source.relaxed
 
 
 @njit(cache=True, nogil=True)

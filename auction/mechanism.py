@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 from auction import kernels
 from auction.columns import MILLE, Bids, Slate, Slots
 from auction.fairness import Exposure
-from auction.settings import BASIS_POINTS, AuctionSettings
-from auction.workspace import CLOCK, Memory, Page, Places, Rows, Rules, Sales
+from auction.settings import AuctionSettings
+from auction.workspace import CLOCK, NO_CAPS, Desk, Memory, Places, Rows, Rules, Sales
 
 MOST_SLOTS = 32
 """Slots of one request are bits of `Bids.slots`."""
@@ -44,16 +44,17 @@ def run_auction(
     if exposure is not None and rows.advertiser.size:
         exposure.cover(int(rows.advertiser.max()) + 1)
     total, most_slots = places.floor.size, int(np.diff(places.offset).max(initial=0))
-    page = _page(int(np.diff(rows.offset).max(initial=0)), most_slots)
-    sales, plain = _sales(total), _sales(total)
+    desk = Desk.sized(int(np.diff(rows.offset).max(initial=0)), most_slots)
+    sales, plain = Sales.sized(total), Sales.sized(total)
     rejected, reason = np.empty(rows.ad.size, np.uint8), np.empty(total, np.uint8)
     kernels.sell(
         rows,
         places,
-        _rules(settings, exposure),
+        Rules(settings.increment_micros * MILLE, settings.advertiser_once),
+        exposure.caps if exposure is not None else NO_CAPS,
         np.array(remaining_micros, np.int64),
         exposure.memory if exposure is not None else _no_memory(),
-        page,
+        desk,
         sales,
         plain,
         rejected,
@@ -103,46 +104,9 @@ def _column(values: NDArray[Any], dtype: type[np.generic]) -> NDArray[Any]:
     return np.require(values, dtype, ("C", "W"))
 
 
-def _rules(settings: AuctionSettings, exposure: Exposure | None) -> Rules:
-    fair = exposure is not None and exposure.caps
-    return Rules(
-        increment=settings.increment_micros * MILLE,
-        advertiser_once=settings.advertiser_once,
-        fair=fair,
-        share_bp=exposure.settings.share_bp if exposure is not None else BASIS_POINTS,
-        limit=exposure.settings.hard_limit if exposure is not None else kernels.ENDLESS,
-        steps=exposure.settings.steps if exposure is not None else 1,
-    )
-
-
 def _no_memory() -> Memory:
     nobody = np.zeros(0, np.int64)
     return Memory(nobody, nobody, nobody, np.zeros(0, np.int32), np.zeros(CLOCK, np.int64))
-
-
-def _page(rows: int, slots: int) -> Page:
-    return Page(
-        score=np.empty((slots, rows), np.int64),
-        passes=np.empty(rows, np.uint32),
-        affords=np.empty(rows, np.uint32),
-        alive=np.empty(rows, np.bool_),
-        dual=np.empty(rows, np.int64),
-        room=np.empty(rows, np.int64),
-        code=np.empty(rows, np.uint8),
-        best=np.empty(slots, np.int64),
-        second=np.empty(slots, np.int64),
-    )
-
-
-def _sales(slots: int) -> Sales:
-    return Sales(
-        winner=np.empty(slots, np.int32),
-        runner_up=np.empty(slots, np.int32),
-        clear=np.empty(slots, np.int64),
-        charge=np.empty(slots, np.int64),
-        cost=np.empty(slots, np.int64),
-        relaxed=np.empty(slots, np.bool_),
-    )
 
 
 def _validate(rows: Rows, places: Places) -> None:

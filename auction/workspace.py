@@ -64,17 +64,37 @@ class Rules(NamedTuple):
     increment: int
     """In value units."""
     advertiser_once: bool
-    fair: bool
+
+
+class Caps(NamedTuple):
+    """`settings.FairnessSettings` in whole numbers."""
+
+    on: bool
     share_bp: int
     limit: int
+    """Sales in the window at which an advertiser is past the hard cap."""
     steps: int
+
+
+NO_CAPS = Caps(on=False, share_bp=10_000, limit=0, steps=1)
+
+
+class Lots(NamedTuple):
+    """The slots of one request."""
+
+    floor: I64
+    """[S] in value units."""
+    first_price: bool
+    seed: np.uint64
 
 
 class Page(NamedTuple):
     """Work space of one request: n rows, S slots."""
 
+    value: I64
+    """[S, n] what one impression is worth to the bidder."""
     score: I64
-    """[S, n] value less dual price; NOT_BIDDING when out of the running."""
+    """[S, n] value less dual price; kernels.NOT_BIDDING when out of the running."""
     passes: U32
     """[n] slots that the row fits, can pay and whose floor it meets."""
     affords: U32
@@ -93,6 +113,36 @@ class Page(NamedTuple):
     """[S] leading row of another advertiser, -1 when none."""
 
 
+class Desk(NamedTuple):
+    """Room for the greatest page of a batch; `value` and `score` are flat."""
+
+    value: I64
+    score: I64
+    passes: U32
+    affords: U32
+    alive: Flag
+    dual: I64
+    room: I64
+    code: Code
+    best: I64
+    second: I64
+
+    @classmethod
+    def sized(cls, rows: int, slots: int) -> Desk:
+        return cls(
+            value=np.empty(rows * slots, np.int64),
+            score=np.empty(rows * slots, np.int64),
+            passes=np.empty(rows, np.uint32),
+            affords=np.empty(rows, np.uint32),
+            alive=np.empty(rows, np.bool_),
+            dual=np.empty(rows, np.int64),
+            room=np.empty(rows, np.int64),
+            code=np.empty(rows, np.uint8),
+            best=np.empty(slots, np.int64),
+            second=np.empty(slots, np.int64),
+        )
+
+
 class Sales(NamedTuple):
     """[S] what became of the slots of one request, or [T] of a batch."""
 
@@ -102,3 +152,14 @@ class Sales(NamedTuple):
     charge: I64
     cost: I64
     relaxed: Flag
+
+    @classmethod
+    def sized(cls, slots: int) -> Sales:
+        return cls(
+            winner=np.empty(slots, np.int32),
+            runner_up=np.empty(slots, np.int32),
+            clear=np.empty(slots, np.int64),
+            charge=np.empty(slots, np.int64),
+            cost=np.empty(slots, np.int64),
+            relaxed=np.empty(slots, np.bool_),
+        )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from pathlib import Path
 
@@ -44,12 +45,25 @@ class Impressions:
             self.ad[kept],
             self.slot[kept],
             self.click[kept],
-            self.truth[kept],
+            self.truth[kept] if len(self.truth) else self.truth,
         )
 
     def starts(self) -> NDArray[np.int64]:
         """[Q + 1] where each request's impressions begin."""
         return np.searchsorted(self.of, np.arange(len(self.request) + 1))
+
+    def where(self, keep: NDArray[np.bool_]) -> Impressions:
+        """The kept rows; requests without any are dropped and the others renumbered."""
+        used, renumbered = np.unique(self.of[keep], return_inverse=True)
+        return Impressions(
+            self.request[used],
+            self.catalogue,
+            renumbered.astype(np.int32),
+            self.ad[keep],
+            self.slot[keep],
+            self.click[keep],
+            self.truth[keep] if len(self.truth) else self.truth,
+        )
 
     def save(self, path: Path) -> None:
         np.savez(path, **{field.name: getattr(self, field.name) for field in fields(self)})
@@ -74,3 +88,33 @@ def split(table: Impressions, calibration: float = 0.05, test: float = 0.05) -> 
     count = len(table.request)
     newest, recent = int(count * (1 - test)), int(count * (1 - test - calibration))
     return Split(table.part(0, recent), table.part(recent, newest), table.part(newest, count))
+
+
+def thinned(table: Impressions, negatives: float, rng: np.random.Generator) -> Impressions:
+    """Every click, and this share of the impressions without one."""
+    return table.where((table.click > 0) | (rng.random(len(table)) < negatives))
+
+
+Batch = tuple[
+    NDArray[np.int32], NDArray[np.int64], NDArray[np.int32], NDArray[np.int32], NDArray[np.float32]
+]
+"""Encoded requests [Q, …], the request of each of R rows; their ads, slots and clicks [R, …]."""
+
+
+def batches(table: Impressions, size: int, rng: np.random.Generator) -> Iterator[Batch]:
+    """Every impression once, whole requests at a time, in random order, about `size` rows each."""
+    start = table.starts()
+    order = rng.permutation(len(table.request))
+    step = max(1, round(size * len(order) / max(len(table), 1)))
+    for at in range(0, len(order), step):
+        chosen = order[at : at + step]
+        count = start[chosen + 1] - start[chosen]
+        before = np.cumsum(count) - count
+        row = np.arange(count.sum()) + np.repeat(start[chosen] - before, count)
+        yield (
+            table.request[chosen],
+            np.repeat(np.arange(len(chosen)), count),
+            table.catalogue[table.ad[row]],
+            table.slot[row],
+            table.click[row].astype(np.float32),
+        )

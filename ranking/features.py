@@ -21,8 +21,8 @@ from numpy.typing import NDArray
 class Field(NamedTuple):
     """One feature: `rows` of its table, `width` columns of the encoded row (a bag if over 1).
 
-    A field that is not `embedded` has a weight of its own but no vector: ids too many to learn
-    sixteen numbers each from the clicks they get.
+    A field that is not `embedded` has no vector, and its values' weights are counted after
+    training (ranking.counted): ids too many to learn more from the few clicks that each gets.
     """
 
     name: str
@@ -49,13 +49,13 @@ REQUEST_FIELDS: Final = (
     Field("user", 65536, embedded=False),
 )
 AD_FIELDS: Final = (
-    Field("campaign", 32768),
     Field("advertiser", 8192),
     Field("category", 4096),
     Field("topic", 64),
     Field("size", 256),
     Field("per_click", 2),
     Field("words", 32768, width=12),
+    Field("campaign", 65536, embedded=False),
     Field("ad", 262144, embedded=False),
 )
 SLOT_FIELDS: Final = (
@@ -263,13 +263,13 @@ def _word_rows(bags: Sequence[Sequence[str]]) -> NDArray[np.int32]:
 def encode_ads(ads: AdFields) -> NDArray[np.int32]:
     """[N, width(AD_FIELDS)] table rows; about 2 s for a million ads of five words."""
     columns = [
-        _id_rows("campaign", ads.campaign),
         _id_rows("advertiser", ads.advertiser),
         _hashed(_AD_CATEGORY, ads.category),
         _AD["topic"] + _hashed(topic_of, ads.category),
         _hashed(_AD_SIZE, [f"{wide}x{high}" for wide, high in ads.size]),
         _AD["per_click"] + ads.per_click.astype(np.int32),
         *_word_rows(ads.words).T,
+        _id_rows("campaign", ads.campaign),
         _id_rows("ad", ads.ad),
     ]
     return np.stack(columns, axis=1).astype(np.int32)

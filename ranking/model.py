@@ -6,7 +6,7 @@ what retrieval found. The network's first layer is linear in each side, so servi
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,7 +21,7 @@ from ranking.towers import embedded, embedding_rows
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """Sizes of the layers; the defaults are about 140 000 dense parameters."""
+    """Sizes of the layers; the defaults are about 130 000 dense parameters."""
 
     embedding: int = 16
     tower: int = 128
@@ -46,7 +46,7 @@ class Tower(nn.Module):
         self.start = bag_starts(fields).tolist()
         self.embedded = embedded(fields)
         self.embedding = _table(embedding_rows(fields), shape.embedding, 0.05)
-        self.wide = _table(rows(fields), 1, 0.0)
+        self.wide = _table(embedding_rows(fields), 1, 0.0)
         self.hidden = nn.Linear(self.embedded * shape.embedding, shape.tower)
         self.out = nn.Linear(shape.tower, shape.vector + 1)
 
@@ -60,7 +60,8 @@ class Tower(nn.Module):
             )
             for f in range(self.embedded)
         ]
-        wide = functional.embedding_bag(ids, self.wide, mode="sum", padding_idx=0)
+        trained = ids[:, : self.start[self.embedded]]
+        wide = functional.embedding_bag(trained, self.wide, mode="sum", padding_idx=0)
         out = self.out(functional.relu(self.hidden(torch.cat(pooled, dim=1))))
         return out[:, :-1], out[:, -1] + wide[:, 0]
 
@@ -79,6 +80,13 @@ class ClickModel(nn.Module):
         self.third = nn.Linear(shape.second, shape.third)
         self.last = nn.Linear(shape.third, 1)
 
+    def tables(self) -> Iterator[nn.Parameter]:
+        """What is looked up, not multiplied with."""
+        for tower in (self.request, self.ad):
+            yield tower.embedding
+            yield tower.wide
+        yield self.slot
+
     def forward(
         self, request: Tensor, of: Tensor, ad: Tensor, slot: Tensor
     ) -> tuple[Tensor, Tensor]:
@@ -94,20 +102,22 @@ class ClickModel(nn.Module):
 
 def dense_parameters(model: ClickModel) -> int:
     """Parameters outside the embedding tables: what is computed with for every request or pair."""
-    tables = {
-        id(table) for tower in (model.request, model.ad) for table in (tower.embedding, tower.wide)
-    }
-    tables.add(id(model.slot))
+    tables = {id(table) for table in model.tables()}
     return sum(one.numel() for one in model.parameters() if id(one) not in tables)
 
 
 def arrays(model: ClickModel) -> dict[str, NDArray[np.float32]]:
-    """The weights by the names that serving knows, matrices as [inputs, outputs]."""
+    """The weights by the names that serving knows, matrices as [inputs, outputs].
+
+    Counted ids have weight 0 here.
+    """
     named = {"slot.wide": model.slot[:, 0]}
-    for side, tower in (("request", model.request), ("ad", model.ad)):
+    sides = (("request", model.request, REQUEST_FIELDS), ("ad", model.ad, AD_FIELDS))
+    for side, tower, fields in sides:
+        counted = rows(fields) - embedding_rows(fields)
         named |= {
             f"{side}.embedding": tower.embedding,
-            f"{side}.wide": tower.wide[:, 0],
+            f"{side}.wide": functional.pad(tower.wide[:, 0], (0, counted)),
             f"{side}.w1": tower.hidden.weight.T,
             f"{side}.b1": tower.hidden.bias,
             f"{side}.w2": tower.out.weight.T,
@@ -120,4 +130,4 @@ def arrays(model: ClickModel) -> dict[str, NDArray[np.float32]]:
     }
     for name, layer in (("second", model.second), ("third", model.third), ("last", model.last)):
         named |= {f"{name}.weight": layer.weight.T, f"{name}.bias": layer.bias}
-    return {name: np.ascontiguousarray(one.detach().numpy()) for name, one in named.items()}
+    return {name: np.array(one.detach().numpy(), order="C") for name, one in named.items()}

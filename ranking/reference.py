@@ -38,6 +38,11 @@ def score(weights: Mapping[str, Array], table: Impressions) -> Scores:
     return Scores(full, dot)
 
 
+def sigmoid(logit: Array) -> NDArray[np.float64]:
+    """Click rates of log-odds."""
+    return 1.0 / (1.0 + np.exp(-logit.astype(np.float64)))
+
+
 def first_layer(weights: Mapping[str, Array], u: Array, a: Array) -> Array:
     """[R, H] relu(u @ request + a @ ad + bias) of vectors paired row by row."""
     hidden = u @ weights["first.request"] + a @ weights["first.ad"] + weights["first.bias"]

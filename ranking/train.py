@@ -7,73 +7,45 @@ calibrates and judges; it needs no torch to be read.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
 from torch.nn import functional
 
 from ranking import reference
-from ranking.dataset import Impressions, split
-from ranking.features import (
-    AD_FIELDS,
-    FEATURE_SCHEMA,
-    REQUEST_FIELDS,
-    TOPICS,
-    encoded_topic,
-    rows,
-)
-from ranking.logistic import LogisticWeights
+from ranking.counted import count_ids
+from ranking.dataset import Impressions, batches, split, thinned
+from ranking.fallback import fit_logistic
+from ranking.features import FEATURE_SCHEMA
 from ranking.metrics import auc, measure
 from ranking.model import ClickModel, Shape, arrays, dense_parameters
 
 Progress = Callable[[str, float], None]
+Weights = dict[str, NDArray[np.float32]]
 
 
 @dataclass(frozen=True, slots=True)
 class TrainSettings:
+    """The defaults suit a few million impressions and six minutes of two cores."""
+
     shape: Shape = field(default_factory=Shape)
     epochs: int = 2
     """Passes over the data. More help until the newest impressions' logloss rises."""
-    batch: int = 8_192
+    batch: int = 4_096
     """Impressions per step, about."""
+    negatives: float = 0.15
+    """Share of the impressions without a click that each pass trains on, drawn anew: time falls
+    with it, and a click is worth some ten of them. The log-odds are corrected for it."""
     learning_rate: float = 2e-3
+    embedding_rate: float = 8e-3
+    """Higher, since a value's row is touched by few batches."""
     dot_weight: float = 0.5
     """Weight of the dot product's own loss: the more, the better retrieval agrees with ranking."""
     threads: int = 2
-
-
-@dataclass(frozen=True, slots=True)
-class Batch:
-    request: torch.Tensor
-    of: torch.Tensor
-    ad: torch.Tensor
-    slot: torch.Tensor
-    click: torch.Tensor
-
-
-def batches(table: Impressions, size: int, rng: np.random.Generator) -> Iterator[Batch]:
-    """Every impression once, whole requests at a time, in random order."""
-    start = table.starts()
-    order = rng.permutation(len(table.request))
-    step = max(1, round(size * len(order) / max(len(table), 1)))
-    for at in range(0, len(order), step):
-        chosen = order[at : at + step]
-        count = (start[chosen + 1] - start[chosen]).astype(np.int64)
-        of = np.repeat(np.arange(len(chosen)), count)
-        before = np.cumsum(count) - count
-        row = np.arange(count.sum()) + np.repeat(start[chosen] - before, count)
-        yield Batch(
-            torch.from_numpy(table.request[chosen]),
-            torch.from_numpy(of),
-            torch.from_numpy(table.catalogue[table.ad[row]]),
-            torch.from_numpy(table.slot[row]),
-            torch.from_numpy(table.click[row].astype(np.float32)),
-        )
 
 
 def train(
@@ -83,16 +55,22 @@ def train(
     seed: int,
     progress: Progress = lambda stage, share: None,
 ) -> Path:
-    """Write a checkpoint to `folder`; the same table, settings and seed train the same model."""
+    """Write a checkpoint to `folder`; the same table, settings and seed train the same model.
+
+    `progress` hears the stage's name and the share of it that is done.
+    """
     torch.manual_seed(seed)
     torch.set_num_threads(settings.threads)
+    rng = np.random.default_rng(seed)
     parts = split(table)
-    model = fit_model(parts.train, settings, np.random.default_rng(seed), progress)
+    model = fit_model(parts.train, settings, rng, progress)
+    recent = thinned(parts.train, settings.negatives, rng)
     weights = arrays(model)
-    _forget_unseen(weights, parts.train)
-    logistic = fit_logistic(parts.train, weights["slot.wide"], seed, progress)
+    _forget_unseen(weights, recent)
+    count_ids(weights, recent, settings.negatives)
+    logistic = fit_logistic(recent, weights, settings.negatives, rng, progress)
     folder.mkdir(parents=True, exist_ok=True)
-    np.savez(folder / "weights.npz", **weights)  # type: ignore[arg-type] # numpy's stub takes allow_pickle for one of them
+    np.savez(folder / "weights.npz", **weights)  # type: ignore[arg-type] # stub: allow_pickle
     logistic.save(folder / "logistic.npz")
     parts.calibration.save(folder / "calibration_slice.npz")
     parts.test.save(folder / "test_slice.npz")
@@ -112,97 +90,83 @@ def train(
 def fit_model(
     table: Impressions, settings: TrainSettings, rng: np.random.Generator, progress: Progress
 ) -> ClickModel:
-    """Adam with a learning rate that rises for a moment and then falls to nothing."""
+    """Adam, with learning rates that rise for a moment and then fall to nothing."""
     model = ClickModel(settings.shape)
+    rate = float(table.click.mean())
     with torch.no_grad():
-        rate = float(table.click.mean())
         model.ad.out.bias[-1] = float(np.log(rate / (1 - rate)))
-    optimiser = torch.optim.Adam(model.parameters(), settings.learning_rate, fused=True)
-    steps = settings.epochs * (len(table) // settings.batch + 1)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimiser, settings.learning_rate, total_steps=steps + settings.epochs, pct_start=0.1
-    )
+    shown = len(table) * (rate + (1 - rate) * settings.negatives)
+    steps = settings.epochs * (int(shown) // settings.batch + 2)
+    optimiser, schedule = _optimiser(model, settings, steps)
+    kept = float(-np.log(settings.negatives))
     loss_of = functional.binary_cross_entropy_with_logits
-    for epoch in range(settings.epochs):
-        for step, batch in enumerate(batches(table, settings.batch, rng)):
-            full, dot = model(batch.request, batch.of, batch.ad, batch.slot)
-            loss = loss_of(full, batch.click) + settings.dot_weight * loss_of(dot, batch.click)
+    done = 0
+    for _ in range(settings.epochs):
+        for batch in batches(thinned(table, settings.negatives, rng), settings.batch, rng):
+            request, of, ad, slot, click = (torch.from_numpy(one) for one in batch)
+            full, dot = model(request, of, ad, slot)
+            loss = loss_of(full + kept, click) + settings.dot_weight * loss_of(dot + kept, click)
             optimiser.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call] # torch types it not
+            loss.backward()  # type: ignore[no-untyped-call] # torch leaves it untyped
             optimiser.step()
-            schedule.step()
-            done = (epoch + step * settings.epochs / steps) / settings.epochs
-            progress("click model", min(done, 1.0))
+            done = min(done + 1, steps - 1)
+            schedule(done)
+            progress("click model", done / steps)
+    progress("click model", 1.0)
     return model
 
 
-def _forget_unseen(weights: dict[str, NDArray[np.float32]], table: Impressions) -> None:
-    """Zero the rows that no impression used: what was never seen counts as none."""
-    seen = {"request": table.request, "ad": table.catalogue[np.unique(table.ad)]}
-    for side, ids in seen.items():
-        for name in (f"{side}.embedding", f"{side}.wide"):
-            used = np.zeros(len(weights[name]), bool)
-            used[ids[ids < len(used)]] = True
-            weights[name][~used] = 0.0
-
-
-class _Logistic(nn.Module):
-    def __init__(self, click_rate: float) -> None:
-        super().__init__()
-        self.intercept = nn.Parameter(torch.tensor(float(np.log(click_rate / (1 - click_rate)))))
-        self.request = nn.Parameter(torch.zeros(rows(REQUEST_FIELDS), 1))
-        self.ad = nn.Parameter(torch.zeros(rows(AD_FIELDS), 1))
-        self.cross = nn.Parameter(torch.zeros(TOPICS, TOPICS))
-
-
-def fit_logistic(
-    table: Impressions,
-    slot_wide: NDArray[np.float32],
-    seed: int,
-    progress: Progress = lambda stage, share: None,
-) -> LogisticWeights:
-    """One pass; the slots' weights are the click model's, since serving adds the same to both."""
-    model = _Logistic(float(table.click.mean()))
-    slot = torch.from_numpy(slot_wide)
-    optimiser = torch.optim.Adam(model.parameters(), 5e-3, fused=True)
-    total = len(table) // 16_384 + 1
-    for step, batch in enumerate(batches(table, 16_384, np.random.default_rng(seed))):
-        bag = functional.embedding_bag
-        own = bag(batch.request, model.request, mode="sum", padding_idx=0)[:, 0]
-        ads = bag(batch.ad, model.ad, mode="sum", padding_idx=0)[:, 0]
-        page = torch.from_numpy(encoded_topic(REQUEST_FIELDS, batch.request.numpy()))[batch.of]
-        topic = torch.from_numpy(encoded_topic(AD_FIELDS, batch.ad.numpy()))
-        logit = model.intercept + own[batch.of] + ads + model.cross[page, topic]
-        logit = logit + slot[batch.slot].sum(dim=1)
-        loss = functional.binary_cross_entropy_with_logits(logit, batch.click)
-        optimiser.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call] # torch types it not
-        optimiser.step()
-        progress("logistic regression", min((step + 1) / total, 1.0))
-    return LogisticWeights(
-        float(model.intercept.detach()),
-        model.request.detach().numpy()[:, 0],
-        model.ad.detach().numpy()[:, 0],
-        model.cross.detach().numpy(),
+def _optimiser(
+    model: ClickModel, settings: TrainSettings, steps: int
+) -> tuple[torch.optim.Optimizer, Callable[[int], None]]:
+    """The optimiser, and what sets its rates for a step."""
+    tables = list(model.tables())
+    own = {id(one) for one in tables}
+    dense = [one for one in model.parameters() if id(one) not in own]
+    peaks = (settings.embedding_rate, settings.learning_rate)
+    optimiser = torch.optim.Adam(
+        [{"params": tables, "lr": 0.0}, {"params": dense, "lr": 0.0}], fused=True
     )
 
+    def schedule(step: int) -> None:
+        share = step / steps
+        height = min(share / 0.1, 0.5 + 0.5 * float(np.cos(np.pi * share)))
+        for group, peak in zip(optimiser.param_groups, peaks, strict=True):
+            group["lr"] = peak * height
 
-def evaluate(
-    weights: dict[str, NDArray[np.float32]], test: Impressions
-) -> dict[str, float | dict[str, float]]:
+    schedule(1)
+    return optimiser, schedule
+
+
+def _forget_unseen(weights: Weights, table: Impressions) -> None:
+    """Zero the rows that no impression used: what was never seen counts as none."""
+    seen = {
+        "request": table.request,
+        "ad": table.catalogue[np.unique(table.ad)],
+        "slot": table.slot,
+    }
+    for name, array in weights.items():
+        side, _, kind = name.partition(".")
+        if kind in ("embedding", "wide"):
+            used = np.zeros(len(array), bool)
+            used[seen[side][seen[side] < len(array)]] = True
+            array[~used] = 0.0
+
+
+def evaluate(weights: Weights, test: Impressions) -> dict[str, float | dict[str, float]]:
     """Of the uncalibrated float model on impressions newer than it has seen."""
     scores = reference.score(weights, test)
     found: dict[str, float | dict[str, float]] = {
-        "full": asdict(measure(test.click, 1 / (1 + np.exp(-scores.full.astype(np.float64))))),
+        "full": asdict(measure(test.click, reference.sigmoid(scores.full))),
         "dot_auc": auc(test.click, scores.dot),
     }
     if len(test.truth):
         found["truth"] = asdict(measure(test.click, test.truth))
-        found["agreement"] = _agreement(scores.full, test.truth)
+        found["full_to_truth"] = _correlation(scores.full, test.truth)
+        found["dot_to_full"] = _correlation(scores.dot, reference.sigmoid(scores.full))
     return found
 
 
-def _agreement(logit: NDArray[np.float32], truth: NDArray[np.float32]) -> float:
-    """Correlation of predicted with true log-odds."""
-    true = np.log(truth / (1 - truth))
-    return float(np.corrcoef(logit, true)[0, 1])
+def _correlation(logit: NDArray[np.float32], rate: NDArray[np.floating]) -> float:
+    """Of log-odds with the log-odds of a rate."""
+    return float(np.corrcoef(logit, np.log(rate / (1 - rate)))[0, 1])

@@ -1,6 +1,7 @@
-import os
+import signal
 import subprocess
 import sys
+from subprocess import PIPE
 
 import pytest
 from synthetic import day, write
@@ -10,8 +11,12 @@ from feedback.compaction import MERGE_AT, Compacted, compact
 from feedback.warehouse import connect, load
 
 RECORDS = day(300, seed=3)
-SLOTS = sum(len(r.slots) for r in RECORDS if isinstance(r, DecisionRecord))
-EVENTS = sum(not isinstance(r, DecisionRecord) for r in RECORDS)
+
+
+def rows_of(records):
+    """Slots and events."""
+    decisions = [record for record in records if isinstance(record, DecisionRecord)]
+    return sum(len(d.slots) for d in decisions), len(records) - len(decisions)
 
 
 def counts(warehouse):
@@ -31,7 +36,7 @@ def test_every_line_becomes_its_rows_with_all_its_fields(tmp_path):
 
     compacted = compact(tmp_path / "log", tmp_path / "warehouse")
 
-    assert compacted == Compacted(SLOTS, EVENTS)
+    assert compacted == Compacted(*rows_of(RECORDS))
     record = next(r for r in RECORDS if isinstance(r, DecisionRecord) and len(r.slots) == 3)
     with connect(tmp_path / "warehouse") as connection:
         rows = connection.execute(
@@ -55,13 +60,14 @@ def test_an_empty_log_gives_empty_tables(tmp_path):
 
 @pytest.mark.parametrize("batch_bytes", [1, 5000, 1 << 20])
 def test_any_size_of_batch_gives_the_same_rows(tmp_path, batch_bytes):
-    write(RECORDS[:100], tmp_path / "log" / "w0-1.log")
-    write(RECORDS[100:200], tmp_path / "log" / "w1-1.log")
-    write(RECORDS[200:], tmp_path / "log" / "w0-2.log")
+    write(RECORDS[:10], tmp_path / "log" / "w0-1.log")
+    write(RECORDS[10:20], tmp_path / "log" / "w1-1.log")
+    write(RECORDS[20:40], tmp_path / "log" / "w0-2.log")
 
     compact(tmp_path / "log", tmp_path / "warehouse", batch_bytes)
 
-    assert counts(tmp_path / "warehouse") == (SLOTS, SLOTS, EVENTS)
+    slots, events = rows_of(RECORDS[:40])
+    assert counts(tmp_path / "warehouse") == (slots, slots, events)
 
 
 def test_the_segment_being_written_is_taken_over_up_to_its_last_whole_line(tmp_path):
@@ -120,7 +126,7 @@ def test_many_small_files_become_few_and_the_old_ones_go_a_batch_later(tmp_path)
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-left = int(sys.argv[3])
+import feedback.compaction as compaction
 
 def deadly(name):
     real = getattr(os, name)
@@ -134,43 +140,57 @@ def deadly(name):
 
 for name in ("fsync", "replace", "unlink"):
     deadly(name)
-
-import feedback.compaction as compaction
 compaction.MERGE_AT = 3
-compaction.compact(Path(sys.argv[1]), Path(sys.argv[2]), batch_bytes=30_000)
+log, warehouse = map(Path, sys.argv[1:])
+for line in sys.stdin:  # the number of the step at which to die
+    child = os.fork()
+    if child == 0:
+        left = int(line)
+        compaction.compact(log, warehouse, batch_bytes=30_000)
+        os._exit(0)
+    print(os.waitpid(child, 0)[1], flush=True)
 """
 
 
-def run_killed(log, warehouse, step):
-    command = [sys.executable, "-c", KILLED, str(log), str(warehouse), str(step)]
-    return subprocess.run(command, check=False, env=os.environ).returncode
+@pytest.fixture
+def run_killed(tmp_path):
+    """Runs compactions that kill themselves at their n-th fsync, rename or removal."""
+    command = [sys.executable, "-c", KILLED, str(tmp_path / "log"), str(tmp_path / "warehouse")]
+    with subprocess.Popen(command, stdin=PIPE, stdout=PIPE, text=True) as parent:
+
+        def run(step):
+            print(step, file=parent.stdin, flush=True)
+            return int(parent.stdout.readline())
+
+        yield run
+        parent.stdin.close()
 
 
-def test_killed_at_any_step_no_row_is_lost_or_doubled(tmp_path):
+def test_killed_at_any_step_no_row_is_lost_or_doubled(tmp_path, run_killed):
     """Each round dies one step later than the one before, on top of what the others left; in
-    between, what a reader sees is a whole number of batches."""
+    between, what a reader sees is never more than there is."""
     log, warehouse = tmp_path / "log", tmp_path / "warehouse"
-    parts = [RECORDS[begin : begin + 40] for begin in range(0, len(RECORDS), 40)]
-    slots = events = 0
+    written, killed = [], 0
 
-    for step, part in enumerate(parts * 2, start=1):
+    for step in range(1, 25):
+        part = RECORDS[step * 30 : step * 30 + 30]
         write(part, log / f"w{step % 2}-{1 + step // 4}.log")
-        slots += sum(len(r.slots) for r in part if isinstance(r, DecisionRecord))
-        events += sum(not isinstance(r, DecisionRecord) for r in part)
-        run_killed(log, warehouse, step)
-        seen = counts(warehouse)
-        assert seen[0] <= slots
-        assert seen[2] <= events
+        written += part
+        killed += run_killed(step) == signal.SIGKILL
+        seen, distinct, events = counts(warehouse)
+        assert (seen, events) <= rows_of(written)
+        assert seen == distinct
 
     compact(log, warehouse)
-    assert counts(warehouse)[::2] == (slots, events)
+    assert killed > 12
+    assert counts(warehouse)[::2] == rows_of(written)
     kept = {*load(warehouse).files, *load(warehouse).retired}
     on_disk = {str(p.relative_to(warehouse)) for p in warehouse.glob("*/*/*.parquet")}
     assert on_disk == kept
 
 
-def test_the_crash_test_really_kills(tmp_path):
-    write(RECORDS[:5], tmp_path / "log" / "w0-1.log")
+def test_a_compaction_that_is_left_alone_ends_well(tmp_path, run_killed):
+    write(RECORDS, tmp_path / "log" / "w0-1.log")
 
-    assert run_killed(tmp_path / "log", tmp_path / "warehouse", 1) == -9
-    assert run_killed(tmp_path / "log", tmp_path / "warehouse", 10_000) == 0
+    assert run_killed(10_000) == 0
+    assert counts(tmp_path / "warehouse")[::2] == rows_of(RECORDS)
