@@ -36,6 +36,9 @@ class Mark(IntFlag):
     """Its reservation was given back: what comes later is counted, but not billed."""
 
 
+_IMPRESSION, _RELEASED = int(Mark.IMPRESSION), int(Mark.RELEASED)
+
+
 class Use(Enum):
     """What using a ticket for an event gave."""
 
@@ -104,15 +107,15 @@ class TicketBook:
     def use(self, serial: int, mark: Mark) -> Use:
         """Mark the ticket, and say whether this was the first time."""
         place, shift = self._place(serial)
+        bit = int(mark)  # plain integers: arithmetic on flags takes longer than the lock
         with self._thread:
             lockf(self._descriptor, LOCK_EX, 1, place)
             try:
                 if not self._issued(serial):
                     return Use.GONE
-                marks = Mark(self._map[place] >> shift & 15)
-                use = _judge(marks, mark)
-                if use in {Use.FIRST, Use.RELEASED}:
-                    self._map[place] |= mark << shift
+                use = _judge(self._map[place] >> shift & 15, bit)
+                if use is Use.FIRST or use is Use.RELEASED:
+                    self._map[place] |= bit << shift
                 return use
             finally:
                 lockf(self._descriptor, LOCK_UN, 1, place)
@@ -124,10 +127,10 @@ class TicketBook:
         with self._thread:
             lockf(self._descriptor, LOCK_EX, 1, place)
             try:
-                marks = Mark(self._map[place] >> shift & 15)
-                if not self._issued(serial) or marks & (billable | Mark.RELEASED):
+                marks = self._map[place] >> shift & 15
+                if not self._issued(serial) or marks & (int(billable) | _RELEASED):
                     return False
-                self._map[place] |= Mark.RELEASED << shift
+                self._map[place] |= _RELEASED << shift
                 return True
             finally:
                 lockf(self._descriptor, LOCK_UN, 1, place)
@@ -183,9 +186,9 @@ def capacity_for(sold_per_day: int) -> int:
     return max(2, -(-sold_per_day // (2 * BLOCK)) + 1) * 2 * BLOCK
 
 
-def _judge(marks: Mark, mark: Mark) -> Use:
-    if marks & mark:
+def _judge(marks: int, bit: int) -> Use:
+    if marks & bit:
         return Use.DUPLICATE
-    if mark is not Mark.IMPRESSION and not marks & Mark.IMPRESSION:
+    if not (marks | bit) & _IMPRESSION:
         return Use.NO_IMPRESSION
-    return Use.RELEASED if marks & Mark.RELEASED else Use.FIRST
+    return Use.RELEASED if marks & _RELEASED else Use.FIRST
