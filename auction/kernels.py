@@ -17,6 +17,7 @@ from auction.workspace import (
     RELAXED,
     SOLD,
     TYPICAL,
+    U32,
     Caps,
     Code,
     Desk,
@@ -124,29 +125,41 @@ def open_page(rows: Rows, lots: Lots, remaining: I64, page: Page) -> None:
     """Put every row in the running where it fits, can pay its bid and meets the floor."""
     slots, n = page.value.shape
     for i in range(n):
-        most = money_of(remaining, rows.campaign[i]) * PPM
-        fits = rows.fits[i] & ((1 << slots) - 1)
+        page.most[i] = money_of(remaining, rows.campaign[i]) * PPM
+    page.affords[:] = 0
+    page.passes[:] = 0
+    for s in range(slots):
+        enter_slot(rows.fits, max(1, lots.floor[s]), s, page)
+    every = np.uint32((1 << slots) - 1)
+    for i in range(n):
         inside = page.room[i] > 0
-        affords = 0
-        passes = 0
-        for s in range(slots):
-            value = page.value[s, i]
-            payable = (fits >> s) & (value <= most)
-            met = payable & (value > 0) & (value >= lots.floor[s]) & (rows.refused[i] == 0)
-            affords |= payable << s
-            passes |= met << s
-            page.score[s, i] = value - page.dual[i] if met & inside else NOT_BIDDING
-        page.affords[i] = affords
-        page.passes[i] = passes
-        page.alive[i] = passes != 0
+        page.alive[i] = page.passes[i] != 0
         if rows.refused[i] != 0:
             page.code[i] = rows.refused[i]
-        elif passes != 0:
+            page.alive[i] = False
+            silence(page, i)
+        elif page.passes[i] != 0:
             page.code[i] = OUTBID if inside else FAIRNESS
-        elif affords != 0:
+            if not inside:
+                silence(page, i)
+        elif page.affords[i] != 0:
             page.code[i] = BELOW_FLOOR
         else:
-            page.code[i] = BUDGET if fits else SIZE
+            page.code[i] = BUDGET if rows.fits[i] & every else SIZE
+
+
+@njit(cache=True, nogil=True)
+def enter_slot(fits: U32, floor: int, slot: int, page: Page) -> None:
+    """Without branches, so that it runs several rows at a time."""
+    bit = np.uint32(1 << slot)
+    none = np.uint32(0)
+    value, score = page.value[slot], page.score[slot]
+    for i in range(value.size):
+        payable = ((fits[i] & bit) != 0) & (value[i] <= page.most[i])
+        met = payable & (value[i] >= floor)
+        page.affords[i] |= bit if payable else none
+        page.passes[i] |= bit if met else none
+        score[i] = value[i] - page.dual[i] if met else NOT_BIDDING
 
 
 @njit(cache=True, nogil=True)
@@ -435,6 +448,7 @@ def blank_page(desk: Desk, slots: int, n: int) -> Page:
         desk.passes[:n],
         desk.affords[:n],
         desk.alive[:n],
+        desk.most[:n],
         desk.dual[:n],
         desk.room[:n],
         desk.code[:n],

@@ -101,6 +101,8 @@ class Page(NamedTuple):
     """[n] slots that the row fits and can pay."""
     alive: Flag
     """[n] still able to win a slot."""
+    most: I64
+    """[n] money of the row's campaign, in value units."""
     dual: I64
     """[n] dual price of the row's advertiser, fixed for the page."""
     room: I64
@@ -121,6 +123,7 @@ class Desk(NamedTuple):
     passes: U32
     affords: U32
     alive: Flag
+    most: I64
     dual: I64
     room: I64
     code: Code
@@ -135,6 +138,7 @@ class Desk(NamedTuple):
             passes=np.empty(rows, np.uint32),
             affords=np.empty(rows, np.uint32),
             alive=np.empty(rows, np.bool_),
+            most=np.empty(rows, np.int64),
             dual=np.empty(rows, np.int64),
             room=np.empty(rows, np.int64),
             code=np.empty(rows, np.uint8),
