@@ -109,6 +109,8 @@ class Turnstile:
         return _USE[use]
 
     def _settle(self, token: Token, now_ms: int) -> int:
+        if token.campaign >= len(self.ledger.spent):  # of a snapshot later than this ledger
+            self.ledger = self.box.ledger(token.campaign + 1)
         with self.box.lock():
             self.box.turn_to(now_ms // DAY_MS, self.ledger)
             return self.ledger.settle(token.campaign, token.reserved_micros, token.charge_micros)

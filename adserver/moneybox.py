@@ -41,7 +41,7 @@ class Moneybox:
         if os.fstat(self._descriptor).st_size != size:
             raise ConfigError([f"{path} is not a file of campaign budgets; remove it"])
         self._map = mmap.mmap(self._descriptor, size)
-        self._header = np.frombuffer(self._map, np.int64, 2)
+        self._header = np.frombuffer(self._map, np.int64, 3)
         if self._header[0] != MAGIC:
             raise ConfigError([f"{path} is not a file of campaign budgets; remove it"])
 
@@ -61,6 +61,11 @@ class Moneybox:
         """
         if campaigns > CAMPAIGNS:
             raise ConfigError([f"campaign ids must be below {CAMPAIGNS}, not {campaigns - 1}"])
+        with self.lock():
+            self._header[2] = max(campaigns, int(self._header[2]))
+        return self._view(campaigns)
+
+    def _view(self, campaigns: int) -> Ledger:
         columns = np.frombuffer(self._map, np.int64, offset=HEADER).reshape(_COLUMNS, CAMPAIGNS)
         return Ledger(*columns[:, :campaigns])
 
@@ -77,10 +82,11 @@ class Moneybox:
     def turn_to(self, day: int, ledger: Ledger) -> bool:
         """Whether this call began the day: then nothing is spent yet. Hold the lock.
 
-        Every worker may call it as often as it likes; a clock that goes back turns nothing.
+        Every worker may call it as often as it likes; a clock that goes back turns nothing. A
+        worker whose ledger is short still turns the day for the campaigns that others know.
         """
         if day <= self.day:
             return False
         self._header[1] = day
-        ledger.roll_day()
+        self._view(max(len(ledger.spent), int(self._header[2]))).roll_day()
         return True

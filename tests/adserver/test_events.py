@@ -238,3 +238,33 @@ def test_two_views_of_the_moneybox_are_one_purse(tmp_path):
     assert small.remaining()[3] == 100
     one.close()
     two.close()
+
+
+def test_the_day_turns_for_every_campaign_even_if_a_short_ledger_turns_it(tmp_path):
+    box = Moneybox(tmp_path / "money")
+    long, short = box.ledger(1000), box.ledger(10)
+    long.set_limit(999, 500)
+    long.settle(999, 0, 300)
+
+    with box.lock():
+        assert box.turn_to(DAY, short)
+        assert not box.turn_to(DAY, long)
+        assert not box.turn_to(DAY - 1, long)
+
+    assert long.remaining()[999] == 500
+    assert not long.check()
+    box.close()
+
+
+def test_a_campaign_newer_than_the_workers_ledger_is_billed_like_any_other(worker):
+    newer = worker.turnstile.box.ledger(5000)
+    newer.set_limit(4321, 10_000)
+    creative = replace(CREATIVE, campaign_id=4321)
+    sold = replace(SOLD, creative=creative, reserved_micros=0)
+    outcome = Outcome(SLOT, sold, Rejection.WON, number=worker.turnstile.book.take())
+    token = sale_token(replace(DECISION, outcomes=(outcome,)), 0, NOW)
+
+    receipt = worker.receive(Kind.IMPRESSION, worker.turnstile.signer.sign(token))
+
+    assert receipt == Receipt(Filter.OK, billed_micros=1000)
+    assert newer.spent[4321] == 1000
