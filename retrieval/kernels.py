@@ -7,13 +7,14 @@ float operations give the same values on any machine.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from llvmlite import ir  # type: ignore[import-untyped]
 from numba import njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic
+from numpy.typing import NDArray
 
 HEAD = 16
 """Leading dimensions of a vector that are tried before the rest; one 128-bit load of int8."""
@@ -251,21 +252,77 @@ def select(keys, fill, k):  # type: ignore[no-untyped-def]
 # --- the exact scan ----------------------------------------------------------------------------
 
 
+class Ads(NamedTuple):
+    """What a scan reads of every ad and line item; the columns of Kinds, AdVectors and Standing."""
+
+    start: NDArray[np.int32]
+    line: NDArray[np.int32]
+    kind: NDArray[np.uint16] | NDArray[np.int32]
+    kind_size: NDArray[np.int16]
+    kind_attributes: NDArray[np.uint32]
+    kind_secure: NDArray[np.uint8]
+    kind_click: NDArray[np.bool_]
+    rotation: NDArray[np.float32]
+    norm: NDArray[np.float32]
+    head: NDArray[np.int8]
+    rest: NDArray[np.int8]
+    fine: NDArray[np.int8]
+    fact: NDArray[np.float32]
+    alive: NDArray[np.uint8]
+    base: NDArray[np.float32]
+    top: NDArray[np.float32]
+
+
+class Work(NamedTuple):
+    """Scratch of one request, kept between requests."""
+
+    kind_slots: NDArray[np.uint32]
+    """[kinds] slots that the kind may fill."""
+    kind_bias: NDArray[np.float32]
+    """[kinds] what the request adds to its value."""
+    kind_need: NDArray[np.float32]
+    """[kinds] what base and vector must come to, for an ad still to be wanted."""
+    query: NDArray[np.int16]
+    length: NDArray[np.float32]
+    """[2] length of the request's vector, and of all but its leading dimensions."""
+    group_slots: NDArray[np.uint32]
+    """[1 + MAX_SLOTS] all slots, then each group of slots that accept the same ads."""
+    keys: NDArray[np.int64]
+    """[1 + MAX_SLOTS, 2k] the best of all slots, then of each group."""
+    fill: NDArray[np.int32]
+    floor: NDArray[np.float32]
+    """What an ad must exceed to be among the best of a group."""
+    best: NDArray[np.int32]
+    """How many each group wants."""
+    chosen: NDArray[np.int64]
+    rows: NDArray[np.int32]
+    slots: NDArray[np.uint32]
+    known: NDArray[np.float32]
+
+
+class Ask(NamedTuple):
+    """What a scan takes from a query."""
+
+    slots_by_size: NDArray[np.uint32]
+    blocked_attribute: NDArray[np.uint32]
+    secure: np.uint32
+    placement: NDArray[np.int32]
+    vector: NDArray[np.float32]
+    bias: np.float32
+
+
 @njit(cache=True, nogil=True)
-def fit(  # type: ignore[no-untyped-def]
-    kind_slots, kind_bias, kind_size, kind_attributes, kind_secure, kind_click,
-    slots_by_size, blocked_attribute, secure, bias,
-):  # fmt: skip
+def fit(ads, work, ask):  # type: ignore[no-untyped-def]
     """Which slots each kind of ad may fill, and what the request adds to its value."""
-    for kind in range(kind_size.size):
-        slots = slots_by_size[kind_size[kind]]
-        if not kind_secure[kind]:
-            slots &= ~secure
-        for s in range(blocked_attribute.size):
-            if kind_attributes[kind] & blocked_attribute[s]:
+    for kind in range(ads.kind_size.size):
+        slots = ask.slots_by_size[ads.kind_size[kind]]
+        if not ads.kind_secure[kind]:
+            slots &= ~np.uint32(ask.secure)
+        for s in range(ask.blocked_attribute.size):
+            if ads.kind_attributes[kind] & ask.blocked_attribute[s]:
                 slots &= ~np.uint32(1 << s)
-        kind_slots[kind] = slots
-        kind_bias[kind] = bias if kind_click[kind] else np.float32(0)
+        work.kind_slots[kind] = slots
+        work.kind_bias[kind] = ask.bias if ads.kind_click[kind] else np.float32(0)
 
 
 @njit(cache=True, nogil=True)
@@ -279,30 +336,34 @@ def same_slot(kind_slots, placement, a, b):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def group(group_slots, kind_slots, placement):  # type: ignore[no-untyped-def]
-    """Gather slots that accept the same ads; group 0 is all slots. Gives the number of groups."""
+def gather_slots(work, placement, k):  # type: ignore[no-untyped-def]
+    """Group the slots that accept the same ads; group 0 is all slots. Gives the number of groups.
+
+    One group besides 0 would repeat it; more groups than candidates could not be served: then
+    group 0 stands alone.
+    """
     groups = 1
-    group_slots[0] = np.uint32((np.int64(1) << placement.size) - 1)
+    work.group_slots[0] = np.uint32((np.int64(1) << placement.size) - 1)
     for s in range(placement.size):
         found = 0
         for g in range(1, groups):
-            if same_slot(kind_slots, placement, s, lowest_bit(np.uint64(group_slots[g]))):
+            first = lowest_bit(np.uint64(work.group_slots[g]))
+            if same_slot(work.kind_slots, placement, s, first):
                 found = g
                 break
-        if found:
-            group_slots[found] |= np.uint32(1 << s)
-        else:
-            group_slots[groups] = np.uint32(1 << s)
+        if not found:
+            found = groups
+            work.group_slots[found] = np.uint32(0)
             groups += 1
+        work.group_slots[found] |= np.uint32(1 << s)
+    if groups == 2 or groups - 1 > k:
+        return 1
     return groups
 
 
 @njit(cache=True, nogil=True)
-def quantize_query(quantized, length, rotation, vector):  # type: ignore[no-untyped-def]
-    """Turn a request's vector into the ads' axes, as int16; gives the step of its integers.
-
-    `length` gets the length of the whole vector and of all but its leading dimensions.
-    """
+def quantize_query(work, rotation, vector):  # type: ignore[no-untyped-def]
+    """Turn the request's vector to the ads' axes, as int16; gives the step of its integers."""
     turned = np.zeros(rotation.shape[1], np.float32)
     for i in range(vector.size):
         for j in range(turned.size):
@@ -311,107 +372,196 @@ def quantize_query(quantized, length, rotation, vector):  # type: ignore[no-unty
     whole = np.float32(0)
     rest = np.float32(0)
     for j in range(turned.size):
-        quantized[j] = np.int16(np.rint(turned[j] / step))
-        square = (np.float32(quantized[j]) * step) ** 2
+        work.query[j] = np.int16(np.rint(turned[j] / step))
+        square = (np.float32(work.query[j]) * step) ** 2
         whole += square
         if j >= HEAD:
             rest += square
-    length[0] = np.sqrt(whole)
-    length[1] = np.sqrt(rest)
+    work.length[0] = np.sqrt(whole)
+    work.length[1] = np.sqrt(rest)
     return step
+
+
+@njit(cache=True, nogil=True)
+def begin(ads, work, ask, k):  # type: ignore[no-untyped-def]
+    """Make the scratch ready for a request; gives its groups of slots and its vector's step."""
+    fit(ads, work, ask)
+    groups = gather_slots(work, ask.placement, k)
+    step = quantize_query(work, ads.rotation, ask.vector)
+    work.fill[:] = 0
+    work.floor[:] = -np.inf
+    work.best[0] = k
+    work.best[1:] = k // max(1, groups - 1)
+    return groups, step
 
 
 @njit(cache=True, nogil=True)
 def dot(rows, width, row, start, stop, query, first):  # type: ignore[no-untyped-def]
     """Integer inner product of rows[row, start:stop] and query[first:], whole blocks of HEAD."""
     total = np.int32(0)
-    at = np.uint64(row) * np.uint64(width)
+    at = row * np.uint64(width)
     for d in range(start, stop, HEAD):
         total += dot16(rows, at + np.uint64(d), query, np.uint64(first + d - start))
     return total
 
 
 @njit(cache=True, nogil=True)
-def offer(key, group, keys, fill, floor, best):  # type: ignore[no-untyped-def]
+def offer(key, group, work):  # type: ignore[no-untyped-def]
     """Add a key to one group's buffer; when it is full, keep the best and raise the floor."""
-    keys[group, fill[group]] = key
-    fill[group] += 1
-    if fill[group] == 2 * best[group]:
-        floor[group] = value_of(select(keys[group], fill[group], best[group]))
-        fill[group] = best[group]
+    keys, fill, best = work.keys[group], work.fill[group], work.best[group]
+    keys[fill] = key
+    fill += 1
+    if fill == 2 * best:
+        work.floor[group] = value_of(select(keys, fill, best))
+        fill = best
+    work.fill[group] = fill
 
 
 @njit(cache=True, nogil=True)
-def reach(slots, group_slots, groups, floor):  # type: ignore[no-untyped-def]
+def reach(slots, work, groups):  # type: ignore[no-untyped-def]
     """The least value with which an ad that fits these slots can still be wanted."""
-    least = floor[0]
+    least = work.floor[0]
     for g in range(1, groups):
-        if slots & group_slots[g]:
-            least = min(least, floor[g])
+        if slots & work.group_slots[g]:
+            least = min(least, work.floor[g])
     return least
 
 
 @njit(cache=True, nogil=True)
-def raise_need(kind_need, kind_slots, kind_bias, group_slots, groups, floor):  # type: ignore[no-untyped-def]
-    """What base and vector of each kind of ad must come to, for it to be wanted by any group."""
-    for kind in range(kind_need.size):
-        least = reach(kind_slots[kind], group_slots, groups, floor)
-        kind_need[kind] = least - kind_bias[kind] - SLACK
+def raise_need(work, groups):  # type: ignore[no-untyped-def]
+    """Bring `kind_need` up to the floors; gives the least value that any group can still want."""
+    for kind in range(work.kind_need.size):
+        least = reach(work.kind_slots[kind], work, groups)
+        work.kind_need[kind] = least - work.kind_bias[kind] - SLACK
+    return reach(work.group_slots[0], work, groups) - SLACK
 
 
 @njit(cache=True, nogil=True)
-def weigh(  # type: ignore[no-untyped-def]
-    count, rows, slots, known, base, kind, kind_bias, head, rest, fine, fact, query, step, length,
-    group_slots, groups, keys, fill, floor, best,
-):  # fmt: skip
+def weigh(count, ads, work, groups, step):  # type: ignore[no-untyped-def]
     """Offer the rows that may still be wanted, each with its value to the last bit of its vector.
 
     A value is built up from the leading dimensions, then the others, then the fine digits; a row
     is let go as soon as what is missing, by Cauchy-Schwarz, cannot lift it to the floor.
     """
-    kept = 0
+    rows, slots, known, query, fact = work.rows, work.slots, work.known, work.query, ads.fact
+    whole, beyond = work.length[0], work.length[1]
+    kept = ZERO
     for n in range(count):
         row = np.uint64(rows[n])
-        value = base[row] + kind_bias[kind[row]]
-        value += fact[row, 0] * (step * np.float32(dot16(head, row * HEADS, query, ZERO)))
-        most = value + fact[row, 2] * length[1] + fact[row, 3] * length[0] + SLACK
-        least = floor[0] if groups == 1 else reach(slots[n], group_slots, groups, floor)
+        value = ads.base[row] + work.kind_bias[ads.kind[row]]
+        value += fact[row, 0] * (step * np.float32(dot16(ads.head, row * HEADS, query, ZERO)))
+        most = value + fact[row, 2] * beyond + fact[row, 3] * whole + SLACK
+        least = work.floor[0] if groups == 1 else reach(slots[n], work, groups)
         rows[kept] = rows[n]
         slots[kept] = slots[n]
         known[kept] = value
-        kept += most >= least
+        kept += np.uint64(most >= least)
     width = query.size
     for n in range(kept):
         row = np.uint64(rows[n])
-        least = floor[0] if groups == 1 else reach(slots[n], group_slots, groups, floor)
-        other = dot(rest, width - HEAD, row, 0, width - HEAD, query, HEAD)
-        most = known[n] + fact[row, 1] * (step * np.float32(other))
-        if most + fact[row, 3] * length[0] + SLACK < least:
+        least = work.floor[0] if groups == 1 else reach(slots[n], work, groups)
+        other = dot(ads.rest, width - HEAD, row, 0, width - HEAD, query, HEAD)
+        most = known[n] + fact[row, 1] * (step * np.float32(other)) + fact[row, 3] * whole + SLACK
+        if most < least:
             continue
-        digits = dot16(fine, row * np.uint64(width), query, ZERO)
+        digits = dot16(ads.fine, row * np.uint64(width), query, ZERO)
         part = fact[row, 0] * (step * (np.float32(digits) / FINE))
-        digits = dot(fine, width, row, HEAD, width, query, HEAD)
+        digits = dot(ads.fine, width, row, HEAD, width, query, HEAD)
         part += fact[row, 1] * (step * (np.float32(other) + np.float32(digits) / FINE))
         value = known[n] + part
         key = key_of(value, rows[n])
         for g in range(groups):
-            if slots[n] & group_slots[g] and value > floor[g]:
-                offer(key, g, keys, fill, floor, best)
+            if slots[n] & work.group_slots[g] and value > work.floor[g]:
+                offer(key, g, work)
 
 
 @njit(cache=True, nogil=True)
-def merge(keys, fill, best, groups, k, chosen):  # type: ignore[no-untyped-def]
+def scan(words, line_slots, unrestricted, counted, ads, work, groups, step, bias):  # type: ignore[no-untyped-def]
+    """Visit the ads of the matched line items; gives how many may be shown.
+
+    Where `counted` says how many ads of each line item fit the request (else it is empty), a line
+    item whose best bid and longest vector fall short is passed over whole; so is an ad. Rows are
+    unsigned, and kept without a branch: the loop takes half the time of the plain one.
+    """
+    eligible = 0
+    count = ZERO
+    whole = work.length[0]
+    counting = counted.size > 0
+    lowest = raise_need(work, groups)
+    for w in range(words.size):
+        word = words[w]
+        while word:
+            bit = lowest_bit(word)
+            word &= word - ONE
+            line = np.uint64(w * 64 + bit)
+            open_slots = work.group_slots[0]
+            if not (unrestricted[w] >> np.uint64(bit)) & ONE:
+                open_slots = line_slots[line]
+            elif counting:
+                most = max(ads.top[line, 0], ads.top[line, 1] + ads.top[line, 2] * whole + bias)
+                if most < lowest or counted[line] == 0:
+                    eligible += counted[line]
+                    continue
+            row = np.uint64(ads.start[line])
+            end = np.uint64(ads.start[line + ONE])
+            while row < end:
+                kind = np.uint64(ads.kind[row])
+                fitting = work.kind_slots[kind] & open_slots
+                may = np.uint64(fitting != 0) & np.uint64(ads.alive[row] != 0)
+                eligible += int(may)
+                work.rows[count] = np.int32(row)
+                work.slots[count] = fitting
+                most = ads.base[row] + ads.norm[row] * whole
+                count += may & np.uint64(most >= work.kind_need[kind])
+                row += ONE
+                if count == FULL:
+                    weigh(count, ads, work, groups, step)
+                    lowest = raise_need(work, groups)
+                    count = ZERO
+    weigh(count, ads, work, groups, step)
+    return eligible
+
+
+@njit(cache=True, nogil=True)
+def weigh_some(found, words, line_slots, ads, work, groups, step):  # type: ignore[no-untyped-def]
+    """Offer those of the found rows (ascending) that may be shown; gives how many they are."""
+    eligible = 0
+    count = ZERO
+    for row in found:
+        line = ads.line[row]
+        open_slots = line_slots[line] if line_slots[line] else work.group_slots[0]
+        fitting = work.kind_slots[ads.kind[row]] & open_slots
+        matched = (words[line >> 6] >> np.uint64(line & 63)) & ONE
+        may = matched & np.uint64(fitting != 0) & np.uint64(ads.alive[row] != 0)
+        work.rows[count] = row
+        work.slots[count] = fitting
+        count += may
+        eligible += int(may)
+        if count == FULL:
+            weigh(count, ads, work, groups, step)
+            count = ZERO
+    weigh(count, ads, work, groups, step)
+    return eligible
+
+
+@njit(cache=True, nogil=True)
+def merge(work, groups, k):  # type: ignore[no-untyped-def]
     """Each group's best, and the best of all the others up to k; descending. Gives their number."""
+    chosen = work.chosen
     wanted = 0
     for g in range(groups):
-        if fill[g] > best[g]:
-            select(keys[g], fill[g], best[g])
-            fill[g] = best[g]
+        keys, fill, best = work.keys[g], work.fill[g], work.best[g]
+        if fill > best:
+            select(keys, fill, best)
+            fill = best
         if g:
-            chosen[wanted : wanted + fill[g]] = keys[g, : fill[g]]
-            wanted += fill[g]
+            chosen[wanted : wanted + fill] = keys[:fill]
+            wanted += fill
+    top = np.sort(work.keys[0, : min(work.fill[0], k)])
+    if groups == 1:
+        chosen[: top.size] = top[::-1]
+        return top.size
     quota = np.unique(chosen[:wanted])
-    top = np.sort(keys[0, : fill[0]])
     spare = k - quota.size
     taken = 0
     q = quota.size - 1
@@ -436,98 +586,77 @@ def merge(keys, fill, best, groups, k, chosen):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def begin(fill, floor, best, groups, k):  # type: ignore[no-untyped-def]
-    fill[:] = 0
-    floor[:] = -np.inf
-    best[0] = k
-    best[1:] = k // max(1, groups - 1)
-
-
-@njit(cache=True, nogil=True)
-def scan(  # type: ignore[no-untyped-def]
-    words, line_slots, unrestricted, ad_start, alive, base, norm,
-    kind, kind_slots, kind_bias, kind_need, head, rest, fine, fact, query, step, length,
-    group_slots, groups, keys, fill, floor, best, rows, slots, known,
-):  # fmt: skip
-    """Visit every ad of the matched line items; gives how many may be shown.
-
-    An ad whose base and whole length of vector fall short is only counted. Rows are unsigned,
-    and kept without a branch: the loop takes half the time of the plain one.
-    """
-    eligible = 0
-    count = ZERO
-    reaching = length[0]
-    raise_need(kind_need, kind_slots, kind_bias, group_slots, groups, floor)
-    for w in range(words.size):
-        word = words[w]
-        while word:
-            bit = lowest_bit(word)
-            word &= word - ONE
-            line = np.uint64(w * 64 + bit)
-            open_slots = group_slots[0]
-            if not (unrestricted[w] >> np.uint64(bit)) & ONE:
-                open_slots = line_slots[line]
-            row = np.uint64(ad_start[line])
-            end = np.uint64(ad_start[line + ONE])
-            while row < end:
-                k = np.uint64(kind[row])
-                fitting = kind_slots[k] & open_slots
-                may = np.uint64(fitting != 0) & np.uint64(alive[row] != 0)
-                eligible += int(may)
-                rows[count] = np.int32(row)
-                slots[count] = fitting
-                count += may & np.uint64(base[row] + norm[row] * reaching >= kind_need[k])
-                row += ONE
-                if count == FULL:
-                    weigh(
-                        count, rows, slots, known, base, kind, kind_bias, head, rest, fine, fact,
-                        query, step, length, group_slots, groups, keys, fill, floor, best,
-                    )  # fmt: skip
-                    raise_need(kind_need, kind_slots, kind_bias, group_slots, groups, floor)
-                    count = ZERO
-    weigh(
-        count, rows, slots, known, base, kind, kind_bias, head, rest, fine, fact,
-        query, step, length, group_slots, groups, keys, fill, floor, best,
-    )  # fmt: skip
-    return eligible
+def write(line_slots, ads, work, groups, k, out_ad, out_value, out_slots):  # type: ignore[no-untyped-def]
+    """Write the best ads, best first; gives their number."""
+    found = merge(work, groups, k)
+    for n in range(found):
+        row = row_of(work.chosen[n])
+        open_slots = line_slots[ads.line[row]]
+        out_ad[n] = row
+        out_value[n] = value_of(work.chosen[n])
+        out_slots[n] = work.kind_slots[ads.kind[row]] & (
+            open_slots if open_slots else work.group_slots[0]
+        )
+    return found
 
 
 @njit(cache=True, nogil=True)
 def retrieve(  # type: ignore[no-untyped-def]
-    words, line_slots, unrestricted, ad_start, line_of_ad, alive, base, norm,
-    kind, kind_size, kind_attributes, kind_secure, kind_click, kind_slots, kind_bias, kind_need,
-    slots_by_size, blocked_attribute, secure, placement, bias, vector,
-    rotation, head, rest, fine, fact, k, keys, chosen, rows, slots, known,
-    out_ad, out_value, out_slots,
-):  # fmt: skip
+    words, line_slots, unrestricted, counted, ads, work, ask, k, out_ad, out_value, out_slots
+):
     """The best k ads of the matched line items, best first; gives (found, eligible)."""
-    fit(kind_slots, kind_bias, kind_size, kind_attributes, kind_secure, kind_click,
-        slots_by_size, blocked_attribute, secure, bias)  # fmt: skip
-    group_slots = np.zeros(33, np.uint32)
-    groups = group(group_slots, kind_slots, placement)
-    if groups == 2 or groups - 1 > k:
-        groups = 1
-    query = np.empty(rotation.shape[1], np.int16)
-    length = np.empty(2, np.float32)
-    step = quantize_query(query, length, rotation, vector)
-    fill = np.empty(groups, np.int32)
-    floor = np.empty(groups, np.float32)
-    best = np.empty(groups, np.int32)
-    begin(fill, floor, best, groups, k)
+    groups, step = begin(ads, work, ask, k)
     eligible = scan(
-        words, line_slots, unrestricted, ad_start, alive, base, norm,
-        kind, kind_slots, kind_bias, kind_need, head, rest, fine, fact, query, step, length,
-        group_slots, groups, keys, fill, floor, best, rows, slots, known,
-    )  # fmt: skip
-    found = merge(keys, fill, best, groups, k, chosen)
-    for n in range(found):
-        row = row_of(chosen[n])
-        line = line_of_ad[row]
-        open_slots = line_slots[line]
-        out_ad[n] = row
-        out_value[n] = value_of(chosen[n])
-        out_slots[n] = kind_slots[kind[row]] & (open_slots if open_slots else group_slots[0])
-    return found, eligible
+        words, line_slots, unrestricted, counted, ads, work, groups, step, np.float32(ask.bias)
+    )
+    return write(line_slots, ads, work, groups, k, out_ad, out_value, out_slots), eligible
+
+
+@njit(cache=True, nogil=True)
+def retrieve_some(  # type: ignore[no-untyped-def]
+    found, words, line_slots, ads, work, ask, k, out_ad, out_value, out_slots
+):
+    """The best k of the found rows that may be shown, best first; gives their number."""
+    groups, step = begin(ads, work, ask, k)
+    weigh_some(found, words, line_slots, ads, work, groups, step)
+    return write(line_slots, ads, work, groups, k, out_ad, out_value, out_slots)
+
+
+@njit(cache=True, nogil=True)
+def count_eligible(words, line_slots, unrestricted, counted, ads, work, ask):  # type: ignore[no-untyped-def]
+    """Ads of the matched line items that may be shown, and whether all slots accept the same."""
+    groups, step = begin(ads, work, ask, np.int64(work.floor.size))
+    work.floor[:] = np.inf
+    bias = np.float32(ask.bias)
+    return scan(
+        words, line_slots, unrestricted, counted, ads, work, groups, step, bias
+    ), groups == 1
+
+
+# --- what changes with the live part of the catalogue ------------------------------------------
+
+
+@njit(cache=True, nogil=True)
+def top_of_lines(top, start, alive, base, norm, click):  # type: ignore[no-untyped-def]
+    """[L, 3] greatest base of the ads by impression, of those by click, and longest vector."""
+    for line in range(top.shape[0]):
+        top[line, :2] = -np.inf
+        top[line, 2] = 0
+        for row in range(start[line], start[line + 1]):
+            if alive[row]:
+                column = 1 if click[row] else 0
+                top[line, column] = max(top[line, column], base[row])
+                top[line, 2] = max(top[line, 2], norm[row])
+
+
+@njit(cache=True, nogil=True)
+def count_fitting(counted, start, alive, kind, kind_slots):  # type: ignore[no-untyped-def]
+    """[L] ads of each line item that fit some slot."""
+    for line in range(counted.size):
+        total = 0
+        for row in range(start[line], start[line + 1]):
+            total += (alive[row] != 0) & (kind_slots[kind[row]] != 0)
+        counted[line] = total
 
 
 # --- the funnel --------------------------------------------------------------------------------

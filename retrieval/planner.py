@@ -8,16 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from enum import IntEnum
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from retrieval import kernels
+from retrieval.costs import Costs
 from retrieval.funnel import count_misfits
 from retrieval.kinds import Kinds
 from retrieval.query import MAX_SLOTS, Candidates, Live, Query
 from retrieval.settings import RetrievalSettings
-from retrieval.targeting import TargetingIndex
+from retrieval.standing import Standing
+from retrieval.targeting import Match, TargetingIndex
 from retrieval.vectors import AdVectors
 
 
@@ -25,14 +28,31 @@ class Plan(IntEnum):
     """How a request's candidates were found."""
 
     NOTHING = 0  # no ad may be shown
-    SCAN = 1  # every eligible ad was weighed
-    GRAPH = 2  # nearest neighbours, then checked
+    SCAN = 1  # every eligible ad was weighed: exact
+    GRAPH = 2  # the graph's nearest, then checked against targeting: approximate
+
+
+class Room(NamedTuple):
+    """Where the candidates of one request are written."""
+
+    ad: NDArray[np.int32]
+    value: NDArray[np.float32]
+    slots: NDArray[np.uint32]
+
+
+class Found(NamedTuple):
+    """How a request was answered."""
+
+    ads: int
+    eligible: int
+    plan: Plan
 
 
 class Retriever:
     """Finds the best ads of each request among all that may be shown.
 
-    One thread at a time: the scratch is shared by its calls.
+    One thread at a time: the scratch is shared by its calls. The arrays of a `Live` must not be
+    written once it has been passed here; a change is a new array.
     """
 
     def __init__(
@@ -48,39 +68,33 @@ class Retriever:
         self.index = index
         self.vectors = vectors
         self.settings = settings
+        self.costs: Costs | None = None
+        """Crossover between the plans; without it every request is scanned."""
         self.ad_start = np.array(ad_start, np.int32)
-        lines = np.arange(index.line_items, dtype=np.int32)
-        self.line_of_ad = np.repeat(lines, np.diff(self.ad_start))
         self.kinds = Kinds.of(size, attributes, secure, vectors.per_click)
-        kinds = len(self.kinds.size)
-        self.kind_slots = np.zeros(kinds, np.uint32)
-        self.kind_bias = np.zeros(kinds, np.float32)
-        self.kind_need = np.zeros(kinds, np.float32)
-        self.rows = np.zeros(kernels.CHUNK, np.int32)
-        self.slots = np.zeros(kernels.CHUNK, np.uint32)
-        self.known = np.zeros(kernels.CHUNK, np.float32)
-        self.keys = np.zeros((0, 0), np.int64)
-        self.chosen = np.zeros(0, np.int64)
+        self.standing = Standing(self.ad_start, self.kinds, vectors)
+        self._ads = self._columns()
+        self._work = self._scratch(0)
 
     def retrieve(self, queries: Sequence[Query], live: Live, k: int) -> Candidates:
         """The best k ads of each request, best first, equal values by the lower row.
 
         Where slots accept different ads, each distinct slot has at least k // slots of its best.
         """
-        self._make_room(k)
+        self._prepare(live, k)
         batch = len(queries)
         ad = np.empty(batch * k, np.int32)
         value = np.empty(batch * k, np.float32)
         slots = np.empty(batch * k, np.uint32)
         offset = np.zeros(batch + 1, np.int32)
         eligible = np.zeros(batch, np.int32)
-        plan = np.full(batch, Plan.SCAN, np.int8)
+        plan = np.zeros(batch, np.int8)
         for n, query in enumerate(queries):
-            start = offset[n]
-            room = (ad[start:], value[start:], slots[start:])
-            found, eligible[n] = self._scan(query, live, k, room)
+            start = int(offset[n])
+            match = self.index.match(query, live.line_item)
+            room = Room(ad[start:], value[start:], slots[start:])
+            found, eligible[n], plan[n] = self._find(query, match, k, room)
             offset[n + 1] = start + found
-        plan[eligible == 0] = Plan.NOTHING
         end = offset[-1]
         return Candidates(ad[:end], value[:end], slots[:end], offset, eligible, plan)
 
@@ -88,28 +102,118 @@ class Retriever:
         """Ads that may not be shown, by the Misfit that comes first; eligible ones are left out."""
         return count_misfits(self.index, self.kinds, self.ad_start, query, live)
 
-    def _make_room(self, k: int) -> None:
-        if self.chosen.size < 2 * k:
-            self.keys = np.zeros((MAX_SLOTS + 1, 2 * k), np.int64)
-            self.chosen = np.zeros(2 * k, np.int64)
+    def scan(self, query: Query, match: Match, k: int, room: Room) -> Found:
+        """The exact answer: weigh every matched ad that could still be among the best."""
+        count, eligible = kernels.retrieve(
+            match.words,
+            match.line_slots,
+            self.index.unrestricted,
+            self.standing.counts(query),
+            self._ads,
+            self._work,
+            _ask(query),
+            k,
+            *room,
+        )
+        return Found(count, eligible, Plan.SCAN if eligible else Plan.NOTHING)
 
-    def _scan(
-        self,
-        query: Query,
-        live: Live,
-        k: int,
-        room: tuple[NDArray[np.int32], NDArray[np.float32], NDArray[np.uint32]],
-    ) -> tuple[int, int]:
-        index, vectors, kinds = self.index, self.vectors, self.kinds
-        match = index.match(query, live.line_item)
-        found, eligible = kernels.retrieve(
-            match.words, match.line_slots, index.unrestricted, self.ad_start, self.line_of_ad,
-            live.ad, live.base, vectors.norm,
-            kinds.kind, kinds.size, kinds.attributes, kinds.secure, kinds.per_click,
-            self.kind_slots, self.kind_bias, self.kind_need,
-            query.slots_by_size, query.blocked_attribute, query.secure, query.slot_placement,
-            np.float32(query.bias), query.vector,
-            vectors.rotation, vectors.head, vectors.rest, vectors.fine, vectors.fact,
-            k, self.keys, self.chosen, self.rows, self.slots, self.known, *room,
-        )  # fmt: skip
-        return found, eligible
+    def search(self, query: Query, match: Match, k: int, fetch: int, room: Room) -> int:
+        """Write the best k of about `fetch` ads near the query that may be shown; their number."""
+        graph = self.vectors.graph
+        assert graph is not None
+        near = graph.nearest(query.vector, query.bias, fetch, self.settings.ef)
+        words, line_slots = match.words, match.line_slots
+        found: int = kernels.retrieve_some(
+            near, words, line_slots, self._ads, self._work, _ask(query), k, *room
+        )
+        return found
+
+    def _find(self, query: Query, match: Match, k: int, room: Room) -> Found:
+        if self.costs is None or not self.costs.may_pay(match.words):
+            return self.scan(query, match, k, room)
+        eligible, alike = kernels.count_eligible(
+            match.words,
+            match.line_slots,
+            self.index.unrestricted,
+            self.standing.counts(query),
+            self._ads,
+            self._work,
+            _ask(query),
+        )
+        # The graph knows one order of all ads: it could starve a slot that takes few of them.
+        fetch = self._fetch(eligible, k)
+        if not alike or not self.costs.pays(eligible, fetch):
+            return self.scan(query, match, k, room)
+        return self._search_wider(query, match, k, room, Found(fetch, eligible, Plan.GRAPH))
+
+    def _search_wider(self, query: Query, match: Match, k: int, room: Room, aim: Found) -> Found:
+        """Search; if too few may be shown, search twice as wide; in the end scan."""
+        wanted = min(k, aim.eligible)
+        for fetch in (aim.ads, 2 * aim.ads):
+            found = self.search(query, match, k, fetch, room)
+            if found >= wanted:
+                return Found(found, aim.eligible, Plan.GRAPH)
+        return self.scan(query, match, k, room)
+
+    def _fetch(self, eligible: int, k: int) -> int:
+        ads = len(self.vectors.norm)
+        wanted = k * ads / max(1, eligible)
+        return min(ads, int(self.settings.over_fetch * wanted) + 50)
+
+    def _prepare(self, live: Live, k: int) -> None:
+        if self.standing.follow(live):
+            self._ads = self._ads._replace(alive=live.ad, base=live.base)
+        if self._work.keys.shape[1] < 2 * k:
+            self._work = self._scratch(k)
+
+    def _columns(self) -> kernels.Ads:
+        vectors, kinds = self.vectors, self.kinds
+        lines = np.arange(self.index.line_items, dtype=np.int32)
+        return kernels.Ads(
+            start=self.ad_start,
+            line=np.repeat(lines, np.diff(self.ad_start)),
+            kind=kinds.kind,
+            kind_size=kinds.size,
+            kind_attributes=kinds.attributes,
+            kind_secure=kinds.secure,
+            kind_click=kinds.per_click,
+            rotation=vectors.rotation,
+            norm=vectors.norm,
+            head=vectors.head,
+            rest=vectors.rest,
+            fine=vectors.fine,
+            fact=vectors.fact,
+            alive=np.zeros(0, np.uint8),
+            base=np.zeros(0, np.float32),
+            top=self.standing.top,
+        )
+
+    def _scratch(self, k: int) -> kernels.Work:
+        kinds, groups = len(self.kinds.size), MAX_SLOTS + 1
+        return kernels.Work(
+            kind_slots=np.zeros(kinds, np.uint32),
+            kind_bias=np.zeros(kinds, np.float32),
+            kind_need=np.zeros(kinds, np.float32),
+            query=np.zeros(self.vectors.rotation.shape[1], np.int16),
+            length=np.zeros(2, np.float32),
+            group_slots=np.zeros(groups, np.uint32),
+            keys=np.zeros((groups, 2 * k), np.int64),
+            fill=np.zeros(groups, np.int32),
+            floor=np.zeros(groups, np.float32),
+            best=np.zeros(groups, np.int32),
+            chosen=np.zeros(2 * k, np.int64),
+            rows=np.zeros(kernels.CHUNK, np.int32),
+            slots=np.zeros(kernels.CHUNK, np.uint32),
+            known=np.zeros(kernels.CHUNK, np.float32),
+        )
+
+
+def _ask(query: Query) -> kernels.Ask:
+    return kernels.Ask(
+        query.slots_by_size,
+        query.blocked_attribute,
+        query.secure,
+        query.slot_placement,
+        query.vector,
+        np.float32(query.bias),
+    )

@@ -7,14 +7,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from retrieval.files import mapped
+from retrieval.graph import Graph
 from retrieval.kernels import FINE, HEAD
 from retrieval.settings import RetrievalSettings
 
+COLUMNS = ("rotation", "head", "rest", "fine", "fact", "norm", "per_click")
 DEFAULTS = RetrievalSettings()
 
 BLOCK = 65_536  # rows quantised at a time, so that building needs little memory beside the result
@@ -45,6 +48,8 @@ class AdVectors:
     norm: NDArray[np.float32]
     """[N] length of the vector, rounded up."""
     per_click: NDArray[np.bool_]
+    graph: Graph | None
+    """Of catalogues large enough to need one."""
 
     @classmethod
     def build(
@@ -54,7 +59,10 @@ class AdVectors:
         base: NDArray[np.float32],
         settings: RetrievalSettings = DEFAULTS,
     ) -> AdVectors:
-        """Quantise vectors f32[N, D]; rows of ads that do not pay by click are ignored."""
+        """Quantise vectors f32[N, D]; rows of ads that do not pay by click are ignored.
+
+        `base` is the value apart from the vector; the graph of a large catalogue orders by both.
+        """
         ads = len(vectors)
         rotation = _principal_axes(vectors[per_click])
         width = rotation.shape[1]
@@ -73,19 +81,25 @@ class AdVectors:
             fact[part, 3] = np.hypot(error, other)
         fact[:, 2:] *= ROUNDED_UP
         norm *= ROUNDED_UP
-        return cls(rotation, head, rest, fine, fact, norm, per_click)
+        graph = None
+        if ads >= settings.graph_from:
+            graph = Graph.build(vectors, per_click, base, settings)
+        return cls(rotation, head, rest, fine, fact, norm, per_click, graph)
 
     def save(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        for name in AdVectors.__slots__:
+        for name in COLUMNS:
             np.save(folder / f"{name}.npy", getattr(self, name))
+        if self.graph:
+            self.graph.save(folder)
 
     @classmethod
     def load(cls, folder: Path) -> AdVectors:
         """Map what `save` wrote; the pages are shared with every other process that maps it."""
-        return cls(*(mapped(folder / f"{name}.npy") for name in AdVectors.__slots__))
+        columns = {name: mapped(folder / f"{name}.npy") for name in COLUMNS}
+        return cls(**columns, graph=Graph.load(folder, len(columns["rotation"])))
 
-    def floats(self, rows: NDArray[np.int32] | slice = slice(None)) -> NDArray[np.float32]:
+    def floats(self, rows: NDArray[np.integer[Any]] | slice = slice(None)) -> NDArray[np.float32]:
         """The vectors that the digits stand for, in the ads' turned axes: [rows, width]."""
         coarse = np.concatenate([self.head[rows], self.rest[rows]], axis=1).astype(np.float32)
         digits = coarse + self.fine[rows].astype(np.float32) / FINE
