@@ -11,7 +11,7 @@ _FRAME = (
     "width:{{width}}px;height:{{height}}px;overflow:hidden;box-sizing:border-box;"
     "text-decoration:none;container-type:size;border-radius:4px;color:#fff;"
     "font-family:system-ui,-apple-system,'Segoe UI',Roboto,sans-serif;"
-    'background:linear-gradient({{angle}}deg,hsl({{hue}} 70% 36%),hsl({{hue2}} 72% 52%))">'
+    'background:linear-gradient({{angle}}deg,hsl({{hue}} 64% 27%),hsl({{hue2}} 66% 39%))">'
 )
 _ART = {
     "rings": (

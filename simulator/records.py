@@ -63,8 +63,9 @@ def advertiser_name(row: int) -> str:
     """The name of the advertiser in this row of any catalogue."""
     heads, tails = _name_parts()
     generation, rest = divmod(row, len(heads) * len(tails))
-    tail, head = divmod(rest, len(heads))
-    return f"{heads[head]} {tails[tail]}" + (f" {generation + 1}" if generation else "")
+    turn, head = divmod(rest, len(heads))
+    tail = tails[(turn + head) % len(tails)]  # in twenty turns each head meets each tail once
+    return f"{heads[head]} {tail}" + (f" {generation + 1}" if generation else "")
 
 
 def campaign_rows(catalogue: Catalogue) -> Iterator[Row]:

@@ -135,9 +135,11 @@ class Overlay:
     def _running(self, now: float, money: NDArray[np.int64]) -> NDArray[np.bool_]:
         items = self._items
         known = items.campaign < len(money)
-        affordable = money[np.where(known, items.campaign, 0)] >= self._cost
+        affordable = (money[np.where(known, items.campaign, 0)] >= self._cost) | ~known
+        # a budget just cut to nothing stops its campaign before the ledger has heard of it
+        affordable &= self.budget[items.campaign] >= self._cost
         in_flight = (items.start_s <= now) & (now < items.end_s)
-        running: NDArray[np.bool_] = self._not_paused & in_flight & (affordable | ~known)
+        running: NDArray[np.bool_] = self._not_paused & in_flight & affordable
         return running
 
 

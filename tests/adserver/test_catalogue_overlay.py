@@ -132,6 +132,26 @@ def test_a_campaign_without_budget_stops(overlay, snapshot, engine):
     assert not running(overlay, snapshot)[snapshot.line_items.campaign == campaign].any()
 
 
+def test_a_budget_cut_to_nothing_counts_before_the_ledger_has_heard_of_it(
+    overlay, snapshot, engine
+):
+    row = a_running_line_item(overlay, snapshot)
+    remaining = overlay.budget.copy()
+
+    operations.set_budget(engine, int(snapshot.line_items.campaign[row]), 0)
+    overlay.refresh(NOW, remaining)
+
+    assert not running(overlay, snapshot)[row]
+
+
+def test_a_campaign_that_the_ledger_does_not_know_yet_runs(overlay, snapshot):
+    row = a_running_line_item(overlay, snapshot)
+
+    overlay.refresh(NOW, overlay.budget[:1])
+
+    assert running(overlay, snapshot)[row]
+
+
 def test_budgets_lie_at_their_campaigns_ids(overlay, snapshot):
     campaigns = snapshot.campaigns
 
