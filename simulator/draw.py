@@ -22,24 +22,26 @@ def normalised(rows: NDArray[np.floating]) -> NDArray[np.float32]:
     return scaled
 
 
-def quantiles(weights: NDArray[np.float64]) -> NDArray[np.int32]:
+def quantiles(weights: NDArray[np.float64]) -> NDArray[np.int16]:
     """[rows, TABLE] values in the proportions of each row of weights: a draw is one look-up.
 
     A value rarer than 1 / TABLE may be missing; the vocabularies here have at most 3 000 values.
     """
-    middle = (np.arange(TABLE) + 0.5) / TABLE
     rows = np.atleast_2d(weights)
-    cumulated = np.cumsum(rows, axis=1) / rows.sum(axis=1, keepdims=True)
-    return np.stack(
-        [np.searchsorted(row, middle).clip(max=rows.shape[1] - 1) for row in cumulated]
-    ).astype(np.int32)
+    value = np.arange(rows.shape[1], dtype=np.int16)
+    table = np.empty((len(rows), TABLE), np.int16)
+    for row, weight in zip(table, rows, strict=True):
+        cumulated = np.cumsum(weight)
+        ends = np.floor(cumulated / cumulated[-1] * TABLE + 0.5).astype(np.int64)
+        row[:] = np.repeat(value, np.diff(ends, prepend=0))
+    return table
 
 
 def pick(
-    table: NDArray[np.int32], row: NDArray[np.integer] | int, uniform: NDArray[np.float64]
+    table: NDArray[np.int16], row: NDArray[np.integer] | int, uniform: NDArray[np.float64]
 ) -> NDArray[np.int32]:
     """The value of each uniform number in [0, 1) by the table's given row."""
-    drawn: NDArray[np.int32] = table[row, (uniform * TABLE).astype(np.int64)]
+    drawn: NDArray[np.int32] = table[row, (uniform * TABLE).astype(np.int64)].astype(np.int32)
     return drawn
 
 

@@ -65,7 +65,7 @@ class _Draft:
         dimension: str,
         chosen: NDArray[np.int64],
         count: tuple[int, int],
-        table: NDArray[np.int32],
+        table: NDArray[np.int16],
         row: NDArray[np.integer] | None = None,
         exclude: bool = False,
     ) -> None:
@@ -183,7 +183,7 @@ def _draw_hardware(world: World, draft: _Draft) -> None:
 def _draw_subjects(world: World, draft: _Draft, category: NDArray[np.int32]) -> None:
     own = np.searchsorted(world.leaf, category)
 
-    def near(vocabulary: str, power: int) -> NDArray[np.int32]:
+    def near(vocabulary: str, power: int) -> NDArray[np.int16]:
         """Values by how often they occur and how close they are to each child category."""
         words = getattr(world, vocabulary)
         closeness = world.category.topic[world.leaf] @ words.topic.T

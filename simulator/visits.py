@@ -66,15 +66,15 @@ class Visits:
 
 @dataclass(frozen=True, slots=True)
 class _Tables:
-    topic: NDArray[np.int32]
-    country: NDArray[np.int32]
-    device: NDArray[np.int32]
-    domain: NDArray[np.int32]
-    segment: NDArray[np.int32]
-    keyword: NDArray[np.int32]
-    key_value: NDArray[np.int32]
-    placement: NDArray[np.int32]
-    hour: NDArray[np.int32]
+    topic: NDArray[np.int16]
+    country: NDArray[np.int16]
+    device: NDArray[np.int16]
+    domain: NDArray[np.int16]
+    segment: NDArray[np.int16]
+    keyword: NDArray[np.int16]
+    key_value: NDArray[np.int16]
+    placement: NDArray[np.int16]
+    hour: NDArray[np.int16]
     key_of: NDArray[np.int32]
     """Number of the key of each "key=value", so that a visit sends no key twice."""
 
@@ -153,7 +153,7 @@ def _segments(
 
 
 def _bag(
-    table: NDArray[np.int32], row: NDArray[np.integer], rng: np.random.Generator, width: int
+    table: NDArray[np.int16], row: NDArray[np.integer], rng: np.random.Generator, width: int
 ) -> NDArray[np.int32]:
     """Up to `width` values a row, any number of them equally likely."""
     drawn = pick(table, row[:, None], rng.random((len(row), width)))
