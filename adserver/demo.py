@@ -18,6 +18,7 @@ from pathlib import Path
 from urllib.error import URLError
 from urllib.request import urlopen
 
+import structlog
 from rich.console import Console
 
 from adserver import progress
@@ -209,5 +210,8 @@ async def _keep_compacting(settings: Settings) -> None:
     """In a thread of this process, which serves nobody."""
     log, warehouse = settings.adserver_data / "events", settings.adserver_data / "warehouse"
     while True:
-        await asyncio.to_thread(compact, log, warehouse)
+        try:
+            await asyncio.to_thread(compact, log, warehouse)
+        except Exception:  # the log keeps everything until the next try
+            structlog.get_logger().exception("compaction failed")
         await asyncio.sleep(COMPACT_EVERY_S)

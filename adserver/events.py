@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from adserver.decision import Decision, Outcome
+from adserver.decision import Decision, Outcome, Sold
 from adserver.eventlog import EventLog, LogFailed
 from adserver.moneybox import Moneybox
 from adserver.records import (
@@ -204,25 +204,25 @@ def _slot_record(outcome: Outcome) -> SlotRecord:
     )
 
 
-def sale_token(decision: Decision, slot: int, issued_ms: int) -> Token:
+def sale_token(
+    decision: str, slot: int, outcome: Outcome, sold: Sold, issued_ms: int, test: bool
+) -> Token:
     """What the event URLs of a sold slot prove; sign it into `Sold.token`."""
-    outcome = decision.outcomes[slot]
-    sold = outcome.sold
-    assert sold is not None, "an unsold slot has no events"
+    creative = sold.creative
     return Token(
-        decision=decision.id,
+        decision=decision,
         slot=slot,
         number=outcome.number,
-        ad=sold.creative.ad_id,
-        creative=sold.creative.creative_id,
-        campaign=sold.creative.campaign_id,
-        advertiser=sold.creative.advertiser_id,
+        ad=creative.ad_id,
+        creative=creative.creative_id,
+        campaign=creative.campaign_id,
+        advertiser=creative.advertiser_id,
         placement=outcome.slot.placement,
         issued_ms=issued_ms,
         charge_micros=sold.charge_micros,
         clear_micros=sold.clear_micros,
         reserved_micros=sold.reserved_micros,
         per_click=sold.per_click,
-        test=decision.request.test,
-        landing=sold.creative.landing_url,
+        test=test,
+        landing=creative.landing_url,
     )

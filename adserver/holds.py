@@ -6,7 +6,7 @@ The shared ledger is a fold over the event log: what was billed today, and what 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -71,7 +71,10 @@ def rebuild(folder: Path, day: int) -> dict[int, int]:
 
 
 def unsettled(
-    folder: Path, now_ms: int, settings: EventSettings, worker: int | None = None
+    folder: Path,
+    now_ms: int,
+    settings: EventSettings,
+    of: Callable[[int], bool] = lambda worker: True,
 ) -> list[Hold]:
     """Reservations of the last `hold_s` whose billable event has not come, says the log.
 
@@ -84,7 +87,7 @@ def unsettled(
         if isinstance(record, EventRecord):
             if record.code.counts and not isinstance(record, ViewableRecord):
                 came.add((record.number, isinstance(record, ClickRecord)))
-        elif worker is None or record.worker == worker:
+        elif of(record.worker):
             holds += _holds(record, hold_ms)
     return [hold for hold in holds if (hold.number, hold.per_click) not in came]
 

@@ -27,7 +27,7 @@ from auction.columns import Rejection
 from retrieval.planner import Plan
 
 if TYPE_CHECKING:
-    from adserver.commit import Verdict
+    from adserver.verdict import Verdict
 
 REGISTRY = CollectorRegistry()
 _STAGE_SECONDS = (0.0001, 0.0003, 0.001, 0.002, 0.004, 0.008, 0.016, 0.032, 0.064, 0.128)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from adserver.events import EventSettings
-from adserver.holds import Hold, Holds, restore, unsettled
+from adserver.holds import Holds, restore, unsettled
 from adserver.moneybox import Moneybox
 from adserver.settings import Settings
 from adserver.tickets import TicketBook, capacity_for
@@ -42,7 +43,7 @@ def open_drawer(settings: Settings, campaigns: int, worker: int, now_s: float) -
     ledger = box.ledger(campaigns)
     book = TicketBook(folder / "tickets", capacity_for(settings.clicks_per_day), now_ms * 1000)
     holds = Holds(book, box, ledger)
-    for hold in _left_open(settings, now_ms, worker):
+    for hold in unsettled(folder / "events", now_ms, EventSettings(), _successor(settings, worker)):
         holds.add(hold)
     return Drawer(box, ledger, book, holds)
 
@@ -51,10 +52,12 @@ def restore_from_log(settings: Settings, campaigns: int, now_s: float) -> None:
     """Make the budgets file say what the event log says. Before any worker runs."""
     now_ms = int(now_s * 1000)
     box = Moneybox(settings.adserver_data / "budgets")
-    holds = [h for w in range(settings.workers) for h in _left_open(settings, now_ms, w)]
+    holds = unsettled(settings.adserver_data / "events", now_ms, EventSettings())
     restore(box, box.ledger(campaigns), settings.adserver_data / "events", now_ms, holds)
     box.close()
 
 
-def _left_open(settings: Settings, now_ms: int, worker: int) -> list[Hold]:
-    return unsettled(settings.adserver_data / "events", now_ms, EventSettings(), worker)
+def _successor(settings: Settings, worker: int) -> Callable[[int], bool]:
+    """Whose reservations a worker takes over: its own, and the first also those of workers that
+    there are no more."""
+    return lambda earlier: earlier == worker or (worker == 0 and earlier >= settings.workers)

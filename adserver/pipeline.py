@@ -7,11 +7,11 @@ of HTTP, of how ads are indexed, or of how a click is predicted.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from adserver.batcher import EWMA, Ask
 from adserver.columns import bids_of, gate
-from adserver.commit import Till, Verdict
+from adserver.commit import Till
 from adserver.deadline import Clock, Deadline
 from adserver.decision import Decision
 from adserver.edition import Edition
@@ -19,6 +19,7 @@ from adserver.encode import encode
 from adserver.metrics import observe
 from adserver.settings import Settings
 from adserver.trace import Numbers, Trace
+from adserver.verdict import Verdict
 from auction.fairness import Exposure
 from auction.mechanism import run_auction
 from auction.settings import AuctionSettings
@@ -73,11 +74,7 @@ class Pipeline:
 
         self._learn_cost(trace, len(candidates.ad))
         observe(trace, verdict)
-        finished = self.clock()
-        return [
-            replace(decision, took_ms=(finished - ask.arrived) * 1000)
-            for decision, ask in zip(decisions, asks, strict=True)
-        ]
+        return decisions
 
     def _learn_cost(self, trace: Trace, rows: int) -> None:
         """A running mean of what a candidate row costs, waiting for the scorer included."""

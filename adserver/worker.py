@@ -35,6 +35,8 @@ REFRESH_S = 0.5
 FULLEST_LOG = 0.9
 """Above this share of the log's queue, requests are declined: what cannot be written down must
 not be sold."""
+REPORT_S = 10.0
+"""How old the report page may be."""
 RELEASES = 5_000
 """Reservations looked at per refresh: twice what a worker can make meanwhile, in milliseconds."""
 WARM_UPS = (1, 8, 1, 8)
@@ -61,7 +63,7 @@ class Worker:
         self.pipeline = Pipeline(
             edition=edition,
             ranks=Ranks(self.editions.scorer, monotonic),
-            till=Till(number, drawer, signer, self.log, events.hold_s * 1000),
+            till=Till(number, drawer, signer, self.log, events.hold_s * 1000, monotonic),
             exposure=Exposure(fairness),
             numbers=Numbers.of(number, int(wall())),
             settings=settings,
@@ -77,6 +79,7 @@ class Worker:
             queue_limit=settings.queue_limit,
             in_flight=2 if settings.scorer == "triton" else 1,
         )
+        self._report, self._report_at, self._report_lock = "", -REPORT_S, asyncio.Lock()
         self._tasks: list[asyncio.Task[None]] = []
         self._warm = self._draining = False
 
@@ -149,13 +152,12 @@ class Worker:
         }
 
     async def report(self) -> str:
-        """The report page, made by another process: drawing plots would stall decisions."""
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "adserver", "report", "page"),
-            stdout=asyncio.subprocess.PIPE,
-        )
-        page, _ = await process.communicate()
-        return page.decode()
+        """The report page, a few seconds old at most, however many ask for it."""
+        async with self._report_lock:
+            if monotonic() - self._report_at > REPORT_S:
+                self._report = await _draw_report()
+                self._report_at = monotonic()
+            return self._report
 
     def _decline(self, ask: Ask) -> Decision:
         edition = self.pipeline.edition
@@ -191,6 +193,16 @@ class Worker:
 
     async def _release(self) -> None:
         self.drawer.holds.release_due(int(wall() * 1000), RELEASES)
+
+
+async def _draw_report() -> str:
+    """In another process, and a polite one: drawing plots here would stall decisions."""
+    process = await asyncio.create_subprocess_exec(
+        *("nice", sys.executable, "-m", "adserver", "report", "page"),
+        stdout=asyncio.subprocess.PIPE,
+    )
+    page, _ = await process.communicate()
+    return page.decode()
 
 
 async def _forever(job: Callable[[], Awaitable[None]]) -> None:

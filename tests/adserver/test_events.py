@@ -42,7 +42,7 @@ class Worker:
                 Hold(NOW + SETTINGS.hold_s * 1000, outcome.number, CAMPAIGN, reserved, per_click)
             )
         self.turnstile.log.append(decision_record(decision, NOW, 0))
-        return self.turnstile.signer.sign(sale_token(decision, 0, NOW))
+        return self.turnstile.signer.sign(sale_token(decision.id, 0, outcome, sold, NOW, test))
 
     def receive(self, kind, signed, now=NOW):
         text = event_token(signed, kind)
@@ -129,7 +129,7 @@ def test_a_late_click_still_goes_where_it_should(worker):
 
 def test_a_forged_click_goes_nowhere(worker):
     forged = signer_of("another-key-another-key").sign(
-        sale_token(replace(DECISION, outcomes=(Outcome(SLOT, SOLD, Rejection.WON),)), 0, NOW)
+        sale_token(DECISION.id, 0, Outcome(SLOT, SOLD, Rejection.WON), SOLD, NOW, test=False)
     )
 
     assert worker.receive(Kind.CLICK, forged) == Receipt(Filter.FORGED)
@@ -198,8 +198,10 @@ def test_the_log_alone_rebuilds_the_money(worker, tmp_path):
     assert worker.money() == before == (6000, 1000)
     assert rebuild(log, DAY) == {CAMPAIGN: 6000}
     assert rebuild(log, DAY + 1) == {}
-    assert [hold.reserved_micros for hold in unsettled(log, NOW, SETTINGS, worker=0)] == [1000]
-    assert unsettled(log, NOW, SETTINGS, worker=1) == []
+    assert [hold.reserved_micros for hold in unsettled(log, NOW, SETTINGS, lambda w: w == 0)] == [
+        1000
+    ]
+    assert unsettled(log, NOW, SETTINGS, lambda w: w == 1) == []
 
 
 def test_every_event_is_in_the_log_with_what_became_of_it(worker, tmp_path):
@@ -262,7 +264,7 @@ def test_a_campaign_newer_than_the_workers_ledger_is_billed_like_any_other(worke
     creative = replace(CREATIVE, campaign_id=4321)
     sold = replace(SOLD, creative=creative, reserved_micros=0)
     outcome = Outcome(SLOT, sold, Rejection.WON, number=worker.turnstile.book.take())
-    token = sale_token(replace(DECISION, outcomes=(outcome,)), 0, NOW)
+    token = sale_token(DECISION.id, 0, outcome, sold, NOW, test=False)
 
     receipt = worker.receive(Kind.IMPRESSION, worker.turnstile.signer.sign(token))
 

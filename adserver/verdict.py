@@ -1,0 +1,159 @@
+"""What the stages found for a batch, read slot by slot.
+
+Columns become plain Python values here, once per batch: reading numpy numbers one by one would
+cost more than pricing them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from adserver.batcher import Ask
+from adserver.decision import Funnel, Outcome, RunnerUp, Sold
+from adserver.edition import Edition
+from adserver.encode import Encoded
+from adserver.request import Explain
+from auction.columns import PPM, Bids, Rejection, Slate, bid_cpm_micros
+from retrieval.planner import Plan
+from retrieval.query import Candidates
+
+
+@dataclass(frozen=True, slots=True)
+class Bidders:
+    """Of each slot [T] one bidder: the winner, or who came next; `row` is -1 where nobody did."""
+
+    row: list[int]
+    ad: list[int]
+    bid_micros: list[int]
+    per_click: list[bool]
+    pctr_ppm: list[int]
+
+    @classmethod
+    def of(cls, bids: Bids, row: NDArray[np.int32], number: NDArray[np.int64]) -> Bidders:
+        """`number` [T] is each slot's place within its request."""
+        if not len(bids.ad):
+            return cls([-1] * len(row), [], [], [], [])
+        known = np.maximum(row, 0)
+        return cls(
+            row.tolist(),
+            bids.ad[known].tolist(),
+            bids.bid_micros[known].tolist(),
+            bids.per_click[known].tolist(),
+            bids.pctr_ppm[known, number].tolist(),
+        )
+
+    def cpm_micros(self, at: int) -> int:
+        """The bid on the common scale."""
+        return bid_cpm_micros(self.bid_micros[at], self.per_click[at], self.pctr_ppm[at])
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The stages' columns; B requests, T slots."""
+
+    asks: Sequence[Ask]
+    numbers: Sequence[int]
+    edition: Edition
+    encoded: Encoded
+    candidates: Candidates
+    bids: Bids
+    slate: Slate
+    quality: int
+
+    @cached_property
+    def starts(self) -> list[int]:
+        """[B + 1] where each request's slots begin."""
+        starts: list[int] = self.encoded.slots.offset.tolist()
+        return starts
+
+    @cached_property
+    def owner(self) -> NDArray[np.int64]:
+        """[T] the request of each slot."""
+        return np.repeat(np.arange(len(self.asks)), np.diff(self.encoded.slots.offset))
+
+    @cached_property
+    def winners(self) -> Bidders:
+        return Bidders.of(self.bids, self.slate.winner, self._numbers)
+
+    @cached_property
+    def runners_up(self) -> Bidders:
+        return Bidders.of(self.bids, self.slate.runner_up, self._numbers)
+
+    @cached_property
+    def clear(self) -> list[int]:
+        clear: list[int] = self.slate.clear_micros.tolist()
+        return clear
+
+    @cached_property
+    def charge(self) -> list[int]:
+        charge: list[int] = self.slate.charge_micros.tolist()
+        return charge
+
+    @cached_property
+    def cost(self) -> list[int]:
+        cost: list[int] = self.slate.cost_micros.tolist()
+        return cost
+
+    @cached_property
+    def _numbers(self) -> NDArray[np.int64]:
+        """[T] each slot's place within its request."""
+        return np.arange(len(self.owner)) - self.encoded.slots.offset[self.owner]
+
+    def sold(self, row: int, at: int) -> Sold:
+        """The winner of slot `at`, of request `row`."""
+        winners = self.winners
+        return Sold(
+            creative=self.edition.creative(winners.ad[at]),
+            bid_micros=winners.bid_micros[at],
+            per_click=winners.per_click[at],
+            bid_cpm_micros=winners.cpm_micros(at),
+            clear_micros=self.clear[at],
+            charge_micros=self.charge[at],
+            pctr=winners.pctr_ppm[at] / PPM,
+            first_price=self.asks[row].request.first_price,
+            reserved_micros=self.cost[at],
+        )
+
+    def runner_up(self, at: int) -> RunnerUp | None:
+        others = self.runners_up
+        if others.row[at] < 0:
+            return None
+        return RunnerUp(
+            creative=self.edition.creative(others.ad[at]),
+            bid_cpm_micros=others.cpm_micros(at),
+            pctr=others.pctr_ppm[at] / PPM,
+            reason=Rejection(int(self.slate.rejected[others.row[at]])),
+        )
+
+    def funnel(self, row: int, outcomes: Sequence[Outcome]) -> Funnel:
+        """How many ads were left after each step; why they were not, if somebody wants to know."""
+        candidates = self.candidates
+        part = slice(candidates.offset[row], candidates.offset[row + 1])
+        retrieved = int(part.stop - part.start)
+        asked = self.asks[row].request.explain is Explain.SUMMARY
+        tell = asked or any(outcome.sold is None for outcome in outcomes)
+        eligible = int(candidates.eligible[row])
+        return Funnel(
+            catalogue=len(self.edition.snapshot.ads),
+            eligible=eligible,
+            retrieved=retrieved,
+            scored=retrieved - int(np.count_nonzero(self.bids.rejected[part])),
+            plan=Plan(int(candidates.plan[row])).name.lower(),
+            rejected=self._reasons(row, part, eligible - retrieved) if tell else {},
+        )
+
+    def _reasons(self, row: int, part: slice, passed_over: int) -> dict[str, int]:
+        """Every ad of the catalogue that was not sold, by its one reason."""
+        edition = self.edition
+        counts = dict(edition.retriever.funnel(self.encoded.queries[row], edition.overlay.live))
+        codes, ads = np.unique(self.slate.rejected[part], return_counts=True)
+        for code, count in zip(codes.tolist(), ads.tolist(), strict=True):
+            counts[code] = counts.get(code, 0) + count
+        counts[Rejection.SIMILARITY] = passed_over
+        counts.pop(Rejection.WON, None)
+        return {Rejection(code).name: count for code, count in sorted(counts.items()) if count}
