@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 from catalogue_sample import ADS, BUNDLE, NOW, Place, fresh_place
 from sqlalchemy import select
+from sqlalchemy.dialects import postgresql
+from sqlalchemy.schema import CreateTable
 
 from adserver.catalogue import operations, schema
 from adserver.catalogue.builder import KEPT, build_snapshot
@@ -294,3 +296,10 @@ def test_snapshot_columns_cannot_be_written(place):
     for field in dataclasses.fields(ads):
         with pytest.raises(ValueError, match="read-only"):
             getattr(ads, field.name)[0] = 0
+
+
+def test_the_schema_is_one_that_postgresql_knows_too():
+    for table in schema.metadata.sorted_tables:
+        statement = str(CreateTable(table).compile(dialect=postgresql.dialect()))
+
+        assert "SERIAL" in statement or table.name in {"revision", "change"}
