@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -16,7 +17,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ranking.features import AD_FIELDS, REQUEST_FIELDS, SLOT_FIELDS, Field, bag_starts, rows
-from ranking.towers import embedded, embedding_rows
+from ranking.live import Live
+from ranking.towers import embedded
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,40 +41,40 @@ def _table(count: int, dim: int, spread: float) -> nn.Parameter:
 
 
 class Tower(nn.Module):
-    """Torch twin of ranking.towers.Tower."""
+    """Torch twin of ranking.towers.Tower, over the live rows' new numbers."""
 
-    def __init__(self, fields: Sequence[Field], shape: Shape) -> None:
+    def __init__(self, fields: Sequence[Field], shape: Shape, live: Live) -> None:
         super().__init__()
-        self.start = bag_starts(fields).tolist()
-        self.embedded = embedded(fields)
-        self.embedding = _table(embedding_rows(fields), shape.embedding, 0.05)
-        self.wide = _table(embedding_rows(fields), 1, 0.0)
-        self.hidden = nn.Linear(self.embedded * shape.embedding, shape.tower)
+        self.fields, self.live = fields, live
+        count = embedded(fields)
+        self.start = bag_starts(fields)[: count + 1].tolist()
+        self.single = [field.width for field in fields[:count]].count(1)
+        assert self.start[self.single] == self.single, "single-valued fields stand first"
+        self.embedding = _table(len(live), shape.embedding, 0.05)
+        self.wide = _table(len(live), 1, 0.0)
+        self.hidden = nn.Linear(count * shape.embedding, shape.tower)
         self.out = nn.Linear(shape.tower, shape.vector + 1)
 
     def forward(self, ids: Tensor) -> tuple[Tensor, Tensor]:
-        pooled = [
-            functional.embedding_bag(
-                ids[:, self.start[f] : self.start[f + 1]],
-                self.embedding,
-                mode="mean",
-                padding_idx=0,
-            )
-            for f in range(self.embedded)
+        single = functional.embedding(ids[:, : self.single], self.embedding, padding_idx=0)
+        bags = [
+            functional.embedding_bag(ids[:, start:stop], self.embedding, mode="mean", padding_idx=0)
+            for start, stop in pairwise(self.start[self.single :])
         ]
-        trained = ids[:, : self.start[self.embedded]]
+        trained = ids[:, : self.start[-1]]
         wide = functional.embedding_bag(trained, self.wide, mode="sum", padding_idx=0)
-        out = self.out(functional.relu(self.hidden(torch.cat(pooled, dim=1))))
+        pooled = torch.cat([single.flatten(1), *bags], dim=1)
+        out = self.out(functional.relu(self.hidden(pooled)))
         return out[:, :-1], out[:, -1] + wide[:, 0]
 
 
 class ClickModel(nn.Module):
     """Log-odds of a click: the full score, and the dot product alone that stands in for it."""
 
-    def __init__(self, shape: Shape) -> None:
+    def __init__(self, shape: Shape, request: Live, ad: Live) -> None:
         super().__init__()
-        self.request = Tower(REQUEST_FIELDS, shape)
-        self.ad = Tower(AD_FIELDS, shape)
+        self.request = Tower(REQUEST_FIELDS, shape, request)
+        self.ad = Tower(AD_FIELDS, shape, ad)
         self.slot = _table(rows(SLOT_FIELDS), 1, 0.0)
         self.first_request = nn.Linear(shape.vector, shape.first)
         self.first_ad = nn.Linear(shape.vector, shape.first, bias=False)
@@ -109,15 +111,11 @@ def dense_parameters(model: ClickModel) -> int:
 def arrays(model: ClickModel) -> dict[str, NDArray[np.float32]]:
     """The weights by the names that serving knows, matrices as [inputs, outputs].
 
-    Counted ids have weight 0 here.
+    Rows that are not live, and counted ids, are zero.
     """
     named = {"slot.wide": model.slot[:, 0]}
-    sides = (("request", model.request, REQUEST_FIELDS), ("ad", model.ad, AD_FIELDS))
-    for side, tower, fields in sides:
-        counted = rows(fields) - embedding_rows(fields)
+    for side, tower in (("request", model.request), ("ad", model.ad)):
         named |= {
-            f"{side}.embedding": tower.embedding,
-            f"{side}.wide": functional.pad(tower.wide[:, 0], (0, counted)),
             f"{side}.w1": tower.hidden.weight.T,
             f"{side}.b1": tower.hidden.bias,
             f"{side}.w2": tower.out.weight.T,
@@ -130,4 +128,9 @@ def arrays(model: ClickModel) -> dict[str, NDArray[np.float32]]:
     }
     for name, layer in (("second", model.second), ("third", model.third), ("last", model.last)):
         named |= {f"{name}.weight": layer.weight.T, f"{name}.bias": layer.bias}
-    return {name: np.array(one.detach().numpy(), order="C") for name, one in named.items()}
+    found = {name: np.array(one.detach().numpy(), order="C") for name, one in named.items()}
+    for side, tower in (("request", model.request), ("ad", model.ad)):
+        embedding, wide = (one.detach().numpy() for one in (tower.embedding, tower.wide[:, 0]))
+        found[f"{side}.embedding"] = tower.live.spread(embedding, tower.live.table)
+        found[f"{side}.wide"] = tower.live.spread(wide, rows(tower.fields))
+    return found

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +20,8 @@ from ranking import reference
 from ranking.counted import count_ids
 from ranking.dataset import Impressions, batches, split, thinned
 from ranking.fallback import fit_logistic
-from ranking.features import FEATURE_SCHEMA
+from ranking.features import AD_FIELDS, FEATURE_SCHEMA, REQUEST_FIELDS
+from ranking.live import Live
 from ranking.metrics import auc, measure
 from ranking.model import ClickModel, Shape, arrays, dense_parameters
 
@@ -66,7 +67,6 @@ def train(
     model = fit_model(parts.train, settings, rng, progress)
     recent = thinned(parts.train, settings.negatives, rng)
     weights = arrays(model)
-    _forget_unseen(weights, recent)
     count_ids(weights, recent, settings.negatives)
     logistic = fit_logistic(recent, weights, settings.negatives, rng, progress)
     folder.mkdir(parents=True, exist_ok=True)
@@ -91,12 +91,19 @@ def fit_model(
     table: Impressions, settings: TrainSettings, rng: np.random.Generator, progress: Progress
 ) -> ClickModel:
     """Adam, with learning rates that rise for a moment and then fall to nothing."""
-    model = ClickModel(settings.shape)
+    shown = table.catalogue[np.unique(table.ad)]
+    live = Live.of(REQUEST_FIELDS, table.request), Live.of(AD_FIELDS, shown)
+    model = ClickModel(settings.shape, *live)
+    table = replace(
+        table,
+        request=live[0].renumbered(table.request),
+        catalogue=live[1].renumbered(table.catalogue),
+    )
     rate = float(table.click.mean())
     with torch.no_grad():
         model.ad.out.bias[-1] = float(np.log(rate / (1 - rate)))
-    shown = len(table) * (rate + (1 - rate) * settings.negatives)
-    steps = settings.epochs * (int(shown) // settings.batch + 2)
+    rows = len(table) * (rate + (1 - rate) * settings.negatives)
+    steps = settings.epochs * (int(rows) // settings.batch + 2)
     optimiser, schedule = _optimiser(model, settings, steps)
     kept = float(-np.log(settings.negatives))
     loss_of = functional.binary_cross_entropy_with_logits
@@ -136,21 +143,6 @@ def _optimiser(
 
     schedule(1)
     return optimiser, schedule
-
-
-def _forget_unseen(weights: Weights, table: Impressions) -> None:
-    """Zero the rows that no impression used: what was never seen counts as none."""
-    seen = {
-        "request": table.request,
-        "ad": table.catalogue[np.unique(table.ad)],
-        "slot": table.slot,
-    }
-    for name, array in weights.items():
-        side, _, kind = name.partition(".")
-        if kind in ("embedding", "wide"):
-            used = np.zeros(len(array), bool)
-            used[seen[side][seen[side] < len(array)]] = True
-            array[~used] = 0.0
 
 
 def evaluate(weights: Weights, test: Impressions) -> dict[str, float | dict[str, float]]:
