@@ -23,14 +23,8 @@ RUN python -c "import tomllib; print(*tomllib.load(open('pyproject.toml', 'rb'))
     && HNSWLIB_NO_NATIVE=1 CFLAGS="$CPU_FLAGS" python -m pip --python /opt/adserver/bin/python install \
         --no-cache-dir --disable-pip-version-check -r requirements.txt -c constraints.txt \
     && find /opt/adserver -depth -type d -name tests -path '*/site-packages/*' -exec rm -rf {} +
-COPY README.md ./
-COPY adserver adserver
-COPY auction auction
-COPY feedback feedback
-COPY loadtest loadtest
-COPY ranking ranking
-COPY retrieval retrieval
-COPY simulator simulator
+# .dockerignore lets only the sources through.
+COPY . .
 RUN python -m pip --python /opt/adserver/bin/python install \
         --no-cache-dir --disable-pip-version-check --no-deps .
 

@@ -103,14 +103,13 @@
   // ---- the answer --------------------------------------------------------------------------
 
   function showFigures(answer, explain) {
-    const model = Object.values(answer.decisions).flat()[0]?.model;
     const quality = answer.decision_quality;
     $("figures").replaceChildren(
       term("Decided in", `${answer.took_ms.toFixed(1)} ms`),
       term("Quality", QUALITY[quality] ?? quality, quality === 0 ? "good" : "warn"),
-      term("Plan", explain.plan || "—"),
+      term("Plan", explain.funnel?.plan || "—"),
       term("Snapshot", explain.snapshot ?? "—"),
-      term("Model", model ? `${model.name} ${model.version}` : "—"),
+      term("Model", explain.model ?? "—"),
       term("Decision", (answer.decision_id ?? "").slice(-8)),
     );
   }
@@ -120,14 +119,20 @@
     if (!rival) return ["Nobody else could take this slot, so it goes for the ", node("b", {}, "floor price"), "."];
     const name = node("b", {}, rival.advertiser);
     const offer = ` (bid ${money(rival.bid_cpm)}, click rate ${percent(rival.pctr)}) lost: ${reasonText(rival.reason)}. `;
-    return ["Runner-up ", name, offer, "The price is the least with which the winner would still have won."];
+    const ranked = "It offered more, but its advertiser was shown a lot lately, and that counts against it. ";
+    return ["Runner-up ", name, offer, rival.bid_cpm > ad.price.bid_cpm ? ranked : "", "The price is the least with which the winner would still have won."];
+  }
+
+  function fairness(told) {
+    const past = "The advertiser is past its share, but nobody else could fill the slot.";
+    return told?.fairness_override ? ` ${past}` : "";
   }
 
   function billing({ billed_on: event, charge }) {
     return event === "click" ? ` It bids by the click and owes ${money(charge)} when one comes.` : "";
   }
 
-  function sale(id, ad, rival) {
+  function sale(id, ad, told) {
     const { bid_cpm: bid, clear_cpm: clear } = ad.price;
     const paid = node("i");
     paid.style.width = `${Math.min(100, (100 * clear) / bid)}%`;
@@ -137,7 +142,7 @@
       node("h4", {}, ad.title, " ", node("span", { class: "brand" }, ad.advertiser)),
       node("dl", { class: "terms" }, term("Click rate", percent(ad.model.pctr)), term("Bid, per mille", money(bid)), term("Pays, per mille", money(clear))),
       node("div", { class: "price", role: "img", "aria-label": `Pays ${money(clear)} of a bid of ${money(bid)}` }, paid),
-      node("p", {}, ...why(ad, rival), billing(ad.price)));
+      node("p", {}, ...why(ad, told?.runner_up), billing(ad.price), fairness(told)));
   }
 
   function noSale(id, noFill) {
@@ -147,7 +152,7 @@
 
   function showSlots(answer, explain) {
     const cards = Object.entries(answer.decisions).map(([id, ads]) =>
-      ads.length ? sale(id, ads[0], explain.runner_up?.[id]?.[0]) : noSale(id, answer.no_fill?.[id]));
+      ads.length ? sale(id, ads[0], explain.placements?.[id]?.[0]) : noSale(id, answer.no_fill?.[id]));
     $("slots").replaceChildren(...cards);
   }
 
