@@ -6,11 +6,15 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 
 import numpy as np
+from hypothesis import HealthCheck
+from hypothesis import settings as hypothesis_settings
 from numpy.typing import NDArray
 
 from auction.columns import MILLE, PPM, Bids, Rejection, Slate, Slots
 from auction.settings import AuctionSettings
 
+CALM = hypothesis_settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+"""A busy machine is no reason to fail a property."""
 RICH = np.full(64, 10**12, np.int64)
 """Money for every campaign that a small market can name."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from auction_market import CALM
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -152,7 +153,7 @@ STEPS = st.builds(
 
 
 @given(st.lists(STEPS, max_size=60))
-@settings(max_examples=200, deadline=None)
+@settings(CALM, max_examples=200)
 def test_no_sequence_of_steps_overspends(history):
     ledger, spent_today, limit_today = Ledger.empty(3), np.zeros(3, np.int64), np.zeros(3, np.int64)
     for entry in history:

@@ -5,7 +5,16 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
-from auction_market import RICH, Ad, Request, as_dict, assert_the_rules_hold, columns, with_bid
+from auction_market import (
+    CALM,
+    RICH,
+    Ad,
+    Request,
+    as_dict,
+    assert_the_rules_hold,
+    columns,
+    with_bid,
+)
 from auction_oracle import plain_auction
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
@@ -71,7 +80,7 @@ CAPS = st.builds(
 
 
 @given(BATCHES, MONEY, RULES)
-@settings(max_examples=100, deadline=None)
+@settings(CALM, max_examples=100)
 def test_the_compiled_auction_equals_the_plain_one(batch, money, rules):
     bids, slots = columns(batch)
 
@@ -82,7 +91,7 @@ def test_the_compiled_auction_equals_the_plain_one(batch, money, rules):
 
 
 @given(st.lists(BATCHES, min_size=1, max_size=4), MONEY, RULES, CAPS)
-@settings(max_examples=60, deadline=None)
+@settings(CALM, max_examples=60)
 def test_the_compiled_auction_equals_the_plain_one_under_a_cap(batches, money, rules, caps):
     compiled, plain = Exposure(caps), PlainExposure(caps)
     for batch in batches:
@@ -171,7 +180,7 @@ def uneven(caps: FairnessSettings) -> Exposure:
 
 
 @given(ONE_SLOT, st.integers(1, 3_000_000), CAPS)
-@settings(max_examples=100, deadline=None)
+@settings(CALM, max_examples=100)
 def test_a_raised_bid_still_wins_at_the_same_price(request, more, caps):
     """Second price: the winner's own bid decides whether it wins, not what it pays."""
     request = replace(request, first_price=False)
@@ -191,7 +200,7 @@ def paid_in_full(ad: Ad) -> int:
 
 
 @given(requests(), st.data())
-@settings(max_examples=100, deadline=None)
+@settings(CALM, max_examples=100)
 def test_a_raised_bid_never_leaves_the_page(request, data):
     """With several slots it may win another one, never none."""
     bids, slots = columns([request])
@@ -205,7 +214,7 @@ def test_a_raised_bid_never_leaves_the_page(request, data):
 
 
 @given(ONE_SLOT, ads())
-@settings(max_examples=100, deadline=None)
+@settings(CALM, max_examples=100)
 def test_one_more_loser_never_lowers_the_price(request, newcomer):
     winner, charge = sell(request)
     assume(winner >= 0)
@@ -218,7 +227,7 @@ def test_one_more_loser_never_lowers_the_price(request, newcomer):
 
 
 @given(requests(), st.randoms(use_true_random=False))
-@settings(max_examples=100, deadline=None)
+@settings(CALM, max_examples=100)
 def test_the_order_of_the_rows_does_not_matter(request, random):
     """Ads are told apart by their id here, as in a catalogue: one id, one row."""
     ads_by_id = {ad.ad: ad for ad in request.ads}
@@ -239,7 +248,7 @@ def sold_by_ad(request: Request) -> tuple[list[tuple[int, int]], dict[int, int]]
 
 
 @given(BATCHES, MONEY, RULES)
-@settings(max_examples=60, deadline=None)
+@settings(CALM, max_examples=60)
 def test_a_cap_of_one_is_the_plain_auction_bit_for_bit(batch, money, rules):
     bids, slots = columns(batch)
     exposure = Exposure(FairnessSettings(max_share=1.0))
@@ -252,7 +261,7 @@ def test_a_cap_of_one_is_the_plain_auction_bit_for_bit(batch, money, rules):
 
 
 @given(st.lists(BATCHES, min_size=1, max_size=3), CAPS)
-@settings(max_examples=60, deadline=None)
+@settings(CALM, max_examples=60)
 def test_fairness_never_leaves_a_single_slot_empty_and_records_the_plain_sale(batches, caps):
     exposure = Exposure(caps)
     for batch in batches:
