@@ -31,7 +31,7 @@ def gate(
     for row, request in enumerate(requests):
         if request.blocked_creatives:
             part = slice(candidates.offset[row], candidates.offset[row + 1])
-            hit = np.isin(ads.creative[candidates.ad[part]], _numbers(request.blocked_creatives))
+            hit = np.isin(ads.ad_id[candidates.ad[part]], _numbers(request.blocked_creatives))
             rejected[part][hit] = Rejection.CREATIVE_BLOCKED
     return rejected
 

@@ -1,0 +1,234 @@
+"""Whole decisions in process: the real snapshot, index, auction and ledger; the scorer varies."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from catalogue_sample import NOW, fresh_place
+
+from adserver.batcher import Ask
+from adserver.commit import Till
+from adserver.deadline import Deadline
+from adserver.editions import Editions
+from adserver.encode import with_parents
+from adserver.eventlog import EventLog, LogSettings, read
+from adserver.money import open_drawer
+from adserver.pipeline import Pipeline
+from adserver.records import DecisionRecord
+from adserver.request import AdRequest, Explain, Slot
+from adserver.settings import Settings
+from adserver.tokens import signer_of
+from adserver.trace import Numbers
+from adserver.wire import decision as wire_decision
+from auction.columns import Rejection
+from auction.fairness import Exposure
+from auction.settings import AuctionSettings, FairnessSettings
+from ranking.scorer import FALLBACK, FULL, TRUNCATED, Gone
+from ranking.tiers import Ranks
+from simulator.traffic import requests
+from simulator.world import World
+
+KEY = "a-key-for-tests-only-0123456789"
+
+
+class DeadScorer:
+    """A scorer that is not there."""
+
+    async def score(self, pairs, timeout_s):
+        raise Gone("nobody answers")
+
+
+class System:
+    """A pipeline with everything real behind it, and its event log."""
+
+    def __init__(self, folder, clock, scorer=None, **settings):
+        place = fresh_place(folder)
+        self.settings = Settings(
+            adserver_data=folder, database_url=place.url, scorer="local",
+            clicks_per_day=100_000, adserver_token_key=KEY, **settings,
+        )  # fmt: skip
+        self.clock, self.wall = clock, NOW
+        editions = Editions(self.settings)
+        self.edition = editions.open(NOW)
+        asyncio.run(editions.introduce(self.edition))
+        self.drawer = open_drawer(self.settings, len(self.edition.overlay.budget), 0, NOW)
+        self.drawer.limit(self.edition.overlay.budget)
+        self.log = EventLog(folder / "events", 0, lambda: NOW, LogSettings(linger_ms=1))
+        till = Till(0, self.drawer, signer_of(KEY), self.log, 360_000, clock)
+        self.pipeline = Pipeline(
+            edition=self.edition,
+            ranks=Ranks(scorer or editions.scorer, clock),
+            till=till,
+            exposure=Exposure(FairnessSettings()),
+            numbers=Numbers.of(0, 1),
+            settings=self.settings,
+            prices=AuctionSettings(),
+            clock=clock,
+            wall=lambda: self.wall,
+        )
+
+    def decide(self, asked, seconds=1.0):
+        deadline = Deadline(self.clock() + seconds, self.clock)
+        asks = [Ask(request, deadline, self.clock()) for request in asked]
+        return asyncio.run(self.pipeline.decide(asks))
+
+    def close(self):
+        self.log.close()
+        assert self.drawer.ledger.check() == []
+        assert self.pipeline.exposure.check() == []
+
+
+@pytest.fixture
+def new_system(tmp_path, clock):
+    """Makes systems; proves the ledger and the exposure window of each when the test ends."""
+    made = []
+
+    def make(scorer=None, **settings):
+        folder = tmp_path / str(len(made))
+        made.append(System(folder, clock, scorer, **settings))
+        return made[-1]
+
+    yield make
+    for system in made:
+        system.close()
+
+
+@pytest.fixture(scope="module")
+def pages():
+    bodies = requests(World(1), np.random.default_rng(2), 60)
+    parsed = [wire_decision.parse(json.dumps(body).encode()) for body in bodies]
+    return [replace(page, explain=Explain.SUMMARY) for page in parsed]
+
+
+def test_every_ad_of_the_catalogue_is_sold_or_has_one_reason(new_system, pages):
+    system = new_system()
+
+    for decision in system.decide(pages):
+        sold = len({o.sold.creative.ad_id for o in decision.outcomes if o.sold})
+        assert sold + sum(decision.funnel.rejected.values()) == len(system.edition.snapshot.ads)
+
+
+def test_no_price_is_above_the_bid_or_below_the_floor(new_system, pages):
+    for decision in new_system().decide(pages):
+        for outcome in decision.outcomes:
+            if outcome.sold:
+                floor = max(outcome.slot.floor_micros, AuctionSettings().minimum_floor_micros)
+                assert floor <= outcome.sold.clear_micros + 1 <= outcome.sold.bid_cpm_micros + 1001
+
+
+def test_a_page_shows_no_ad_and_no_advertiser_twice(new_system, pages):
+    for decision in new_system().decide(pages):
+        owners = [o.sold.creative.advertiser_id for o in decision.outcomes if o.sold]
+        assert len(owners) == len(set(owners))
+
+
+def test_a_dead_scorer_costs_quality_not_the_page(new_system, pages):
+    decisions = new_system(DeadScorer()).decide(pages)
+
+    assert {decision.quality for decision in decisions} == {FALLBACK}
+    assert any(outcome.sold for decision in decisions for outcome in decision.outcomes)
+
+
+def test_no_time_left_means_the_fallback_model_at_once(new_system, pages):
+    decisions = new_system().decide(pages[:4], seconds=0.0)
+
+    assert {decision.quality for decision in decisions} == {FALLBACK}
+
+
+def test_short_time_means_fewer_candidates(new_system, pages):
+    system = new_system(candidates=100)
+    system.pipeline.seconds_per_row = 1e-4
+
+    decisions = system.decide(pages[:10], seconds=0.046)  # 40 ms of it for 1000 rows of 0.1 ms
+
+    assert {decision.quality for decision in decisions} == {TRUNCATED}
+    assert max(decision.funnel.retrieved for decision in decisions) <= 41
+
+
+def test_enough_time_means_every_candidate(new_system, pages):
+    assert {decision.quality for decision in new_system().decide(pages)} == {FULL}
+
+
+def test_what_is_decided_is_in_the_log(new_system, pages):
+    system = new_system()
+
+    decisions = system.decide(pages)
+    system.log.close()
+    logged = list(read(system.settings.adserver_data / "events"))
+
+    assert all(isinstance(record, DecisionRecord) for record in logged)
+    assert [record.id for record in logged] == [decision.id for decision in decisions]
+    assert [
+        [(slot.ad, slot.clear_micros, slot.reason) for slot in record.slots] for record in logged
+    ] == [
+        [
+            (o.sold.creative.ad_id, o.sold.clear_micros, 0) if o.sold else (0, 0, int(o.reason))
+            for o in decision.outcomes
+        ]
+        for decision in decisions
+    ]
+
+
+def test_reservations_are_the_sum_of_what_was_sold(new_system, pages):
+    system = new_system()
+
+    decisions = system.decide(pages)
+
+    sold = [o.sold for decision in decisions for o in decision.outcomes if o.sold]
+    expected = np.zeros_like(system.drawer.ledger.reserved)
+    for sale in sold:
+        expected[sale.creative.campaign_id] += sale.reserved_micros
+    assert np.array_equal(system.drawer.ledger.reserved, expected)
+
+
+def test_a_campaign_without_money_is_not_shown(new_system, pages):
+    system = new_system()
+    decisions = system.decide(pages)
+    winner = next(o.sold for d in decisions for o in d.outcomes if o.sold).creative.campaign_id
+
+    budget = system.edition.overlay.budget.copy()
+    budget[winner] = 0
+    system.drawer.limit(budget)
+    again = system.decide(pages)
+
+    assert winner not in {o.sold.creative.campaign_id for d in again for o in d.outcomes if o.sold}
+
+
+def test_test_requests_cost_nobody_anything(new_system, pages):
+    system = new_system()
+
+    system.decide([replace(page, test=True) for page in pages])
+
+    assert not system.drawer.ledger.reserved.any()
+    assert len(system.drawer.holds) == 0
+
+
+def test_a_creative_that_the_page_blocks_is_not_shown(new_system, pages):
+    page = pages[0]
+    system = new_system()
+    (before,) = system.decide([page])
+    shown = tuple(o.sold.creative.creative_id for o in before.outcomes if o.sold)
+
+    (after,) = system.decide([replace(page, blocked_creatives=shown)])
+
+    assert not {o.sold.creative.creative_id for o in after.outcomes if o.sold} & set(shown)
+    assert after.funnel.rejected["CREATIVE_BLOCKED"] >= len(shown)
+
+
+def test_a_slot_that_nothing_fits_says_so(new_system):
+    request = AdRequest(id="odd", slots=(Slot("odd", sizes=((7, 7),)),))
+
+    (decision,) = new_system().decide([request])
+
+    assert decision.outcomes[0].reason is Rejection.NO_CANDIDATE
+    assert decision.funnel.rejected["SIZE"] > 0
+
+
+def test_a_child_category_implies_its_parent_once():
+    assert with_parents(["IAB17-3", "IAB17", "IAB17-4"]) == [
+        "IAB17-3", "IAB17", "IAB17-4",
+    ]  # fmt: skip
