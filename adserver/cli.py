@@ -72,13 +72,15 @@ def bench(
 ) -> None:
     """Run the benchmarks of a source checkout; one JSON line per figure on standard output."""
     folder = Path(__file__).parent.parent / "bench"
-    scripts = sorted(p for p in folder.glob("*.py") if p.stem in {only or p.stem})
+    names = {path.stem for path in folder.glob("*.py")} - {"__init__"}
+    scripts = sorted(names & {only or name for name in names})
     if not scripts:
         console.print(f"no benchmark {only!r} in {folder}")
         raise typer.Exit(2)
     for script in scripts:
-        console.print(f"[bold]{script.stem}[/bold]")
+        console.print(f"[bold]{script}[/bold]")
         arguments = ["--quick"] if quick else []
-        code = subprocess.call([sys.executable, str(script), *arguments])
+        command = [sys.executable, "-m", f"bench.{script}", *arguments]
+        code = subprocess.call(command, cwd=folder.parent)
         if code:
             raise typer.Exit(code)

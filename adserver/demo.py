@@ -93,10 +93,10 @@ async def _serve_all(settings: Settings, console: Console) -> int:
     stop = asyncio.Event()
     for what in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         asyncio.get_running_loop().add_signal_handler(what, stop.set)
-    settings, triton = await _triton(settings, console)
-    watch = [asyncio.create_task(triton.supervise())] if triton else []
     campaigns = Snapshot.load(settings.snapshots, verify=False).campaigns.campaign_id
     restore_from_log(settings, int(campaigns.max(initial=0)) + 1, wall())
+    settings, triton = await _triton(settings, console)
+    watch = [asyncio.create_task(triton.supervise())] if triton else []
     workers = _workers(settings)
     try:
         for worker in workers:

@@ -66,7 +66,9 @@ class Pipeline:
             scores = await self.ranks.score(pairs, encoded.features, edition, deadline.remaining())
         with trace.stage("auction"):
             bids = bids_of(candidates, scores.logit, rejected, encoded, edition)
-            slate = run_auction(bids, encoded.slots, self.exposure, remaining, self.prices)
+            # What nobody is shown must not count as somebody's exposure.
+            exposure = None if all(request.test for request in requests) else self.exposure
+            slate = run_auction(bids, encoded.slots, exposure, remaining, self.prices)
         quality = max(scores.quality, TRUNCATED if most < self.settings.candidates else FULL)
         verdict = Verdict(asks, numbers, edition, encoded, candidates, bids, slate, quality)
         with trace.stage("commit"):

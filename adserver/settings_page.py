@@ -6,6 +6,7 @@ import ast
 import inspect
 from collections.abc import Iterator
 from dataclasses import MISSING, fields
+from itertools import pairwise
 
 from adserver import settings
 
@@ -27,7 +28,7 @@ def _docstrings() -> Iterator[tuple[str, str]]:
         for node in ast.parse(inspect.getsource(settings)).body
         if isinstance(node, ast.ClassDef) and node.name == "Settings"
     )
-    for before, after in zip(body, body[1:], strict=False):
+    for before, after in pairwise(body):
         if isinstance(before, ast.AnnAssign) and isinstance(before.target, ast.Name):
             assert isinstance(after, ast.Expr), f"{before.target.id} has no docstring"
             assert isinstance(after.value, ast.Constant)
