@@ -87,3 +87,4 @@ def refresh(edition: Edition, drawer: Drawer, now_s: float) -> None:
     overlay.refresh(now_s, drawer.ledger.remaining())
     if overlay.budget is not budget:
         drawer.limit(overlay.budget)
+        overlay.refresh(now_s, drawer.ledger.remaining())

@@ -62,7 +62,7 @@ class Settings:
     seat: str = "adserver"
     """Seat name in OpenRTB answers."""
     seed: int = 7
-    """Seed of ties and of the sample catalogue; the same seed and log replay the same sales."""
+    """Seed of the draw between equal bids; the same seed replays the same sales."""
 
     @property
     def database(self) -> str:
