@@ -314,15 +314,20 @@ class Ask(NamedTuple):
 @njit(cache=True, nogil=True)
 def fit(ads, work, ask):  # type: ignore[no-untyped-def]
     """Which slots each kind of ad may fill, and what the request adds to its value."""
-    for kind in range(ads.kind_size.size):
-        slots = ask.slots_by_size[ads.kind_size[kind]]
-        if not ads.kind_secure[kind]:
-            slots &= ~np.uint32(ask.secure)
-        for s in range(ask.blocked_attribute.size):
-            if ads.kind_attributes[kind] & ask.blocked_attribute[s]:
+    size, attributes, secure, click = (
+        ads.kind_size, ads.kind_attributes, ads.kind_secure, ads.kind_click
+    )  # fmt: skip
+    slots_by_size, blocked, insecure = ask.slots_by_size, ask.blocked_attribute, ~ask.secure
+    kind_slots, kind_bias, bias = work.kind_slots, work.kind_bias, ask.bias
+    for kind in range(size.size):
+        slots = slots_by_size[size[kind]]
+        if not secure[kind]:
+            slots &= insecure
+        for s in range(blocked.size):
+            if attributes[kind] & blocked[s]:
                 slots &= ~np.uint32(1 << s)
-        work.kind_slots[kind] = slots
-        work.kind_bias[kind] = ask.bias if ads.kind_click[kind] else np.float32(0)
+        kind_slots[kind] = slots
+        kind_bias[kind] = bias if click[kind] else np.float32(0)
 
 
 @njit(cache=True, nogil=True)
@@ -343,19 +348,20 @@ def gather_slots(work, placement, k):  # type: ignore[no-untyped-def]
     group 0 stands alone.
     """
     groups = 1
-    work.group_slots[0] = np.uint32((np.int64(1) << placement.size) - 1)
+    group_slots, kind_slots = work.group_slots, work.kind_slots
+    group_slots[0] = np.uint32((np.int64(1) << placement.size) - 1)
     for s in range(placement.size):
         found = 0
         for g in range(1, groups):
-            first = lowest_bit(np.uint64(work.group_slots[g]))
-            if same_slot(work.kind_slots, placement, s, first):
+            first = lowest_bit(np.uint64(group_slots[g]))
+            if same_slot(kind_slots, placement, s, first):
                 found = g
                 break
         if not found:
             found = groups
-            work.group_slots[found] = np.uint32(0)
+            group_slots[found] = np.uint32(0)
             groups += 1
-        work.group_slots[found] |= np.uint32(1 << s)
+        group_slots[found] |= np.uint32(1 << s)
     if groups == 2 or groups - 1 > k:
         return 1
     return groups
@@ -369,11 +375,12 @@ def quantize_query(work, rotation, vector):  # type: ignore[no-untyped-def]
         for j in range(turned.size):
             turned[j] += vector[i] * rotation[i, j]
     step = max(np.abs(turned).max() / np.float32(32767), np.float32(1e-30))
+    query = work.query
     whole = np.float32(0)
     rest = np.float32(0)
     for j in range(turned.size):
-        work.query[j] = np.int16(np.rint(turned[j] / step))
-        square = (np.float32(work.query[j]) * step) ** 2
+        query[j] = np.int16(np.rint(turned[j] / step))
+        square = (np.float32(query[j]) * step) ** 2
         whole += square
         if j >= HEAD:
             rest += square
@@ -406,34 +413,36 @@ def dot(rows, width, row, start, stop, query, first):  # type: ignore[no-untyped
 
 
 @njit(cache=True, nogil=True)
-def offer(key, group, work):  # type: ignore[no-untyped-def]
+def offer(key, group, keys, fill, floor, best):  # type: ignore[no-untyped-def]
     """Add a key to one group's buffer; when it is full, keep the best and raise the floor."""
-    keys, fill, best = work.keys[group], work.fill[group], work.best[group]
-    keys[fill] = key
-    fill += 1
-    if fill == 2 * best:
-        work.floor[group] = value_of(select(keys, fill, best))
-        fill = best
-    work.fill[group] = fill
+    keys[group, fill[group]] = key
+    fill[group] += 1
+    if fill[group] == 2 * best[group]:
+        floor[group] = value_of(select(keys[group], fill[group], best[group]))
+        fill[group] = best[group]
 
 
 @njit(cache=True, nogil=True)
-def reach(slots, work, groups):  # type: ignore[no-untyped-def]
+def reach(slots, group_slots, floor, groups):  # type: ignore[no-untyped-def]
     """The least value with which an ad that fits these slots can still be wanted."""
-    least = work.floor[0]
+    least = floor[0]
     for g in range(1, groups):
-        if slots & work.group_slots[g]:
-            least = min(least, work.floor[g])
+        if slots & group_slots[g]:
+            least = min(least, floor[g])
     return least
 
 
 @njit(cache=True, nogil=True)
 def raise_need(work, groups):  # type: ignore[no-untyped-def]
     """Bring `kind_need` up to the floors; gives the least value that any group can still want."""
-    for kind in range(work.kind_need.size):
-        least = reach(work.kind_slots[kind], work, groups)
-        work.kind_need[kind] = least - work.kind_bias[kind] - SLACK
-    return reach(work.group_slots[0], work, groups) - SLACK
+    group_slots, floor, kind_slots = work.group_slots, work.floor, work.kind_slots
+    kind_need, kind_bias = work.kind_need, work.kind_bias
+    for kind in range(kind_need.size):
+        least = floor[0]
+        if groups > 1:
+            least = reach(kind_slots[kind], group_slots, floor, groups)
+        kind_need[kind] = least - kind_bias[kind] - SLACK
+    return reach(group_slots[0], group_slots, floor, groups) - SLACK
 
 
 @njit(cache=True, nogil=True)
@@ -443,15 +452,20 @@ def weigh(count, ads, work, groups, step):  # type: ignore[no-untyped-def]
     A value is built up from the leading dimensions, then the others, then the fine digits; a row
     is let go as soon as what is missing, by Cauchy-Schwarz, cannot lift it to the floor.
     """
+    # Bare arrays: each use of a tuple in a loop counts references to what is in it.
     rows, slots, known, query, fact = work.rows, work.slots, work.known, work.query, ads.fact
-    whole, beyond = work.length[0], work.length[1]
+    head, rest, fine, kind, base = ads.head, ads.rest, ads.fine, ads.kind, ads.base
+    group_slots, floor, keys, fill, best = (
+        work.group_slots, work.floor, work.keys, work.fill, work.best
+    )  # fmt: skip
+    kind_bias, whole, beyond = work.kind_bias, work.length[0], work.length[1]
     kept = ZERO
     for n in range(count):
         row = np.uint64(rows[n])
-        value = ads.base[row] + work.kind_bias[ads.kind[row]]
-        value += fact[row, 0] * (step * np.float32(dot16(ads.head, row * HEADS, query, ZERO)))
+        value = base[row] + kind_bias[kind[row]]
+        value += fact[row, 0] * (step * np.float32(dot16(head, row * HEADS, query, ZERO)))
         most = value + fact[row, 2] * beyond + fact[row, 3] * whole + SLACK
-        least = work.floor[0] if groups == 1 else reach(slots[n], work, groups)
+        least = floor[0] if groups == 1 else reach(slots[n], group_slots, floor, groups)
         rows[kept] = rows[n]
         slots[kept] = slots[n]
         known[kept] = value
@@ -459,20 +473,20 @@ def weigh(count, ads, work, groups, step):  # type: ignore[no-untyped-def]
     width = query.size
     for n in range(kept):
         row = np.uint64(rows[n])
-        least = work.floor[0] if groups == 1 else reach(slots[n], work, groups)
-        other = dot(ads.rest, width - HEAD, row, 0, width - HEAD, query, HEAD)
+        least = floor[0] if groups == 1 else reach(slots[n], group_slots, floor, groups)
+        other = dot(rest, width - HEAD, row, 0, width - HEAD, query, HEAD)
         most = known[n] + fact[row, 1] * (step * np.float32(other)) + fact[row, 3] * whole + SLACK
         if most < least:
             continue
-        digits = dot16(ads.fine, row * np.uint64(width), query, ZERO)
+        digits = dot16(fine, row * np.uint64(width), query, ZERO)
         part = fact[row, 0] * (step * (np.float32(digits) / FINE))
-        digits = dot(ads.fine, width, row, HEAD, width, query, HEAD)
+        digits = dot(fine, width, row, HEAD, width, query, HEAD)
         part += fact[row, 1] * (step * (np.float32(other) + np.float32(digits) / FINE))
         value = known[n] + part
         key = key_of(value, rows[n])
         for g in range(groups):
-            if slots[n] & work.group_slots[g] and value > work.floor[g]:
-                offer(key, g, work)
+            if slots[n] & group_slots[g] and value > floor[g]:
+                offer(key, g, keys, fill, floor, best)
 
 
 @njit(cache=True, nogil=True)
@@ -487,6 +501,11 @@ def scan(words, line_slots, unrestricted, counted, ads, work, groups, step, bias
     count = ZERO
     whole = work.length[0]
     counting = counted.size > 0
+    start, top, alive, base, norm, kinds = (
+        ads.start, ads.top, ads.alive, ads.base, ads.norm, ads.kind
+    )  # fmt: skip
+    rows, slots, kind_slots, kind_need = work.rows, work.slots, work.kind_slots, work.kind_need
+    all_slots = work.group_slots[0]
     lowest = raise_need(work, groups)
     for w in range(words.size):
         word = words[w]
@@ -494,25 +513,25 @@ def scan(words, line_slots, unrestricted, counted, ads, work, groups, step, bias
             bit = lowest_bit(word)
             word &= word - ONE
             line = np.uint64(w * 64 + bit)
-            open_slots = work.group_slots[0]
+            open_slots = all_slots
             if not (unrestricted[w] >> np.uint64(bit)) & ONE:
                 open_slots = line_slots[line]
             elif counting:
-                most = max(ads.top[line, 0], ads.top[line, 1] + ads.top[line, 2] * whole + bias)
+                most = max(top[line, 0], top[line, 1] + top[line, 2] * whole + bias)
                 if most < lowest or counted[line] == 0:
                     eligible += counted[line]
                     continue
-            row = np.uint64(ads.start[line])
-            end = np.uint64(ads.start[line + ONE])
+            row = np.uint64(start[line])
+            end = np.uint64(start[line + ONE])
             while row < end:
-                kind = np.uint64(ads.kind[row])
-                fitting = work.kind_slots[kind] & open_slots
-                may = np.uint64(fitting != 0) & np.uint64(ads.alive[row] != 0)
+                kind = np.uint64(kinds[row])
+                fitting = kind_slots[kind] & open_slots
+                may = np.uint64(fitting != 0) & np.uint64(alive[row] != 0)
                 eligible += int(may)
-                work.rows[count] = np.int32(row)
-                work.slots[count] = fitting
-                most = ads.base[row] + ads.norm[row] * whole
-                count += may & np.uint64(most >= work.kind_need[kind])
+                rows[count] = np.int32(row)
+                slots[count] = fitting
+                most = base[row] + norm[row] * whole
+                count += may & np.uint64(most >= kind_need[kind])
                 row += ONE
                 if count == FULL:
                     weigh(count, ads, work, groups, step)
@@ -527,14 +546,15 @@ def weigh_some(found, words, line_slots, ads, work, groups, step):  # type: igno
     """Offer those of the found rows (ascending) that may be shown; gives how many they are."""
     eligible = 0
     count = ZERO
+    line_of, kind, alive, kind_slots = ads.line, ads.kind, ads.alive, work.kind_slots
+    rows, slots, all_slots = work.rows, work.slots, work.group_slots[0]
     for row in found:
-        line = ads.line[row]
-        open_slots = line_slots[line] if line_slots[line] else work.group_slots[0]
-        fitting = work.kind_slots[ads.kind[row]] & open_slots
+        line = line_of[row]
+        fitting = kind_slots[kind[row]] & (line_slots[line] if line_slots[line] else all_slots)
         matched = (words[line >> 6] >> np.uint64(line & 63)) & ONE
-        may = matched & np.uint64(fitting != 0) & np.uint64(ads.alive[row] != 0)
-        work.rows[count] = row
-        work.slots[count] = fitting
+        may = matched & np.uint64(fitting != 0) & np.uint64(alive[row] != 0)
+        rows[count] = row
+        slots[count] = fitting
         count += may
         eligible += int(may)
         if count == FULL:
@@ -589,14 +609,14 @@ def merge(work, groups, k):  # type: ignore[no-untyped-def]
 def write(line_slots, ads, work, groups, k, out_ad, out_value, out_slots):  # type: ignore[no-untyped-def]
     """Write the best ads, best first; gives their number."""
     found = merge(work, groups, k)
+    chosen, line, kind, kind_slots = work.chosen, ads.line, ads.kind, work.kind_slots
+    all_slots = work.group_slots[0]
     for n in range(found):
-        row = row_of(work.chosen[n])
-        open_slots = line_slots[ads.line[row]]
+        row = row_of(chosen[n])
+        open_slots = line_slots[line[row]]
         out_ad[n] = row
-        out_value[n] = value_of(work.chosen[n])
-        out_slots[n] = work.kind_slots[ads.kind[row]] & (
-            open_slots if open_slots else work.group_slots[0]
-        )
+        out_value[n] = value_of(chosen[n])
+        out_slots[n] = kind_slots[kind[row]] & (open_slots if open_slots else all_slots)
     return found
 
 

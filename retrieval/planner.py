@@ -121,7 +121,7 @@ class Retriever:
         """Write the best k of about `fetch` ads near the query that may be shown; their number."""
         graph = self.vectors.graph
         assert graph is not None
-        near = graph.nearest(query.vector, query.bias, fetch, self.settings.ef)
+        near = graph.nearest(query.vector, fetch, self.settings.ef)
         words, line_slots = match.words, match.line_slots
         found: int = kernels.retrieve_some(
             near, words, line_slots, self._ads, self._work, _ask(query), k, *room

@@ -5,7 +5,7 @@ The oracle of the tests of `retrieval`, and small catalogues for them.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from hypothesis import strategies as st
@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from retrieval.funnel import OF_DIMENSION, Misfit
 from retrieval.kernels import FINE, HEAD
 from retrieval.planner import Retriever
-from retrieval.query import DIMENSIONS, Dimension, Live, Query
+from retrieval.query import DIMENSIONS, Candidates, Dimension, Live, Query
 from retrieval.settings import RetrievalSettings
 from retrieval.targeting import TargetingIndex, Term
 from retrieval.vectors import AdVectors
@@ -24,6 +24,7 @@ CATEGORIES = ("IAB1", "IAB1-2", "IAB2", "IAB2-1")
 DOMAINS = ("shop.example", "www.shop.example", "a.www.shop.example", "tea.example", "example")
 PLACEMENTS = ("top", "side")
 WIDTH = 6
+WIDE = 24  # more dimensions than are tried first
 
 
 @dataclass
@@ -112,8 +113,9 @@ def live_of(catalogue: list[LineItem]) -> Live:
 
 def vectors_of(catalogue: list[LineItem], settings: RetrievalSettings) -> AdVectors:
     ads = ads_of(catalogue)
+    dimensions = len(ads[0].vector) if ads else WIDTH
     return AdVectors.build(
-        np.array([ad.vector for ad in ads], np.float32).reshape(len(ads), WIDTH),
+        np.array([ad.vector for ad in ads], np.float32).reshape(len(ads), dimensions),
         np.array([ad.per_click for ad in ads], np.bool_),
         np.array([ad.base for ad in ads], np.float32),
         settings,
@@ -290,15 +292,71 @@ def scan_plainly(value: np.ndarray, slots: np.ndarray, slot_keys: list, k: int) 
     return np.array([row for row in order.tolist() if row in chosen], np.int32)
 
 
-def slot_keys(catalogue: list[LineItem], request: Request, index: TargetingIndex) -> list:
+def slot_keys(catalogue: list[LineItem], request: Request) -> list:
     """Slots with equal keys accept the same ads."""
     ads = ads_of(catalogue)
+    known = {key for line in catalogue for key in line.placements}
     return [
         (
-            index.placement(slot.placement),
+            slot.placement if slot.placement in known else None,
             tuple(bool(ad_slots(ad, request) >> n & 1) for ad in ads),
         )
         for n, slot in enumerate(request.slots)
+    ]
+
+
+def recall(found: Candidates, exact: Candidates) -> float:
+    """Share of the exact candidates that were found, over all requests of the batch."""
+    hits = sum(
+        len(
+            np.intersect1d(
+                found.ad[found.offset[n] : found.offset[n + 1]],
+                exact.ad[exact.offset[n] : exact.offset[n + 1]],
+            )
+        )
+        for n in range(len(exact.eligible))
+    )
+    return hits / len(exact.ad)
+
+
+# --- catalogues too large to be drawn by hypothesis --------------------------------------------
+
+
+def random_catalogue(rng: np.random.Generator, line_items: int) -> list[LineItem]:
+    """Five ads a line item; a tenth of them tied to placements, a fifth targeted by country."""
+    return [random_line_item(rng) for _ in range(line_items)]
+
+
+def random_line_item(rng: np.random.Generator) -> LineItem:
+    topic, bid, per_click = rng.standard_normal(WIDE), rng.normal(0, 0.8), rng.random() < 0.6
+    ads = [
+        Ad(
+            size=int(rng.integers(SIZES)),
+            attributes=int(rng.random() < 0.2),
+            secure=bool(rng.random() < 0.9),
+            per_click=bool(per_click),
+            base=float(np.float32(bid + rng.normal(0, 0.1))),
+            vector=tuple(topic + 0.3 * rng.standard_normal(WIDE)),
+        )
+        for _ in range(5)
+    ]
+    include = {Dimension.COUNTRY: {str(rng.choice(WORDS))}} if rng.random() < 0.2 else {}
+    placements = {str(rng.choice(PLACEMENTS))} if rng.random() < 0.1 else set()
+    return LineItem(ads, include=include, placements=placements)
+
+
+def open_to_all(catalogue: list[LineItem]) -> list[LineItem]:
+    return [replace(line, include={}, placements=set()) for line in catalogue]
+
+
+def random_requests(rng: np.random.Generator, count: int) -> list[Request]:
+    return [
+        Request(
+            values={Dimension.COUNTRY: {str(rng.choice(WORDS))}},
+            slots=[Slot(str(rng.choice(["", *PLACEMENTS])))],
+            vector=tuple(rng.standard_normal(WIDE)),
+        )
+        for _ in range(count)
     ]
 
 
