@@ -4,25 +4,29 @@
  *   <script async src="https://ads.example/t.js" data-publisher="pub-1" data-categories="IAB17"></script>
  *
  * One request per page, whatever the number of slots. It keeps the height of each slot before the
- * answer comes, stores nothing on the device, sends no cookie, and never throws into the page.
+ * answer comes, stores nothing on the device, sends no cookie, never throws into the page.
  *
  * On a slot: data-ad-keywords="cup, final", data-ad-kv="section=sport&tier=2", data-ad-floor="0.50".
  * A size wider than its slot is not asked for; a hidden slot is not asked for at all.
- * Events, bubbling to document: adserver:decision (the answer), adserver:error, and on the slot
+ * Events (they bubble): adserver:decision (the answer), adserver:error, and on the slot
  * adserver:impression and adserver:viewable. adserver.load({...}) asks again, with the given
  * fields laid over the request.
  */
 (() => {
   "use strict";
+  if (window.adserver?.load) return; // pasted twice: one request a page all the same
 
   const MOST_SLOTS = 20;
   const PATIENCE_MS = 3000;
   const VIEWED_MS = 1000;
-  const LARGE_PX = 242_500; // from here on 30 % in view counts as seen, as the MRC has it
+  const LARGE_PX = 242_500; // from here on 30 % in view counts as viewed (MRC)
 
   const tag = document.currentScript;
   const base = new URL(".", tag?.src || location.href).href;
   let latest = 0;
+
+  // Unlike randomUUID it is there on pages without https as well.
+  const fresh = () => crypto.getRandomValues(new Uint32Array(4)).join("-");
 
   const tell = (target, name, detail) =>
     target.dispatchEvent(new CustomEvent(`adserver:${name}`, { bubbles: true, detail }));
@@ -34,7 +38,7 @@
 
   const words = (text) => (text ?? "").split(",").map((word) => word.trim()).filter(Boolean);
 
-  // ---- slots ----
+  // -- slots
 
   function sizesThatFit(element) {
     const room = element.clientWidth || element.parentElement.clientWidth;
@@ -58,7 +62,7 @@
     return slots;
   }
 
-  // ---- the request ----
+  // -- the request
 
   function placement(id, { element, sizes }) {
     const { adZone, adKeywords, adKv, adFloor } = element.dataset;
@@ -75,14 +79,14 @@
 
   function pageRequest(slots) {
     return {
-      id: crypto.randomUUID(),
+      id: fresh(),
       publisher_id: tag?.dataset.publisher ?? "",
       placements: Array.from(slots, ([id, slot]) => placement(id, slot)),
       page: {
         url: location.href.split("#")[0],
         ref: document.referrer,
         categories: words(tag?.dataset.categories),
-        page_view_id: crypto.randomUUID(),
+        page_view_id: fresh(),
         lang: document.documentElement.lang || navigator.language,
       },
       device: { dnt: Number(navigator.doNotTrack === "1") },
@@ -102,7 +106,7 @@
   async function ask(request) {
     const answer = await fetch(new URL("v1/decision", base), {
       method: "POST",
-      // No content type of our own: plain text saves a cross-site page the preflight.
+      // No content type: plain text saves a cross-site page the preflight.
       body: JSON.stringify(request),
       credentials: "omit",
       signal: AbortSignal.timeout(PATIENCE_MS),
@@ -111,7 +115,7 @@
     return answer.json();
   }
 
-  // ---- the ad ----
+  // -- the ad
 
   function pixel(url) {
     if (url) new Image().src = new URL(url, base).href;
@@ -124,8 +128,8 @@
     frame.width = ad.width;
     frame.height = ad.height;
     Object.assign(frame.style, { border: "0", display: "block", margin: "0 auto", maxWidth: "100%" });
-    const quiet = "html,body{margin:0;overflow:hidden}";
-    frame.srcdoc = `<!doctype html><base href="${base}" target="_blank"><style>${quiet}</style>${ad.html}`;
+    const head = `<base href="${base}" target="_blank"><style>body{margin:0;overflow:hidden}</style>`;
+    frame.srcdoc = `<!doctype html>${head}${ad.html}`;
     return frame;
   }
 
@@ -162,8 +166,8 @@
     const frame = frameOf(ad);
     const loaded = once(frame, "load");
     element.replaceChildren(frame);
-    // The frame is opaque to us: its load event is the first sign of a rendered ad. One slow
-    // picture inside it must not cost the impression of an ad that can already be seen.
+    // The frame is opaque: load is its first sign of a rendered ad. A slow picture in it must not
+    // cost the impression of an ad that can already be seen.
     await Promise.race([loaded, pause(1000)]);
     if (!frame.isConnected) return;
     pixel(ad.urls?.impression);
@@ -174,14 +178,14 @@
     });
   }
 
-  // ---- the page ----
+  // -- the page
 
   async function load(extra) {
     const turn = ++latest;
     try {
       if (document.prerendering) await once(document, "prerenderingchange");
       if (document.readyState === "loading") await once(document, "DOMContentLoaded");
-      // By the first frame the styles are in, so widths are true; and a tab that nobody looks at
+      // By the first frame the styles are in, so widths are true; and a tab in the background
       // gets no frame, so it asks for nothing until it is opened.
       await new Promise(requestAnimationFrame);
       const slots = reserveSlots();
