@@ -82,11 +82,12 @@ def int8_graph(source: Path, path: Path, hidden: NDArray[np.float32]) -> float:
             per_channel=True,
             activation_type=QuantType.QUInt8,
             weight_type=QuantType.QInt8,
-            op_types_to_quantize=["Gemm"],
+            op_types_to_quantize=["Gemm", "Relu"],
         )
         model = onnx.load(whole)
     scale = _cut_input(model.graph)
     _cut_output(model.graph)
+    _drop_unused(model.graph)
     onnx.checker.check_model(model)
     onnx.save(model, path)
     return scale
@@ -114,3 +115,10 @@ def _cut_output(graph: Any) -> None:
         converter = maker[flatten.input[0]]
         flatten.input[0] = converter.input[0]
         graph.node.remove(converter)
+
+
+def _drop_unused(graph: Any) -> None:
+    """Forget the scales that were cut off."""
+    used = {name for node in graph.node for name in node.input}
+    for one in [one for one in graph.initializer if one.name not in used]:
+        graph.initializer.remove(one)

@@ -33,7 +33,10 @@ def embedding_rows(fields: Sequence[Field]) -> int:
 class Tower:
     """Pooled embeddings → hidden layer → vector, beside a weight of its own for every value."""
 
-    fields: Sequence[Field]
+    start: NDArray[np.int32]
+    """[F + 1] the columns where the fields begin."""
+    embedded: int
+    """Fields that have vectors; they stand first."""
     embedding: Array
     """[embedding rows, E]; row 0 is zero."""
     wide: Array
@@ -46,9 +49,7 @@ class Tower:
 
     def __call__(self, ids: NDArray[np.int32]) -> tuple[Array, Array]:
         """Vectors f32[B, D] and biases f32[B] of encoded rows i32[B, W]."""
-        pooled, wide = pool(
-            self.embedding, self.wide, ids, bag_starts(self.fields), embedded(self.fields)
-        )
+        pooled, wide = pool(self.embedding, self.wide, ids, self.start, self.embedded)
         out = dense(dense(pooled, self.w1, self.b1, True), self.w2, self.b2, False)
         return np.ascontiguousarray(out[:, :-1]), out[:, -1] + wide
 
@@ -66,7 +67,11 @@ class Towers:
         """From arrays named "request.w1", "ad.embedding", "slot.wide", …"""
         names = ("embedding", "wide", "w1", "b1", "w2", "b2")
         request, ad = (
-            Tower(fields, *(np.ascontiguousarray(weights[f"{side}.{name}"]) for name in names))
+            Tower(
+                bag_starts(fields),
+                embedded(fields),
+                *(np.ascontiguousarray(weights[f"{side}.{name}"]) for name in names),
+            )
             for side, fields in (("request", REQUEST_FIELDS), ("ad", AD_FIELDS))
         )
         return cls(request, ad, np.ascontiguousarray(weights["slot.wide"]))

@@ -42,11 +42,14 @@ class TrainSettings:
     """Share of the impressions without a click that each pass trains on, drawn anew: time falls
     with it, and a click is worth some ten of them. The log-odds are corrected for it."""
     learning_rate: float = 2e-3
-    embedding_rate: float = 8e-3
-    """Higher, since a value's row is touched by few batches."""
+    table_rate: float = 0.05
+    """Of embeddings and of single weights."""
+    doubt: float = 0.1
+    """How much evidence a value must bring before its row moves freely."""
     dot_weight: float = 0.5
     """Weight of the dot product's own loss: the more, the better retrieval agrees with ranking."""
-    threads: int = 2
+    threads: int = 1
+    """Two wait for each other at every step, which costs more than it gives on a busy machine."""
 
 
 def train(
@@ -104,45 +107,52 @@ def fit_model(
         model.ad.out.bias[-1] = float(np.log(rate / (1 - rate)))
     rows = len(table) * (rate + (1 - rate) * settings.negatives)
     steps = settings.epochs * (int(rows) // settings.batch + 2)
-    optimiser, schedule = _optimiser(model, settings, steps)
+    optimisers = _Optimisers(model, settings, steps)
     kept = float(-np.log(settings.negatives))
     loss_of = functional.binary_cross_entropy_with_logits
-    done = 0
     for _ in range(settings.epochs):
         for batch in batches(thinned(table, settings.negatives, rng), settings.batch, rng):
             request, of, ad, slot, click = (torch.from_numpy(one) for one in batch)
             full, dot = model(request, of, ad, slot)
             loss = loss_of(full + kept, click) + settings.dot_weight * loss_of(dot + kept, click)
-            optimiser.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call] # torch leaves it untyped
-            optimiser.step()
-            done = min(done + 1, steps - 1)
-            schedule(done)
-            progress("click model", done / steps)
+            progress("click model", optimisers.step())
     progress("click model", 1.0)
     return model
 
 
-def _optimiser(
-    model: ClickModel, settings: TrainSettings, steps: int
-) -> tuple[torch.optim.Optimizer, Callable[[int], None]]:
-    """The optimiser, and what sets its rates for a step."""
-    tables = list(model.tables())
-    own = {id(one) for one in tables}
-    dense = [one for one in model.parameters() if id(one) not in own]
-    peaks = (settings.embedding_rate, settings.learning_rate)
-    optimiser = torch.optim.Adam(
-        [{"params": tables, "lr": 0.0}, {"params": dense, "lr": 0.0}], fused=True
-    )
+class _Optimisers:
+    """Adam for the layers, Adagrad for the tables; rates rise for a moment, then fall to nothing.
 
-    def schedule(step: int) -> None:
-        share = step / steps
-        height = min(share / 0.1, 0.5 + 0.5 * float(np.cos(np.pi * share)))
-        for group, peak in zip(optimiser.param_groups, peaks, strict=True):
-            group["lr"] = peak * height
+    Adam would move a value seen once as far as one seen daily. Adagrad's steps shrink with what a
+    value has been through, and its first ones are damped by `doubt`.
+    """
 
-    schedule(1)
-    return optimiser, schedule
+    def __init__(self, model: ClickModel, settings: TrainSettings, steps: int) -> None:
+        tables = list(model.tables())
+        own = {id(one) for one in tables}
+        dense = [one for one in model.parameters() if id(one) not in own]
+        self.each = (
+            (torch.optim.Adam(dense, fused=True), settings.learning_rate),
+            (
+                torch.optim.Adagrad(
+                    tables, initial_accumulator_value=settings.doubt / settings.batch**2
+                ),
+                settings.table_rate,
+            ),
+        )
+        self.steps, self.done = steps, 0
+
+    def step(self) -> float:
+        """One step on the gradients at hand, which are then forgotten; the share now done."""
+        share = min(self.done / self.steps, 1.0)
+        height = min((self.done + 1) / (0.1 * self.steps), 0.5 + 0.5 * float(np.cos(np.pi * share)))
+        for optimiser, peak in self.each:
+            optimiser.param_groups[0]["lr"] = peak * height
+            optimiser.step()
+            optimiser.zero_grad()
+        self.done += 1
+        return min(self.done / self.steps, 1.0)
 
 
 def evaluate(weights: Weights, test: Impressions) -> dict[str, float | dict[str, float]]:

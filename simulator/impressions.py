@@ -24,8 +24,8 @@ from simulator.world import World
 
 CHUNK = 25_000
 """Visits at a time; a chunk takes about 100 MB while it is made."""
-DRAWS = 96
-CHOICES = 5
+DRAWS = 40
+CHOICES = 4
 AT_RANDOM, BY_BID = 0.4, 0.2
 """Shares of the slots; the rest go by the earlier ranker."""
 EARLIER_NOISE = 0.7
@@ -61,7 +61,9 @@ class _Market:
     appeal: Appeal
     live: NDArray[np.bool_]
     pool_start: NDArray[np.int64]
+    """[placements * countries + 1]"""
     pool_ad: NDArray[np.int32]
+    """Ads of a placement's sizes that do not ask for another country."""
     term_start: NDArray[np.int64]
     term_order: NDArray[np.int64]
 
@@ -81,7 +83,9 @@ def impressions(
 
 def _market(catalogue: Catalogue, now: float) -> _Market:
     world, ads, items = catalogue.world, catalogue.ads, catalogue.line_items
-    pools = [np.flatnonzero(np.isin(ads.size, one.sizes)) for one in world.placement]
+    fits = [np.isin(ads.size, one.sizes) for one in world.placement]
+    open_to = [open_[ads.line_item] for open_ in _open_to_countries(catalogue)]
+    pools = [np.flatnonzero(size & country) for size in fits for country in open_to]
     order = np.argsort(catalogue.terms.line_item, kind="stable")
     own = catalogue.terms.line_item[order]
     return _Market(
@@ -93,6 +97,17 @@ def _market(catalogue: Catalogue, now: float) -> _Market:
         term_start=np.searchsorted(own, np.arange(len(items.campaign) + 1)),
         term_order=order,
     )
+
+
+def _open_to_countries(catalogue: Catalogue) -> Iterator[NDArray[np.bool_]]:
+    """For each country, the line items [L] that ask for it or for none."""
+    terms, country = catalogue.terms, DIMENSION["country"]
+    anywhere = (terms.need & np.uint16(1 << country)) == 0
+    for number in range(len(catalogue.world.country)):
+        start, end = terms.start.get((country, number), (0, 0))
+        asked = anywhere.copy()
+        asked[terms.line_item[start:end][~terms.exclude[start:end]]] = True
+        yield asked
 
 
 def targeting_values(world: World, sample: Visits) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
@@ -157,6 +172,7 @@ def _fitting(
         column_start,
         placement,
         of,
+        placement * np.int32(len(market.catalogue.world.country)) + sample.country[of],
         market.pool_start,
         market.pool_ad,
         market.catalogue.ads.line_item,

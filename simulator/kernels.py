@@ -13,6 +13,7 @@ def draw_fitting(
     column_start: NDArray[np.int32],
     placement: NDArray[np.int32],
     visit: NDArray[np.int32],
+    pool: NDArray[np.int32],
     pool_start: NDArray[np.int64],
     pool_ad: NDArray[np.int32],
     line_item: NDArray[np.int32],
@@ -25,7 +26,7 @@ def draw_fitting(
     chance: NDArray[np.float32],
     chosen: NDArray[np.int32],
 ) -> None:
-    """For each of P slots, the first ads drawn from its placement's pool that fit the visit.
+    """For each of P slots, the first ads drawn from its `pool` that fit the visit.
 
     `values` [B, C] are the visits' targeting values, dimension d in the columns from
     column_start[d] to column_start[d + 1]; the last dimension is the slot's own placement.
@@ -35,8 +36,8 @@ def draw_fitting(
     """
     last = column_start.shape[0] - 1
     for p in range(visit.shape[0]):
-        first, count = pool_start[placement[p]], 0
-        size = pool_start[placement[p] + 1] - first
+        first, count = pool_start[pool[p]], 0
+        size = pool_start[pool[p] + 1] - first
         for m in range(chance.shape[1]):
             if count == chosen.shape[1] or size == 0:
                 break
