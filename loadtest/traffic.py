@@ -6,7 +6,7 @@ Users return as the simulator's do: few come often, most come once. Knows no soc
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import orjson
@@ -40,31 +40,42 @@ class Shot(NamedTuple):
 
 
 @lru_cache(maxsize=4)
-def bodies(seed: int, count: int) -> tuple[Body, ...]:
-    """`count` ad requests, equal for equal arguments on any machine; about 60 µs each."""
+def bodies(seed: int, count: int, deadline_ms: int = 0) -> tuple[Body, ...]:
+    """`count` ad requests, equal for equal arguments on any machine; about 60 µs each.
+
+    With a deadline, each names it; else the server's own holds.
+    """
     rng = np.random.default_rng([seed, 1])
     asked = traffic.requests(_world(), rng, count)
     openrtb = rng.random(count) < AUCTION_SHARE
     return tuple(
-        Body(AUCTION, orjson.dumps(traffic.openrtb(one)), len(one["placements"]))
-        if auction
-        else Body(DECISION, orjson.dumps(one), len(one["placements"]))
+        _auction(one, deadline_ms) if auction else _decision(one, deadline_ms)
         for one, auction in zip(asked, openrtb.tolist(), strict=True)
     )
 
 
 @lru_cache(maxsize=4)
-def shots(seed: int, count: int, host: str) -> tuple[Shot, ...]:
+def shots(seed: int, count: int, host: str, deadline_ms: int = 0) -> tuple[Shot, ...]:
     """The same requests with their HTTP heads."""
     return tuple(
         Shot(body.route, _post(ROUTES[body.route], host, body.json), body.slots)
-        for body in bodies(seed, count)
+        for body in bodies(seed, count, deadline_ms)
     )
 
 
 def get(route: int, path: str, host: str) -> Shot:
     """A GET, as a browser sends one for an event."""
     return Shot(route, f"GET {path} HTTP/1.1\r\nHost: {host}\r\n\r\n".encode(), 0)
+
+
+def _decision(asked: dict[str, Any], deadline_ms: int) -> Body:
+    deadline = {"deadline_ms": deadline_ms} if deadline_ms else {}
+    return Body(DECISION, orjson.dumps(asked | deadline), len(asked["placements"]))
+
+
+def _auction(asked: dict[str, Any], deadline_ms: int) -> Body:
+    deadline = {"tmax": deadline_ms} if deadline_ms else {}
+    return Body(AUCTION, orjson.dumps(traffic.openrtb(asked) | deadline), len(asked["placements"]))
 
 
 def _post(path: str, host: str, body: bytes) -> bytes:
