@@ -94,7 +94,7 @@ class Snapshot:
             names=_read_json(folder / "names.json", Names),
             templates={number: Template.parse(text) for number, text in texts.items()},
             _creatives=_mapped(folder / "creatives.bin"),
-            _offset=np.load(folder / "creatives_offset.npy", mmap_mode="r"),
+            _offset=np.asarray(np.load(folder / "creatives_offset.npy", mmap_mode="r")),
         )
 
     @property
@@ -180,7 +180,9 @@ def _read_json(file: Path, kind: type[T]) -> T:
 
 
 def _columns(kind: type[Columns], folder: Path) -> Columns:
-    return kind(*(np.load(folder / f"{one.name}.npy", mmap_mode="r") for one in fields(kind)))
+    # Plain arrays over the mapped pages: numpy's memmap class would cost microseconds per look.
+    files = (folder / f"{one.name}.npy" for one in fields(kind))
+    return kind(*(np.asarray(np.load(file, mmap_mode="r")) for file in files))
 
 
 def _zipped(kind: type[Columns], file: Path) -> Columns:
