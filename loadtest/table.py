@@ -16,7 +16,7 @@ def table(summary: Summary, title: str) -> Group:
     for name in ("count", *QUANTILES, "max"):
         found.add_column(name, justify="right")
     for line in summary.lines:
-        figures = (f"{line.ms[name]:.2f}" for name in (*QUANTILES, "max"))
+        figures = (_short(line.ms[name]) for name in (*QUANTILES, "max"))
         found.add_row(line.name, f"{line.count:,}", *figures)
     told = {
         "offered": f"{run.offered / run.seconds:,.1f}/s",
@@ -33,6 +33,11 @@ def table(summary: Summary, title: str) -> Group:
     for name, value in told.items():
         grid.add_row(f"[bold]{name}[/bold]", value)
     return Group(found, grid)
+
+
+def _short(ms: float) -> str:
+    """Four digits at most, so that the table fits a narrow terminal."""
+    return f"{ms:.2f}" if ms < 100 else f"{ms:.0f}"
 
 
 def _counts(count: dict[str, int]) -> str:
