@@ -22,10 +22,10 @@ ARG CPU_FLAGS=""
 RUN python -c "import tomllib; print(*tomllib.load(open('pyproject.toml', 'rb'))['project']['dependencies'], sep='\n')" > requirements.txt \
     && HNSWLIB_NO_NATIVE=1 CFLAGS="$CPU_FLAGS" python -m pip --python /opt/adserver/bin/python install \
         --no-cache-dir --disable-pip-version-check -r requirements.txt -c constraints.txt
-# What a server never runs, 130 MB of it: tests, debug symbols, Arrow's network services.
+# What a server never runs, 130 MB of it: tests, debug symbols, Arrow's network service.
 RUN find /opt/adserver -depth -type d -name tests -path '*/site-packages/*' -exec rm -rf {} + \
     && find /opt/adserver -name '*.so' -type f -not -path '*.libs/*' -exec strip --strip-debug {} + \
-    && find /opt/adserver -path '*/pyarrow/*' \( -name '*flight*' -o -name '*substrait*' \) -type f -delete
+    && find /opt/adserver -path '*/pyarrow/*' -name '*flight*' -type f -delete
 # .dockerignore lets only the sources through.
 COPY . .
 RUN python -m pip --python /opt/adserver/bin/python install \
@@ -56,6 +56,6 @@ ENV PATH=/opt/adserver/bin:$PATH \
 USER 10001:10001
 VOLUME /data
 EXPOSE 8080
-HEALTHCHECK --interval=5s --timeout=3s --start-period=120s --retries=3 \
+HEALTHCHECK --interval=5s --timeout=3s --start-period=240s --retries=3 \
     CMD ["python", "-c", "import os, urllib.request; urllib.request.urlopen('http://127.0.0.1:' + os.environ['PORT'] + '/healthz', timeout=2)"]
 CMD ["adserver", "serve"]

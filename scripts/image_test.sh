@@ -145,6 +145,12 @@ check_confinement() {
     echo "uid 10001, read-only root, no capabilities, no torch"
 }
 
+check_report() {
+    inside adserver report ctr --format html > "$WORK/report.html" || fail "the report fails"
+    grep -q '<html' "$WORK/report.html" || fail "the report is no page"
+    echo "report: $(wc -c < "$WORK/report.html") bytes"
+}
+
 stop() {
     podman stop --time 20 "$CONTAINER" >/dev/null
     local code
@@ -164,6 +170,7 @@ start
 wait_until_healthy
 ask_for_an_ad
 check_confinement
+check_report
 say "stopping it"
 stop
 say "the image does what it should"

@@ -67,8 +67,7 @@ class Visit:
     def decision(self) -> dict[str, Any]:
         """What the one decision request asked for."""
         (request,) = self.asked("/v1/decision")
-        body: dict[str, Any] = request.post_data_json
-        return body
+        return dict(request.post_data_json)
 
 
 @pytest.fixture(scope="module")
@@ -205,8 +204,7 @@ def test_the_panel_says_who_lost_why_and_where_the_time_went(visit: Visit) -> No
     assert "Runner-up" in page.locator("#slots").inner_text()
     assert page.locator("#funnel .bar").count() == 5
     assert page.locator("#stages .bar").count() >= 3
-    # A machine that is busy with other tests may leave time for fewer candidates.
-    quality = page.locator("#figures dd").nth(1).inner_text()
+    quality = page.locator("#figures dd").nth(1).inner_text()  # a busy machine scores fewer
     assert quality in {"Full model", "Fewer scored", "Fallback model"}
 
 
@@ -227,12 +225,12 @@ def test_another_reader_is_another_request(visit: Visit) -> None:
 
 @pytest.mark.parametrize("fault", ["unreachable", "failing", "nonsense"])
 def test_a_page_outlives_its_ad_server(visit: Visit, fault: str) -> None:
-    answers: dict[str, Callable[[Route], None]] = {
+    answer: dict[str, Callable[[Route], None]] = {
         "unreachable": lambda route: route.abort(),
         "failing": lambda route: route.fulfill(status=500, body="oops"),
         "nonsense": lambda route: route.fulfill(body="<html>"),
     }
-    visit.context.route("**/v1/decision", answers[fault])
+    visit.context.route("**/v1/decision", answer[fault])
     thrown: list[str] = []
     visit.page.on("pageerror", lambda error: thrown.append(str(error)))
 
