@@ -21,7 +21,7 @@ from adserver.events import EventSettings, Turnstile
 from adserver.http import EventAnswer
 from adserver.money import open_drawer
 from adserver.pipeline import Pipeline
-from adserver.request import AdRequest, Slot
+from adserver.request import AdRequest, Explain, Slot
 from adserver.settings import Settings
 from adserver.tokens import Kind, event_token, signer_of
 from adserver.trace import Numbers
@@ -172,7 +172,7 @@ class Worker:
         """A test request that can be sold: not billed, not reported."""
         sizes = self.pipeline.edition.snapshot.sizes[:4]
         slots = tuple(Slot(f"warm-up-{n}", sizes=sizes) for n in range(2))
-        request = AdRequest(id="warm-up", slots=slots, test=True)
+        request = AdRequest("warm-up", slots, test=True, explain=Explain.SUMMARY)
         return Ask(request, Deadline(monotonic() + 60.0), monotonic())
 
     async def _refresh(self) -> None:

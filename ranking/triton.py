@@ -21,6 +21,9 @@ MODEL: Final = "ctr_ranker"
 ROWS: Final = 64
 """`max_batch_size` of the model's configuration."""
 READY_WITHIN_S: Final = 1.0
+ABANDONED_S: Final = 2.0
+"""A late call is left to end by itself within this. Cancelling it, as a deadline on the wire would,
+can crash Triton 2.51: its gRPC handler races with the model's answer."""
 
 OPTIONS: Final = (
     # A server that was killed and started again is found within half a second; gRPC's own
@@ -129,8 +132,13 @@ class TritonScorer:
         if timeout_s <= 0.0:
             raise Late("no time was left to ask")
         message = _message(ad, request, np.full((len(ad), 1), version, np.int64))
+        call = asyncio.ensure_future(self._infer(message, timeout=ABANDONED_S))
+        done, _ = await asyncio.wait({call}, timeout=timeout_s)
+        if not done:
+            call.add_done_callback(_let_go)
+            raise Late(f"no scores within {timeout_s * 1000:.1f} ms")
         try:
-            answer = await self._infer(message, timeout=timeout_s)
+            answer = call.result()
         except grpc.aio.AioRpcError as error:
             raise translated(error) from None
         return received(answer, ad.size)
@@ -146,6 +154,12 @@ class TritonScorer:
 
     async def close(self) -> None:
         await self._channel.close()
+
+
+def _let_go(call: asyncio.Future[Any]) -> None:
+    """The answer to a call that nobody waits for any more; looked at, so that none complains."""
+    if not call.cancelled():
+        call.exception()
 
 
 async def is_ready(url: str) -> bool:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from live_server import LiveServer
 
 from adserver.inference_server import TritonProcess
 from adserver.triton_wheel import Installation, install
@@ -153,3 +154,11 @@ def triton(
     asyncio.run(process.start())
     yield Triton(process, local)
     asyncio.run(process.stop())
+
+
+@pytest.fixture(scope="session")
+def running_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveServer]:
+    """The whole system with Triton on a catalogue of two thousand ads."""
+    server = LiveServer(tmp_path_factory.mktemp("live")).start()
+    yield server
+    assert server.stop() == 0

@@ -1,4 +1,4 @@
-"""The whole system as a user starts it: `adserver demo` on a small catalogue, a free port, Triton."""
+"""The whole system as a user starts it: `adserver demo`, a small catalogue, a free port."""
 
 from __future__ import annotations
 

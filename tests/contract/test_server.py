@@ -1,0 +1,303 @@
+"""The promises of the whole system, against the whole system, Triton included."""
+
+from __future__ import annotations
+
+import asyncio
+import csv
+import io
+import signal
+import time
+from collections import Counter
+
+import aiohttp
+import numpy as np
+import psutil
+import pytest
+from hostile import hostile
+from live_server import LiveServer
+
+from simulator.traffic import openrtb, requests
+from simulator.world import World
+
+pytestmark = pytest.mark.triton
+
+
+@pytest.fixture(scope="module")
+def pages() -> list[dict]:
+    return requests(World(1), np.random.default_rng(5), 200)
+
+
+def sold(answer: dict) -> list[dict]:
+    return [ad for ads in answer["decisions"].values() for ad in ads]
+
+
+def until(true, within_s: float, every_s: float = 0.1) -> float:
+    """Seconds until it held."""
+    began = time.monotonic()
+    while not true():
+        assert time.monotonic() - began < within_s, f"not within {within_s} s"
+        time.sleep(every_s)  # another process has to get there
+    return time.monotonic() - began
+
+
+async def ask_for(url: str, bodies: list[dict], seconds: float, in_flight: int) -> Counter:
+    """(status, decision_quality) of requests that keep coming for a while."""
+    answers = await answers_of(url, bodies, seconds, in_flight)
+    return Counter((status, quality) for _, status, quality in answers)
+
+
+async def answers_of(url: str, bodies: list[dict], seconds: float, in_flight: int) -> list[tuple]:
+    """(moment, status, decision_quality) of each answer."""
+    seen: list[tuple] = []
+    ends = time.monotonic() + seconds
+
+    async def visitor(session: aiohttp.ClientSession, number: int) -> None:
+        while time.monotonic() < ends:
+            number += 1
+            async with session.post(
+                f"{url}/v1/decision", json=bodies[number % len(bodies)]
+            ) as answer:
+                quality = (await answer.json()).get("decision_quality")
+                seen.append((time.monotonic(), answer.status, quality))
+
+    async with aiohttp.ClientSession() as session:
+        await asyncio.gather(*(visitor(session, 17 * n) for n in range(in_flight)))
+    return sorted(seen)
+
+
+def test_a_page_view_is_answered_with_priced_ads(running_server, pages):
+    status, answer = running_server.post("/v1/decision", pages[0])
+
+    assert status == 200
+    assert answer["decision_quality"] == 0
+    for ad in sold(answer):
+        assert 0 < ad["price"]["clear_cpm"] <= ad["price"]["bid_cpm"]
+        assert 0 < ad["model"]["pctr"] < 1
+
+
+def test_both_openrtb_dialects_answer(running_server, pages):
+    body = openrtb(pages[1])
+
+    status, auction = running_server.post("/openrtb2/auction", body)
+    bid_status, bid = running_server.post("/openrtb2/bid", body)
+
+    assert (status, bid_status) == (200, 200)
+    impressions = {imp["id"] for imp in body["imp"]}
+    assert {b["impid"] for b in auction["seatbid"][0]["bid"]} <= impressions
+    assert "burl" in bid["seatbid"][0]["bid"][0]
+
+
+def test_an_answer_says_how_long_each_stage_took(running_server, pages):
+    async def headers():
+        async with (
+            aiohttp.ClientSession() as session,
+            session.post(f"{running_server.url}/v1/decision", json=pages[2]) as answer,
+        ):
+            return answer.headers
+
+    timing = asyncio.run(headers())["Server-Timing"]
+
+    assert {part.partition(";")[0].strip() for part in timing.split(",")} >= {
+        "encode", "retrieve", "gate", "rank", "auction", "total",
+    }  # fmt: skip
+
+
+def test_impressions_and_clicks_are_in_the_report_at_once(running_server, pages):
+    _, answer = running_server.post("/v1/decision", pages[3] | {"publisher_id": "reported"})
+    ad = sold(answer)[0]
+
+    statuses = []
+    for url in (ad["urls"]["impression"], ad["urls"]["impression"]):
+        statuses.append(running_server.get(url.removeprefix(running_server.url))[0])
+    click = asyncio.run(_redirect(ad["urls"]["click"]))
+    rows = report_rows(running_server, "publisher")
+
+    assert statuses == [204, 204]
+    assert click[0] == 302
+    assert click[1].startswith("https://")
+    assert rows["reported"]["impressions"] == "1"  # the second was a duplicate
+    assert rows["reported"]["clicks"] == "1"
+
+
+async def _redirect(url: str) -> tuple[int, str]:
+    async with (
+        aiohttp.ClientSession() as session,
+        session.get(url, allow_redirects=False) as answer,
+    ):
+        return answer.status, answer.headers.get("Location", "")
+
+
+def report_rows(server: LiveServer, by: str) -> dict[str, dict[str, str]]:
+    text = server.cli("report", "ctr", "--by", by, "--format", "csv")
+    return {row[by]: row for row in csv.DictReader(io.StringIO(text))}
+
+
+def test_decisions_are_fills_plus_no_fills(running_server, pages):
+    for page in pages[:20]:
+        running_server.post("/v1/decision", page)
+
+    for row in report_rows(running_server, "hour").values():
+        empty = sum(int(n) for name, n in row.items() if name.startswith("no_fill_"))
+        assert int(row["decisions"]) == int(row["fills"]) + empty
+
+
+def test_a_click_url_leads_nowhere_else(running_server, pages):
+    _, answer = running_server.post("/v1/decision", pages[4])
+    click = sold(answer)[0]["urls"]["click"].removeprefix(running_server.url)
+    middle = len(click) // 2
+    forged = click[:middle] + ("A" if click[middle] != "A" else "B") + click[middle + 1 :]
+
+    status, body = running_server.get(forged)
+
+    assert status == 400
+    assert b"FORGED" in body
+
+
+def test_a_pause_takes_effect_within_a_second(running_server, pages):
+    page = pages[5]
+    _, answer = running_server.post("/v1/decision", page)
+    advertiser = sold(answer)[0]["advertiser_id"]
+
+    def shown() -> bool:
+        _, answer = running_server.post("/v1/decision", page)
+        return advertiser in {ad["advertiser_id"] for ad in sold(answer)}
+
+    running_server.cli("catalog", "pause", "advertiser", advertiser)
+    took = until(lambda: not shown(), within_s=2.0, every_s=0.05)
+    running_server.cli("catalog", "resume", "advertiser", advertiser)
+    until(shown, within_s=2.0)
+
+    assert took <= 1.0
+
+
+def test_tritons_own_counter_rises_with_the_requests(running_server, pages):
+    before = running_server.triton_metric("nv_inference_count")
+    scored = 0
+    for page in pages[:25]:
+        answer = running_server.post("/v1/decision", page | {"explain": "summary"})[1]
+        scored += answer["explain"]["funnel"]["retrieved"] > 0
+
+    assert scored >= 20
+    assert running_server.triton_metric("nv_inference_count") - before == scored
+
+
+def test_triton_killed_under_load_costs_quality_not_answers(running_server, pages):
+    """Within one load: full quality, the fallback, and by itself full quality within 10 s."""
+
+    async def scenario():
+        load = asyncio.create_task(answers_of(running_server.url, pages, 14.0, 4))
+        await asyncio.sleep(2.0)
+        running_server.triton().send_signal(signal.SIGKILL)
+        return time.monotonic(), await load
+
+    killed, answers = asyncio.run(scenario())
+    fallback = [moment for moment, _, quality in answers if moment > killed and quality == 2]
+    full_again = [moment for moment, _, quality in answers if moment > fallback[0] and quality == 0]
+
+    assert {status for _, status, _ in answers} == {200}
+    assert full_again[0] - killed <= 10.0
+    assert answers[-1][2] == 0
+
+
+def test_a_new_snapshot_is_taken_up_under_load_without_a_lost_request(running_server, pages):
+    before = running_server.post("/v1/decision", pages[0] | {"explain": "summary"})[1]
+
+    async def scenario():
+        load = asyncio.create_task(ask_for(running_server.url, pages, 8.0, 8))
+        await asyncio.to_thread(running_server.cli, "catalog", "build")
+        return await load
+
+    seen = asyncio.run(scenario())
+    after = running_server.post("/v1/decision", pages[0] | {"explain": "summary"})[1]
+
+    assert {status for status, _ in seen} == {200}
+    assert after["explain"]["snapshot"] == before["explain"]["snapshot"] + 1
+    assert after["decision_quality"] == 0
+
+
+def test_ten_thousand_hostile_bodies_get_a_cause_and_never_a_5xx(running_server):
+    async def scenario():
+        wrong, seen = [], Counter()
+        limit = asyncio.Semaphore(32)
+        connector = aiohttp.TCPConnector(limit=32)
+        async with aiohttp.ClientSession(connector=connector) as session:
+
+            async def send(path, headers, body, note):
+                async with (
+                    limit,
+                    session.post(running_server.url + path, data=body, headers=headers) as answer,
+                ):
+                    seen[answer.status] += 1
+                    text = await answer.read()
+                    named = answer.status != 400 or b'"field": "' in text
+                    if answer.status >= 500 or not named or b"Traceback" in text:
+                        wrong.append((note, answer.status, text[:200]))
+
+            await asyncio.gather(*(send(*one) for one in hostile(seed=3, count=10_000)))
+        return wrong, seen
+
+    wrong, seen = asyncio.run(scenario())
+
+    assert not wrong, wrong[:3]
+    assert sum(seen.values()) == 10_000
+    assert seen[400] > 1_000
+    assert running_server.get("/healthz")[0] == 200
+    assert running_server.get("/readyz")[0] == 200
+
+
+def test_metrics_tell_stages_batches_tiers_and_reasons(running_server):
+    _, text = running_server.get("/metrics")
+
+    for name in (
+        b"adserver_stage_seconds_bucket", b"adserver_batch_requests_bucket",
+        b'adserver_decisions_total{quality="0"}', b'adserver_candidates_total{reason="OUTBID"}',
+        b"adserver_slots_total", b"adserver_request_seconds_bucket",
+    ):  # fmt: skip
+        assert name in text
+
+
+def test_the_report_page_is_served(running_server):
+    status, page = running_server.get("/report")
+
+    assert status == 200
+    assert b"<svg" in page
+
+
+def test_two_workers_never_overspend_a_budget_and_one_ctrl_c_ends_everything(tmp_path, pages):
+    """Concurrent sales of the same campaigns in two processes, with money for a few of them."""
+    server = LiveServer(tmp_path, {"WORKERS": "2", "SCORER": "local"}).start()
+    try:
+        winners = {ad["campaign_id"] for page in pages[:40] for ad in sold(ask(server, page)) if ad}
+        for campaign in winners:
+            server.cli("catalog", "budget", campaign, "20000")
+        until(lambda: _budgets_known(server, pages), within_s=3.0)
+        seen = asyncio.run(ask_for(server.url, pages, 3.0, 16))
+        family = server.family()
+        status = server.stop()
+        spent, reserved, limit = money(server)
+    finally:
+        server.stop(signal.SIGKILL)
+
+    assert {code for code, _ in seen} == {200}
+    assert status == 0
+    assert not [p for p in family if p.is_running() and p.status() != psutil.STATUS_ZOMBIE]
+    chosen = np.array(sorted(map(int, winners)))
+    assert (spent[chosen] + reserved[chosen] <= np.maximum(limit[chosen], reserved[chosen])).all()
+    assert limit[chosen].max() == 20_000
+
+
+def ask(server: LiveServer, page: dict) -> dict:
+    return server.post("/v1/decision", page)[1]
+
+
+def _budgets_known(server: LiveServer, pages: list[dict]) -> bool:
+    return bool(money(server)[2].min(initial=0) >= 0 and sold(ask(server, pages[0])) is not None)
+
+
+def money(server: LiveServer) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Spent, reserved and limit by campaign id, as all workers share them."""
+    from adserver.moneybox import Moneybox
+
+    ledger = Moneybox(server.data / "budgets").ledger(1_000)
+    assert ledger.check() == []
+    return ledger.spent.copy(), ledger.reserved.copy(), ledger.daily_limit.copy()
