@@ -72,7 +72,7 @@ class Retriever:
         """Crossover between the plans; without it every request is scanned."""
         self.ad_start = np.array(ad_start, np.int32)
         self.kinds = Kinds.of(size, attributes, secure, vectors.per_click)
-        self.standing = Standing(self.ad_start, self.kinds, vectors)
+        self.standing = Standing(self.ad_start, vectors)
         self._ads = self._columns()
         self._work = self._scratch(0)
 
@@ -108,7 +108,6 @@ class Retriever:
             match.words,
             match.line_slots,
             self.index.unrestricted,
-            self.standing.counts(query),
             self._ads,
             self._work,
             _ask(query),
@@ -135,7 +134,6 @@ class Retriever:
             match.words,
             match.line_slots,
             self.index.unrestricted,
-            self.standing.counts(query),
             self._ads,
             self._work,
             _ask(query),
@@ -163,7 +161,7 @@ class Retriever:
     def _prepare(self, live: Live, k: int) -> None:
         if self.standing.follow(live):
             self._ads = self._ads._replace(alive=live.ad, base=live.base)
-        if self._work.keys.shape[1] < 2 * k:
+        if self._work.keys.shape[1] < k:
             self._work = self._scratch(k)
 
     def _columns(self) -> kernels.Ads:
@@ -186,10 +184,12 @@ class Retriever:
             alive=np.zeros(0, np.uint8),
             base=np.zeros(0, np.float32),
             top=self.standing.top,
+            highest=self.standing.highest,
         )
 
     def _scratch(self, k: int) -> kernels.Work:
         kinds, groups = len(self.kinds.size), MAX_SLOTS + 1
+        lines = self.index.line_items
         return kernels.Work(
             kind_slots=np.zeros(kinds, np.uint32),
             kind_bias=np.zeros(kinds, np.float32),
@@ -197,7 +197,7 @@ class Retriever:
             query=np.zeros(self.vectors.rotation.shape[1], np.int16),
             length=np.zeros(2, np.float32),
             group_slots=np.zeros(groups, np.uint32),
-            keys=np.zeros((groups, 2 * k), np.int64),
+            keys=np.zeros((groups, k), np.int64),
             fill=np.zeros(groups, np.int32),
             floor=np.zeros(groups, np.float32),
             best=np.zeros(groups, np.int32),
@@ -205,6 +205,10 @@ class Retriever:
             rows=np.zeros(kernels.CHUNK, np.int32),
             slots=np.zeros(kernels.CHUNK, np.uint32),
             known=np.zeros(kernels.CHUNK, np.float32),
+            found=np.zeros(lines + 1, np.int32),
+            step_of=np.zeros(lines + 1, np.int16),
+            order=np.zeros(lines, np.int32),
+            begins=np.zeros(kernels.SPAN + 1, np.int32),
         )
 
 
