@@ -30,6 +30,11 @@ FINE = np.float32(254)
 HEADS = np.uint64(HEAD)
 FULL = np.uint64(CHUNK)
 ONE = np.uint64(1)
+SIX = np.uint64(6)
+SIXTY_THREE = np.uint64(63)
+STEPS = np.float32(16)
+"""Line items are ordered by sixteenths of a log unit of value, over SPAN such steps."""
+SPAN = 256
 ZERO = np.uint64(0)
 
 
@@ -222,33 +227,6 @@ def value_of(key):  # type: ignore[no-untyped-def]
     return bits_float(bits)
 
 
-@njit(cache=True, nogil=True)
-def select(keys, fill, k):  # type: ignore[no-untyped-def]
-    """Bring the k greatest of keys[:fill] to the front; gives the least of them. 0 < k <= fill."""
-    low, high, last = 0, fill - 1, k - 1
-    while low < high:
-        middle = (low + high) >> 1
-        a, b, c = keys[low], keys[middle], keys[high]
-        pivot = max(min(a, b), min(max(a, b), c))
-        i, j = low, high
-        while i <= j:
-            while keys[i] > pivot:
-                i += 1
-            while keys[j] < pivot:
-                j -= 1
-            if i <= j:
-                keys[i], keys[j] = keys[j], keys[i]
-                i += 1
-                j -= 1
-        if last <= j:
-            high = j
-        elif last >= i:
-            low = i
-        else:
-            break
-    return keys[last]
-
-
 # --- the exact scan ----------------------------------------------------------------------------
 
 
@@ -271,6 +249,8 @@ class Ads(NamedTuple):
     alive: NDArray[np.uint8]
     base: NDArray[np.float32]
     top: NDArray[np.float32]
+    highest: NDArray[np.float32]
+    """[3] the greatest of each column of `top`."""
 
 
 class Work(NamedTuple):
@@ -288,7 +268,7 @@ class Work(NamedTuple):
     group_slots: NDArray[np.uint32]
     """[1 + MAX_SLOTS] all slots, then each group of slots that accept the same ads."""
     keys: NDArray[np.int64]
-    """[1 + MAX_SLOTS, 2k] the best of all slots, then of each group."""
+    """[1 + MAX_SLOTS, k] the best of all slots, then of each group: heaps, the worst first."""
     fill: NDArray[np.int32]
     floor: NDArray[np.float32]
     """What an ad must exceed to be among the best of a group."""
@@ -298,6 +278,13 @@ class Work(NamedTuple):
     rows: NDArray[np.int32]
     slots: NDArray[np.uint32]
     known: NDArray[np.float32]
+    found: NDArray[np.int32]
+    """[L] line items that hold an ad that fits."""
+    step_of: NDArray[np.int16]
+    order: NDArray[np.int32]
+    """[L] the same line items, the most promising first."""
+    begins: NDArray[np.int32]
+    """[SPAN + 1] where in `order` the line items of each step begin."""
 
 
 class Ask(NamedTuple):
@@ -414,12 +401,27 @@ def dot(rows, width, row, start, stop, query, first):  # type: ignore[no-untyped
 
 @njit(cache=True, nogil=True)
 def offer(key, group, keys, fill, floor, best):  # type: ignore[no-untyped-def]
-    """Add a key to one group's buffer; when it is full, keep the best and raise the floor."""
-    keys[group, fill[group]] = key
-    fill[group] += 1
-    if fill[group] == 2 * best[group]:
-        floor[group] = value_of(select(keys[group], fill[group], best[group]))
-        fill[group] = best[group]
+    """Keep the key if it is among the best of its group: a heap, whose root is the worst kept."""
+    heap, size = keys[group], fill[group]
+    if size < best[group]:
+        at = size
+        while at > 0 and heap[(at - 1) >> 1] > key:
+            heap[at] = heap[(at - 1) >> 1]
+            at = (at - 1) >> 1
+        heap[at] = key
+        fill[group] = size + 1
+    elif key > heap[0]:
+        at, child = 0, 1
+        while child < size:
+            if child + 1 < size and heap[child + 1] < heap[child]:
+                child += 1
+            if heap[child] >= key:
+                break
+            heap[at] = heap[child]
+            at, child = child, 2 * child + 1
+        heap[at] = key
+    if fill[group] == best[group]:
+        floor[group] = value_of(heap[0])
 
 
 @njit(cache=True, nogil=True)
@@ -485,28 +487,27 @@ def weigh(count, ads, work, groups, step):  # type: ignore[no-untyped-def]
         value = known[n] + part
         key = key_of(value, rows[n])
         for g in range(groups):
-            if slots[n] & group_slots[g] and value > floor[g]:
+            if slots[n] & group_slots[g] and value >= floor[g]:
                 offer(key, g, keys, fill, floor, best)
 
 
 @njit(cache=True, nogil=True)
-def scan(words, line_slots, unrestricted, counted, ads, work, groups, step, bias):  # type: ignore[no-untyped-def]
-    """Visit the ads of the matched line items; gives how many may be shown.
+def survey(words, line_slots, unrestricted, ads, work, bias):  # type: ignore[no-untyped-def]
+    """Count the ads that fit, and sort their line items by what the best of them could be worth.
 
-    Where `counted` says how many ads of each line item fit the request (else it is empty), a line
-    item whose best bid and longest vector fall short is passed over whole; so is an ad. Rows are
-    unsigned, and kept without a branch: the loop takes half the time of the plain one.
+    Gives (ads that may be shown, line items that hold them). Touches two bytes of an ad, so that
+    the scan need not touch more of most. The order is that of steps of 1 / STEPS below the best
+    line item of all, ties by number: good enough to find the best ads early.
     """
+    start, top, kinds, alive = ads.start, ads.top, ads.kind, ads.alive
+    kind_slots, all_slots, whole = work.kind_slots, work.group_slots[0], work.length[0]
+    found, step_of, begins = work.found, work.step_of, work.begins
+    highest = ads.highest[0]
+    if ads.highest[1] + ads.highest[2] * whole + bias > highest:
+        highest = ads.highest[1] + ads.highest[2] * whole + bias
+    begins[:] = 0
     eligible = 0
-    count = ZERO
-    whole = work.length[0]
-    counting = counted.size > 0
-    start, top, alive, base, norm, kinds = (
-        ads.start, ads.top, ads.alive, ads.base, ads.norm, ads.kind
-    )  # fmt: skip
-    rows, slots, kind_slots, kind_need = work.rows, work.slots, work.kind_slots, work.kind_need
-    all_slots = work.group_slots[0]
-    lowest = raise_need(work, groups)
+    lines = ZERO
     for w in range(words.size):
         word = words[w]
         while word:
@@ -516,27 +517,60 @@ def scan(words, line_slots, unrestricted, counted, ads, work, groups, step, bias
             open_slots = all_slots
             if not (unrestricted[w] >> np.uint64(bit)) & ONE:
                 open_slots = line_slots[line]
-            elif counting:
-                most = max(top[line, 0], top[line, 1] + top[line, 2] * whole + bias)
-                if most < lowest or counted[line] == 0:
-                    eligible += counted[line]
-                    continue
-            row = np.uint64(start[line])
-            end = np.uint64(start[line + ONE])
-            while row < end:
-                kind = np.uint64(kinds[row])
-                fitting = kind_slots[kind] & open_slots
-                may = np.uint64(fitting != 0) & np.uint64(alive[row] != 0)
-                eligible += int(may)
-                rows[count] = np.int32(row)
-                slots[count] = fitting
-                most = base[row] + norm[row] * whole
-                count += may & np.uint64(most >= kind_need[kind])
-                row += ONE
-                if count == FULL:
-                    weigh(count, ads, work, groups, step)
-                    lowest = raise_need(work, groups)
-                    count = ZERO
+            fitting = 0
+            for row in range(np.uint64(start[line]), np.uint64(start[line + ONE])):
+                slots = kind_slots[np.uint64(kinds[row])] & open_slots
+                fitting += int((slots != 0) & (alive[row] != 0))
+            most = max(top[line, 0], top[line, 1] + top[line, 2] * whole + bias)
+            below = min(int((highest - most) * STEPS), begins.size - 2) if fitting else 0
+            found[lines] = np.int32(line)
+            step_of[lines] = np.int16(below)
+            lines += np.uint64(fitting != 0)
+            begins[below + 1] += int(fitting != 0)
+            eligible += fitting
+    for below in range(1, begins.size):
+        begins[below] += begins[below - 1]
+    for n in range(lines):
+        below = step_of[n]
+        work.order[begins[below]] = found[n]
+        begins[below] += 1
+    return eligible, lines
+
+
+@njit(cache=True, nogil=True)
+def scan(words, line_slots, unrestricted, ads, work, groups, step, bias):  # type: ignore[no-untyped-def]
+    """Visit the ads of the matched line items; gives how many may be shown.
+
+    Best line items first: the floor is soon so high that most others are passed over whole. Rows
+    are unsigned, and kept without a branch: the loop takes half the time of the plain one.
+    """
+    eligible, lines = survey(words, line_slots, unrestricted, ads, work, bias)
+    count = ZERO
+    whole = work.length[0]
+    start, top, alive, base, norm, kinds = (
+        ads.start, ads.top, ads.alive, ads.base, ads.norm, ads.kind
+    )  # fmt: skip
+    rows, slots, kind_slots, kind_need = work.rows, work.slots, work.kind_slots, work.kind_need
+    all_slots, order = work.group_slots[0], work.order
+    lowest = raise_need(work, groups)
+    for n in range(lines):
+        line = np.uint64(order[n])
+        if max(top[line, 0], top[line, 1] + top[line, 2] * whole + bias) < lowest:
+            continue
+        open_slots = all_slots
+        if not (unrestricted[line >> SIX] >> (line & SIXTY_THREE)) & ONE:
+            open_slots = line_slots[line]
+        for row in range(np.uint64(start[line]), np.uint64(start[line + ONE])):
+            kind = np.uint64(kinds[row])
+            fitting = kind_slots[kind] & open_slots
+            rows[count] = np.int32(row)
+            slots[count] = fitting
+            may = np.uint64(fitting != 0) & np.uint64(alive[row] != 0)
+            count += may & np.uint64(base[row] + norm[row] * whole >= kind_need[kind])
+            if count == FULL:
+                weigh(count, ads, work, groups, step)
+                lowest = raise_need(work, groups)
+                count = ZERO
     weigh(count, ads, work, groups, step)
     return eligible
 
@@ -570,10 +604,7 @@ def merge(work, groups, k):  # type: ignore[no-untyped-def]
     chosen = work.chosen
     wanted = 0
     for g in range(groups):
-        keys, fill, best = work.keys[g], work.fill[g], work.best[g]
-        if fill > best:
-            select(keys, fill, best)
-            fill = best
+        keys, fill = work.keys[g], work.fill[g]
         if g:
             chosen[wanted : wanted + fill] = keys[:fill]
             wanted += fill
@@ -622,12 +653,12 @@ def write(line_slots, ads, work, groups, k, out_ad, out_value, out_slots):  # ty
 
 @njit(cache=True, nogil=True)
 def retrieve(  # type: ignore[no-untyped-def]
-    words, line_slots, unrestricted, counted, ads, work, ask, k, out_ad, out_value, out_slots
+    words, line_slots, unrestricted, ads, work, ask, k, out_ad, out_value, out_slots
 ):
     """The best k ads of the matched line items, best first; gives (found, eligible)."""
     groups, step = begin(ads, work, ask, k)
     eligible = scan(
-        words, line_slots, unrestricted, counted, ads, work, groups, step, np.float32(ask.bias)
+        words, line_slots, unrestricted, ads, work, groups, step, np.float32(ask.bias)
     )
     return write(line_slots, ads, work, groups, k, out_ad, out_value, out_slots), eligible
 
@@ -643,21 +674,18 @@ def retrieve_some(  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def count_eligible(words, line_slots, unrestricted, counted, ads, work, ask):  # type: ignore[no-untyped-def]
+def count_eligible(words, line_slots, unrestricted, ads, work, ask):  # type: ignore[no-untyped-def]
     """Ads of the matched line items that may be shown, and whether all slots accept the same."""
-    groups, step = begin(ads, work, ask, np.int64(work.floor.size))
-    work.floor[:] = np.inf
-    bias = np.float32(ask.bias)
-    return scan(
-        words, line_slots, unrestricted, counted, ads, work, groups, step, bias
-    ), groups == 1
+    groups, _ = begin(ads, work, ask, np.int64(work.floor.size))
+    eligible, _ = survey(words, line_slots, unrestricted, ads, work, np.float32(ask.bias))
+    return eligible, groups == 1
 
 
 # --- what changes with the live part of the catalogue ------------------------------------------
 
 
 @njit(cache=True, nogil=True)
-def top_of_lines(top, start, alive, base, norm, click):  # type: ignore[no-untyped-def]
+def top_of_lines(top, highest, start, alive, base, norm, click):  # type: ignore[no-untyped-def]
     """[L, 3] greatest base of the ads by impression, of those by click, and longest vector."""
     for line in range(top.shape[0]):
         top[line, :2] = -np.inf
@@ -667,16 +695,8 @@ def top_of_lines(top, start, alive, base, norm, click):  # type: ignore[no-untyp
                 column = 1 if click[row] else 0
                 top[line, column] = max(top[line, column], base[row])
                 top[line, 2] = max(top[line, 2], norm[row])
-
-
-@njit(cache=True, nogil=True)
-def count_fitting(counted, start, alive, kind, kind_slots):  # type: ignore[no-untyped-def]
-    """[L] ads of each line item that fit some slot."""
-    for line in range(counted.size):
-        total = 0
-        for row in range(start[line], start[line + 1]):
-            total += (alive[row] != 0) & (kind_slots[kind[row]] != 0)
-        counted[line] = total
+    for column in range(3):
+        highest[column] = top[:, column].max()
 
 
 # --- the funnel --------------------------------------------------------------------------------
