@@ -16,7 +16,7 @@ from retrieval.query import DIMENSIONS, Live, Query
 from retrieval.targeting import Match
 
 PROBES = 15
-WARM_UP = 3  # the first calls fill caches, and count line items
+WARM_UP = 3  # the first calls fill the caches
 NARROW = np.uint64(0x0101010101010101)
 """One line item in eight: a scan's second point."""
 

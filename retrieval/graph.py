@@ -48,6 +48,7 @@ class Graph:
         settings: RetrievalSettings,
     ) -> Graph:
         rows = np.flatnonzero(per_click)
+        base = np.maximum(base, base[np.isfinite(base)].min(initial=0))  # a bid of nothing: -inf
         points = _lifted(vectors[rows], base[rows])
         index = hnswlib.Index(space="l2", dim=points.shape[1])
         index.init_index(

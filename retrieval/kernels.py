@@ -24,6 +24,8 @@ SLACK = np.float32(1e-3)
 """Added to upper bounds: far above the rounding of a float32 sum of values below 100, far below
 what separates the candidates worth scoring from the rest."""
 
+ROUNDED = np.float32(1.0001)
+"""Makes a length computed in float32 an upper bound."""
 FINE = np.float32(254)
 """Fine digits to one coarse step of a vector."""
 
@@ -251,6 +253,10 @@ class Ads(NamedTuple):
     top: NDArray[np.float32]
     highest: NDArray[np.float32]
     """[3] the greatest of each column of `top`."""
+    line_head: NDArray[np.int8]
+    """[L, HEAD] the middle of each line item's ads by click, in coarse steps."""
+    line_fact: NDArray[np.float32]
+    """[L, 3] size of a step; how far an ad lies off the middle; longest rest of one."""
 
 
 class Work(NamedTuple):
@@ -264,7 +270,7 @@ class Work(NamedTuple):
     """[kinds] what base and vector must come to, for an ad still to be wanted."""
     query: NDArray[np.int16]
     length: NDArray[np.float32]
-    """[2] length of the request's vector, and of all but its leading dimensions."""
+    """[3] length of the request's vector, of all but its leading dimensions, of these."""
     group_slots: NDArray[np.uint32]
     """[1 + MAX_SLOTS] all slots, then each group of slots that accept the same ads."""
     keys: NDArray[np.int64]
@@ -283,6 +289,8 @@ class Work(NamedTuple):
     step_of: NDArray[np.int16]
     order: NDArray[np.int32]
     """[L] the same line items, the most promising first."""
+    promise: NDArray[np.float32]
+    """[L] the most that an ad of a surveyed line item can be worth."""
     begins: NDArray[np.int32]
     """[SPAN + 1] where in `order` the line items of each step begin."""
 
@@ -373,6 +381,7 @@ def quantize_query(work, rotation, vector):  # type: ignore[no-untyped-def]
             rest += square
     work.length[0] = np.sqrt(whole)
     work.length[1] = np.sqrt(rest)
+    work.length[2] = np.sqrt(whole - rest) * np.float32(1.0001)
     return step
 
 
@@ -492,7 +501,19 @@ def weigh(count, ads, work, groups, step):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def survey(words, line_slots, unrestricted, ads, work, bias):  # type: ignore[no-untyped-def]
+def click_most(line, heads, near, work, step):  # type: ignore[no-untyped-def]
+    """The most that the request's vector can add to an ad of the line item.
+
+    The product with the middle of its ads in the leading dimensions, plus by Cauchy-Schwarz what
+    an ad may lie off the middle and what it has in the others.
+    """
+    middle = step * np.float32(dot16(heads, line * HEADS, work.query, ZERO))
+    off = near[line, 1] * work.length[2] + near[line, 2] * work.length[1]
+    return near[line, 0] * middle + off + SLACK
+
+
+@njit(cache=True, nogil=True)
+def survey(words, line_slots, unrestricted, ads, work, step, bias):  # type: ignore[no-untyped-def]
     """Count the ads that fit, and sort their line items by what the best of them could be worth.
 
     Gives (ads that may be shown, line items that hold them). Touches two bytes of an ad, so that
@@ -502,9 +523,7 @@ def survey(words, line_slots, unrestricted, ads, work, bias):  # type: ignore[no
     start, top, kinds, alive = ads.start, ads.top, ads.kind, ads.alive
     kind_slots, all_slots, whole = work.kind_slots, work.group_slots[0], work.length[0]
     found, step_of, begins = work.found, work.step_of, work.begins
-    highest = ads.highest[0]
-    if ads.highest[1] + ads.highest[2] * whole + bias > highest:
-        highest = ads.highest[1] + ads.highest[2] * whole + bias
+    highest = max(ads.highest[0], ads.highest[1] + ads.highest[2] * whole + bias)
     begins[:] = 0
     eligible = 0
     lines = ZERO
@@ -522,7 +541,9 @@ def survey(words, line_slots, unrestricted, ads, work, bias):  # type: ignore[no
                 slots = kind_slots[np.uint64(kinds[row])] & open_slots
                 fitting += int((slots != 0) & (alive[row] != 0))
             most = max(top[line, 0], top[line, 1] + top[line, 2] * whole + bias)
-            below = min(int((highest - most) * STEPS), begins.size - 2) if fitting else 0
+            # Compared before it is an integer: the distance to a bid of nothing is no number.
+            steps = (highest - most) * STEPS
+            below = int(steps) if steps < np.float32(SPAN - 1) else SPAN - 1
             found[lines] = np.int32(line)
             step_of[lines] = np.int16(below)
             lines += np.uint64(fitting != 0)
@@ -544,18 +565,16 @@ def scan(words, line_slots, unrestricted, ads, work, groups, step, bias):  # typ
     Best line items first: the floor is soon so high that most others are passed over whole. Rows
     are unsigned, and kept without a branch: the loop takes half the time of the plain one.
     """
-    eligible, lines = survey(words, line_slots, unrestricted, ads, work, bias)
+    eligible, lines = survey(words, line_slots, unrestricted, ads, work, step, bias)
     count = ZERO
     whole = work.length[0]
-    start, top, alive, base, norm, kinds = (
-        ads.start, ads.top, ads.alive, ads.base, ads.norm, ads.kind
-    )  # fmt: skip
+    start, alive, base, norm, kinds = ads.start, ads.alive, ads.base, ads.norm, ads.kind
     rows, slots, kind_slots, kind_need = work.rows, work.slots, work.kind_slots, work.kind_need
-    all_slots, order = work.group_slots[0], work.order
+    all_slots, order, promise = work.group_slots[0], work.order, work.promise
     lowest = raise_need(work, groups)
     for n in range(lines):
         line = np.uint64(order[n])
-        if max(top[line, 0], top[line, 1] + top[line, 2] * whole + bias) < lowest:
+        if promise[line] < lowest:
             continue
         open_slots = all_slots
         if not (unrestricted[line >> SIX] >> (line & SIXTY_THREE)) & ONE:
@@ -657,9 +676,7 @@ def retrieve(  # type: ignore[no-untyped-def]
 ):
     """The best k ads of the matched line items, best first; gives (found, eligible)."""
     groups, step = begin(ads, work, ask, k)
-    eligible = scan(
-        words, line_slots, unrestricted, ads, work, groups, step, np.float32(ask.bias)
-    )
+    eligible = scan(words, line_slots, unrestricted, ads, work, groups, step, np.float32(ask.bias))
     return write(line_slots, ads, work, groups, k, out_ad, out_value, out_slots), eligible
 
 
@@ -676,8 +693,8 @@ def retrieve_some(  # type: ignore[no-untyped-def]
 @njit(cache=True, nogil=True)
 def count_eligible(words, line_slots, unrestricted, ads, work, ask):  # type: ignore[no-untyped-def]
     """Ads of the matched line items that may be shown, and whether all slots accept the same."""
-    groups, _ = begin(ads, work, ask, np.int64(work.floor.size))
-    eligible, _ = survey(words, line_slots, unrestricted, ads, work, np.float32(ask.bias))
+    groups, step = begin(ads, work, ask, np.int64(work.floor.size))
+    eligible, _ = survey(words, line_slots, unrestricted, ads, work, step, np.float32(ask.bias))
     return eligible, groups == 1
 
 
@@ -697,6 +714,35 @@ def top_of_lines(top, highest, start, alive, base, norm, click):  # type: ignore
                 top[line, 2] = max(top[line, 2], norm[row])
     for column in range(3):
         highest[column] = top[:, column].max()
+
+
+@njit(cache=True, nogil=True)
+def middle_of_lines(start, head, fact, click, line_head, line_fact):  # type: ignore[no-untyped-def]
+    """Fill in `Ads.line_head` and `Ads.line_fact`; ads of one line item are much alike."""
+    middle = np.zeros(HEAD, np.float32)
+    for line in range(line_head.shape[0]):
+        middle[:] = 0
+        ads = 0
+        for row in range(start[line], start[line + 1]):
+            if click[row]:
+                ads += 1
+                for d in range(HEAD):
+                    middle[d] += fact[row, 0] * np.float32(head[row, d])
+        if ads:
+            middle /= np.float32(ads)
+        step = max(np.abs(middle).max() / np.float32(127), np.float32(1e-30))
+        line_fact[line, 0] = step
+        for d in range(HEAD):
+            line_head[line, d] = np.int8(np.rint(middle[d] / step))
+        for row in range(start[line], start[line + 1]):
+            if click[row]:
+                off = np.float32(0)
+                for d in range(HEAD):
+                    ad = fact[row, 0] * np.float32(head[row, d])
+                    off += (ad - step * np.float32(line_head[line, d])) ** 2
+                # What the coarse steps of an ad leave out lies in all dimensions: count it twice.
+                line_fact[line, 1] = max(line_fact[line, 1], np.sqrt(off) * ROUNDED + fact[row, 3])
+                line_fact[line, 2] = max(line_fact[line, 2], fact[row, 2] * ROUNDED + fact[row, 3])
 
 
 # --- the funnel --------------------------------------------------------------------------------

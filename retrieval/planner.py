@@ -167,6 +167,11 @@ class Retriever:
     def _columns(self) -> kernels.Ads:
         vectors, kinds = self.vectors, self.kinds
         lines = np.arange(self.index.line_items, dtype=np.int32)
+        line_head = np.zeros((len(lines), kernels.HEAD), np.int8)
+        line_fact = np.zeros((len(lines), 3), np.float32)
+        kernels.middle_of_lines(
+            self.ad_start, vectors.head, vectors.fact, vectors.per_click, line_head, line_fact
+        )
         return kernels.Ads(
             start=self.ad_start,
             line=np.repeat(lines, np.diff(self.ad_start)),
@@ -185,6 +190,8 @@ class Retriever:
             base=np.zeros(0, np.float32),
             top=self.standing.top,
             highest=self.standing.highest,
+            line_head=line_head,
+            line_fact=line_fact,
         )
 
     def _scratch(self, k: int) -> kernels.Work:
@@ -195,7 +202,7 @@ class Retriever:
             kind_bias=np.zeros(kinds, np.float32),
             kind_need=np.zeros(kinds, np.float32),
             query=np.zeros(self.vectors.rotation.shape[1], np.int16),
-            length=np.zeros(2, np.float32),
+            length=np.zeros(3, np.float32),
             group_slots=np.zeros(groups, np.uint32),
             keys=np.zeros((groups, k), np.int64),
             fill=np.zeros(groups, np.int32),
@@ -208,6 +215,7 @@ class Retriever:
             found=np.zeros(lines + 1, np.int32),
             step_of=np.zeros(lines + 1, np.int16),
             order=np.zeros(lines, np.int32),
+            promise=np.zeros(lines, np.float32),
             begins=np.zeros(kernels.SPAN + 1, np.int32),
         )
 

@@ -35,6 +35,8 @@ class Standing:
         paused, rebid = live.ad is not self._alive, live.base is not self._base
         if paused or rebid:
             self._alive, self._base = live.ad, live.base
-            norm, click = self._vectors.norm, self._vectors.per_click
-            kernels.top_of_lines(self.top, self.highest, self._start, live.ad, live.base, norm, click)
+            vectors, top, highest = self._vectors, self.top, self.highest
+            kernels.top_of_lines(
+                top, highest, self._start, live.ad, live.base, vectors.norm, vectors.per_click
+            )
         return paused or rebid

@@ -374,7 +374,7 @@ ads = st.builds(
     secure=st.booleans(),
     per_click=st.booleans(),
     alive=st.sampled_from([True, True, True, False]),
-    base=st.sampled_from([0.0, 1.0, 2.5, 7.0]),
+    base=st.sampled_from([0.0, 1.0, 2.5, 7.0, -np.inf]),
     vector=vectors,
 )
 line_items = st.builds(
