@@ -522,7 +522,8 @@ def survey(words, line_slots, unrestricted, ads, work, step, bias):  # type: ign
     """
     start, top, kinds, alive = ads.start, ads.top, ads.kind, ads.alive
     kind_slots, all_slots, whole = work.kind_slots, work.group_slots[0], work.length[0]
-    found, step_of, begins = work.found, work.step_of, work.begins
+    found, step_of, begins, promise = work.found, work.step_of, work.begins, work.promise
+    heads, near = ads.line_head, ads.line_fact
     highest = max(ads.highest[0], ads.highest[1] + ads.highest[2] * whole + bias)
     begins[:] = 0
     eligible = 0
@@ -540,7 +541,9 @@ def survey(words, line_slots, unrestricted, ads, work, step, bias):  # type: ign
             for row in range(np.uint64(start[line]), np.uint64(start[line + ONE])):
                 slots = kind_slots[np.uint64(kinds[row])] & open_slots
                 fitting += int((slots != 0) & (alive[row] != 0))
-            most = max(top[line, 0], top[line, 1] + top[line, 2] * whole + bias)
+            click = top[line, 1] + click_most(line, heads, near, work, step)
+            most = max(top[line, 0], click + bias)
+            promise[line] = most
             # Compared before it is an integer: the distance to a bid of nothing is no number.
             steps = (highest - most) * STEPS
             below = int(steps) if steps < np.float32(SPAN - 1) else SPAN - 1

@@ -59,7 +59,7 @@ class Query:
     secure: np.uint32
     """Slots (bits) that take https creatives only."""
     vector: NDArray[np.float32]
-    """[D] request tower output; its inner product with an ad's vector adds to log-odds of a click."""
+    """[D] request tower output; its product with an ad's vector is part of the log-odds."""
     bias: float
     """The request's own part of the log-odds, the same for each ad paid by click."""
 
@@ -86,7 +86,7 @@ class Candidates:
 
     ad: NDArray[np.int32]
     value: NDArray[np.float32]
-    """Approximate log expected eCPM micros: Live.base (+ vector . ad + bias for a bid per click)."""
+    """About the log of the expected eCPM micros: Live.base, plus vector · ad + bias per click."""
     slots: NDArray[np.uint32]
     """Bit s: the ad may fill slot s of its request."""
     offset: NDArray[np.int32]
