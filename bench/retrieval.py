@@ -1,6 +1,6 @@
 """Time retrieval on a synthetic catalogue; one JSON line per figure.
 
-    python bench/retrieval.py --ads 10000 100000 1000000
+    python -m bench.retrieval --ads 10000 100000 1000000
 
 Ads are clustered (the ads of a line item share a topic), the spectrum of their vectors decays as
 that of trained towers does, bids are log-normal. What a request may see is drawn per line item.
@@ -205,7 +205,7 @@ def bench(ads: int, requests: int, graph_to: int) -> None:
         vectors.save(Path(folder))
         say(figure="vectors_memory", ads=ads, bytes=bytes_in(Path(folder)), graph=ads <= graph_to)
     retriever = Retriever(index, vectors, w.ad_start, w.size, w.attributes, w.secure, without)
-    costs = calibrate(retriever, w.live, time.perf_counter)
+    costs = calibrate(retriever, w.live, time.perf_counter, w.requests)
     if costs is not None:
         say(figure="crossover", **{n: getattr(costs, n) for n in costs.__slots__})
     for share in SHARES:
@@ -288,8 +288,10 @@ def gathered(w: World, q: Query, rows: NDArray[np.int32]) -> NDArray[np.int32]:
 
 
 def recall(found: Sequence[NDArray[np.int32]], exact: Sequence[NDArray[np.intp]]) -> float:
+    if not any(map(len, exact)):
+        return 1.0
     hits = sum(len(np.intersect1d(f, e)) for f, e in zip(found, exact, strict=True))
-    return round(hits / max(1, sum(map(len, exact))), 4)
+    return round(hits / sum(map(len, exact)), 4)
 
 
 def main() -> None:

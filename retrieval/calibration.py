@@ -21,17 +21,23 @@ NARROW = np.uint64(0x0101010101010101)
 """One line item in eight: a scan's second point."""
 
 
-def calibrate(retriever: Retriever, live: Live, clock: Callable[[], float]) -> Costs | None:
+def calibrate(
+    retriever: Retriever,
+    live: Live,
+    clock: Callable[[], float],
+    requests: NDArray[np.float32] | None = None,
+) -> Costs | None:
     """Measure the crossover and let the retriever plan by it; None when it has no graph.
 
-    The probes ask as ads would ask for themselves: their own vectors, spread over the catalogue.
-    Takes some tens of milliseconds for a million ads.
+    `requests` f32[P, D] are vectors of typical requests; without them the probes ask with ads' own
+    vectors, which is right where both towers give vectors of like length. Takes some tens of
+    milliseconds for a million ads.
     """
     if retriever.vectors.graph is None:
         return None
     k = retriever.settings.candidates
     retriever.retrieve([], live, k)
-    queries = _probes(retriever)
+    queries = _probes(retriever, _ad_vectors(retriever) if requests is None else requests)
     ads = len(retriever.vectors.norm)
     wide = _scan_s(retriever, queries, live.line_item, clock)
     narrow = _scan_s(retriever, queries, live.line_item & NARROW, clock)
@@ -51,10 +57,15 @@ def calibrate(retriever: Retriever, live: Live, clock: Callable[[], float]) -> C
     return costs
 
 
-def _probes(retriever: Retriever) -> list[Query]:
+def _ad_vectors(retriever: Retriever) -> NDArray[np.float32]:
     vectors = retriever.vectors
     rows = np.flatnonzero(vectors.per_click)
-    chosen = rows[:: max(1, len(rows) // PROBES)][:PROBES].astype(np.int32)
+    spread = rows[:: max(1, len(rows) // PROBES)]
+    turned: NDArray[np.float32] = vectors.floats(spread) @ vectors.rotation.T
+    return turned
+
+
+def _probes(retriever: Retriever, vectors: NDArray[np.float32]) -> list[Query]:
     sizes = int(retriever.kinds.size.max(initial=0)) + 1
     return [
         Query(
@@ -68,7 +79,7 @@ def _probes(retriever: Retriever) -> list[Query]:
             vector=vector,
             bias=0.0,
         )
-        for vector in vectors.floats(chosen) @ vectors.rotation.T
+        for vector in vectors[:PROBES]
     ]
 
 
@@ -91,9 +102,12 @@ def _search_s(
 ) -> float:
     k = retriever.settings.candidates
     match, room = _everything(retriever, wanted[0]), _room(k)
-    return _median_s(
-        lambda query: retriever.search(query, match, k, wanted[1], room), queries, clock
-    )
+
+    def search(query: Query) -> None:
+        retriever.count(query, match)
+        retriever.search(query, match, k, wanted[1], room)
+
+    return _median_s(search, queries, clock)
 
 
 def _everything(retriever: Retriever, words: NDArray[np.uint64]) -> Match:

@@ -13,7 +13,11 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True, slots=True)
 class Costs:
-    """Seconds of a scan by eligible ads, and of a search by ads fetched; both linear."""
+    """Seconds of a scan by eligible ads, and of a search by ads fetched; both linear.
+
+    A search includes counting all ads of the catalogue, which a request for fewer does not need:
+    in doubt the planner scans.
+    """
 
     ads: int
     line_items: int
@@ -23,10 +27,7 @@ class Costs:
     search_ad_s: float
 
     def may_pay(self, words: NDArray[np.uint64]) -> bool:
-        """Whether a search could beat the scan if every ad of the matched line items were eligible.
-
-        Asked before ads are counted, which itself takes a part of the scan's time.
-        """
+        """Whether a search could win if every ad of the matched line items were eligible."""
         matched = int(np.bitwise_count(words).sum())
         most = self.ads * matched / max(1, self.line_items)
         return self.search_s < self.scan_s + most * self.scan_ad_s

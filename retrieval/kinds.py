@@ -25,6 +25,8 @@ class Kinds:
     attributes: NDArray[np.uint32]
     secure: NDArray[np.uint8]
     per_click: NDArray[np.bool_]
+    count: NDArray[np.int64]
+    """Ads of the kind."""
 
     @classmethod
     def of(
@@ -36,10 +38,17 @@ class Kinds:
     ) -> Kinds:
         whole = size.astype(np.int64) << 34 | attributes.astype(np.int64) << 2
         whole |= secure.astype(np.int64) << 1 | per_click
-        _, first, kind = np.unique(whole, return_index=True, return_inverse=True)
+        _, first, kind, count = np.unique(
+            whole, return_index=True, return_inverse=True, return_counts=True
+        )
         narrow = np.uint16 if len(first) <= 65_536 else np.int32
         return cls(
-            kind.astype(narrow), size[first], attributes[first], secure[first], per_click[first]
+            kind.astype(narrow),
+            size[first],
+            attributes[first],
+            secure[first],
+            per_click[first],
+            count,
         )
 
     def narrowing(self, query: Query) -> tuple[Slots, Slots, Slots]:

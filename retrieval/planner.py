@@ -116,6 +116,18 @@ class Retriever:
         )
         return Found(count, eligible, Plan.SCAN if eligible else Plan.NOTHING)
 
+    def count(self, query: Query, match: Match) -> tuple[int, bool]:
+        """Ads that may be shown, exactly, and whether all slots accept the same ads."""
+        eligible, alike = kernels.count_eligible(
+            match.words,
+            match.line_slots,
+            self.index.unrestricted,
+            self._ads,
+            self._work,
+            _ask(query),
+        )
+        return eligible, alike
+
     def search(self, query: Query, match: Match, k: int, fetch: int, room: Room) -> int:
         """Write the best k of about `fetch` ads near the query that may be shown; their number."""
         graph = self.vectors.graph
@@ -130,28 +142,30 @@ class Retriever:
     def _find(self, query: Query, match: Match, k: int, room: Room) -> Found:
         if self.costs is None or not self.costs.may_pay(match.words):
             return self.scan(query, match, k, room)
-        eligible, alike = kernels.count_eligible(
-            match.words,
-            match.line_slots,
-            self.index.unrestricted,
-            self._ads,
-            self._work,
-            _ask(query),
-        )
-        # The graph knows one order of all ads: it could starve a slot that takes few of them.
-        fetch = self._fetch(eligible, k)
-        if not alike or not self.costs.pays(eligible, fetch):
+        guess = self._guess(query, match)
+        if not self.costs.pays(guess, self._fetch(guess, k)):
             return self.scan(query, match, k, room)
-        return self._search_wider(query, match, k, room, Found(fetch, eligible, Plan.GRAPH))
+        return self._search(query, match, k, room)
 
-    def _search_wider(self, query: Query, match: Match, k: int, room: Room, aim: Found) -> Found:
+    def _search(self, query: Query, match: Match, k: int, room: Room) -> Found:
         """Search; if too few may be shown, search twice as wide; in the end scan."""
-        wanted = min(k, aim.eligible)
-        for fetch in (aim.ads, 2 * aim.ads):
-            found = self.search(query, match, k, fetch, room)
-            if found >= wanted:
-                return Found(found, aim.eligible, Plan.GRAPH)
+        eligible, alike = self.count(query, match)
+        fetch = self._fetch(eligible, k)
+        # The graph knows one order of all ads: it could starve a slot that takes few of them.
+        for width in (fetch, 2 * fetch) if alike else ():
+            found = self.search(query, match, k, width, room)
+            if found >= min(k, eligible):
+                return Found(found, eligible, Plan.GRAPH if eligible else Plan.NOTHING)
         return self.scan(query, match, k, room)
+
+    def _guess(self, query: Query, match: Match) -> int:
+        """About how many ads may be shown, in microseconds: as if kinds and targeting were apart.
+
+        Counting them takes a good part of a scan, so it must not come before the choice.
+        """
+        fitting = self.kinds.count[self.kinds.narrowing(query)[2] != 0].sum()
+        matched = np.bitwise_count(match.words).sum() / max(1, self.index.line_items)
+        return int(fitting * matched)
 
     def _fetch(self, eligible: int, k: int) -> int:
         ads = len(self.vectors.norm)

@@ -15,14 +15,14 @@ class RetrievalSettings:
     budget."""
     graph_from: int = 2_000_000
     """Ads from which a snapshot is built with a graph. It costs 400 bytes an ad in each worker and
-    minutes to build; lower it where `bench/retrieval.py` shows the graph faster than the scan."""
+    minutes to build; lower it where `python -m bench.retrieval` shows that it beats the scan."""
     graph_links: int = 16
     """Neighbours of each ad in the graph; more find more at the cost of memory and time."""
     graph_effort: int = 100
     """Candidates weighed for each link while building; raise it if recall stays low at high ef."""
     ef: int = 400
-    """Least width of a search in the graph; raise it until recall in `bench/retrieval.py` stops
-    improving."""
+    """Least width of a search in the graph; raise it until recall in `python -m bench.retrieval`
+    stops improving."""
     over_fetch: float = 1.5
     """Ads fetched from the graph per ad wanted, over what the eligible share calls for. Raise it
     when live bids stray far from those of the last build."""
