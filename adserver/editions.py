@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import numpy as np
 import structlog
+from numpy.typing import NDArray
 
 from adserver.catalogue import schema
 from adserver.catalogue.overlay import Overlay
 from adserver.catalogue.snapshot import Snapshot
+from adserver.deadline import monotonic
 from adserver.edition import Edition
 from adserver.errors import ConfigError
 from adserver.money import Drawer
 from adserver.settings import Settings
 from ranking.bundle import Bundle
+from ranking.features import RequestFields, encode_requests
 from ranking.int8 import LocalScorer
 from ranking.scorer import InProcess, Pairs, RankerError, Scorer
 from ranking.table import AdTable
 from ranking.triton import TritonScorer
+from retrieval.calibration import calibrate
 from retrieval.planner import Retriever
 from retrieval.settings import RetrievalSettings
 from retrieval.targeting import TargetingIndex
@@ -25,6 +29,8 @@ from retrieval.vectors import AdVectors
 INTRODUCE_S = 5.0
 """A scorer may take this long to open a new snapshot's table; then it is served all the same,
 by the fallback model until the table is there."""
+COUNTRIES = ("USA", "DEU", "IND", "BRA", "JPN")
+HOURS = (3, 11, 19)
 log = structlog.get_logger()
 
 
@@ -62,8 +68,16 @@ class Editions:
             RetrievalSettings(self.settings.candidates),
         )
         overlay = Overlay(snapshot, self._database, now_s)
+        calibrate(retriever, overlay.live, monotonic, self._typical_vectors())
         table = AdTable.load(folder / "ranker")
         return Edition(snapshot, index, retriever, overlay, self.bundle, table)
+
+    def _typical_vectors(self) -> NDArray[np.float32]:
+        """Of plain requests from a few countries, for timing the retrieval plans."""
+        fields = [
+            RequestFields(country=country, hour=hour) for country in COUNTRIES for hour in HOURS
+        ]
+        return self.bundle.towers.request(encode_requests(fields))[0]
 
     async def introduce(self, edition: Edition) -> None:
         """Have the scorer load the edition's table before requests depend on it."""
