@@ -144,7 +144,7 @@ def query(
         blocked_attribute=np.zeros(1, np.uint32),
         secure=np.uint32(0),
         vector=vector,
-        bias=-3.0,
+        bias=0.0,  # so that bids by click and by impression compete
     )
 
 
