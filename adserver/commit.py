@@ -6,7 +6,7 @@ since the auction is taken back, with that reason.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 from adserver.deadline import Clock
 from adserver.decision import Decision, Outcome, Sold
 from adserver.eventlog import EventLog
-from adserver.events import decision_record, sale_token
+from adserver.events import decision_record
 from adserver.holds import Hold
 from adserver.money import Drawer
 from adserver.records import DAY_MS
-from adserver.tokens import Signer
+from adserver.tokens import Signer, Token
 from adserver.verdict import Verdict
 from auction.columns import Rejection
 
@@ -97,12 +97,12 @@ class Till:
         slate, request = verdict.slate, verdict.asks[row].request
         plain = int(slate.plain_winner[at])
         reason = Rejection(int(slate.reason[at]))
+        slot = at - verdict.starts[row]
         number, sold = 0, None
         if granted:
             number = self.drawer.book.take()
-            sold = verdict.sold(row, at)
-        slot = at - verdict.starts[row]
-        outcome = Outcome(
+            sold = self._sold(verdict, row, at, decision, number, now_ms)
+        return Outcome(
             slot=request.slots[slot],
             sold=sold,
             reason=reason if granted or reason else Rejection.BUDGET,
@@ -112,14 +112,31 @@ class Till:
             plain_clear_micros=int(slate.plain_clear_micros[at]) if plain >= 0 else 0,
             relaxed=bool(slate.relaxed[at]),
         )
-        if sold is None:
-            return outcome
-        token = sale_token(decision, slot, outcome, sold, now_ms, request.test)
-        if not request.test:
-            self._hold(number, sold, now_ms)
-        return replace(outcome, sold=replace(sold, token=self.signer.sign(token)))
 
-    def _hold(self, number: int, sold: Sold, now_ms: int) -> None:
-        due = now_ms + self.hold_ms
-        campaign, micros = sold.creative.campaign_id, sold.reserved_micros
-        self.drawer.holds.add(Hold(due, number, campaign, micros, sold.per_click))
+    def _sold(
+        self, verdict: Verdict, row: int, at: int, decision: str, number: int, now_ms: int
+    ) -> Sold:
+        request, slot = verdict.asks[row].request, at - verdict.starts[row]
+        creative = verdict.edition.creative(verdict.winners.ad[at])
+        per_click, cost = verdict.winners.per_click[at], verdict.cost[at]
+        token = Token(
+            decision=decision,
+            slot=slot,
+            number=number,
+            ad=creative.ad_id,
+            creative=creative.creative_id,
+            campaign=creative.campaign_id,
+            advertiser=creative.advertiser_id,
+            placement=request.slots[slot].placement,
+            issued_ms=now_ms,
+            charge_micros=verdict.charge[at],
+            clear_micros=verdict.clear[at],
+            reserved_micros=cost,
+            per_click=per_click,
+            test=request.test,
+            landing=creative.landing_url,
+        )
+        if not request.test:
+            hold = Hold(now_ms + self.hold_ms, number, creative.campaign_id, cost, per_click)
+            self.drawer.holds.add(hold)
+        return verdict.sold(row, at, creative, self.signer.sign(token))

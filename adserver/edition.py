@@ -24,6 +24,9 @@ from retrieval.targeting import TargetingIndex
 CREATIVES_KEPT = 8192
 """Decoded creatives kept: winners repeat, and decoding one costs as much as pricing a page."""
 
+PAGES_KEPT = 4096
+"""Combinations of slot sizes kept: pages of a publisher ask for the same ones."""
+
 
 @dataclass(frozen=True, slots=True)
 class Edition:
@@ -36,6 +39,9 @@ class Edition:
     bundle: Bundle
     table: AdTable
     _size_row: dict[tuple[int, int], int] = field(init=False, repr=False)
+    _accepts: dict[tuple[Sequence[tuple[int, int]], ...], NDArray[np.uint32]] = field(
+        default_factory=dict, repr=False
+    )
     _creatives: dict[int, Creative] = field(default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
@@ -58,9 +64,18 @@ class Edition:
 
     def slots_by_size(self, slots: Sequence[Slot]) -> NDArray[np.uint32]:
         """[sizes] the slots (bits) that accept each creative size of the catalogue."""
+        asked = tuple(slot.sizes or self._sizes_of(slot.placement) for slot in slots)
+        known = self._accepts.get(asked)
+        if known is None:
+            if len(self._accepts) >= PAGES_KEPT:
+                self._accepts.clear()
+            known = self._accepts[asked] = self._accepted(asked)
+        return known
+
+    def _accepted(self, asked: Sequence[Sequence[tuple[int, int]]]) -> NDArray[np.uint32]:
         accepts = [0] * len(self.snapshot.sizes)
-        for number, slot in enumerate(slots):
-            for size in slot.sizes or self._sizes_of(slot.placement):
+        for number, sizes in enumerate(asked):
+            for size in sizes:
                 row = self._size_row.get(size)
                 if row is not None:
                     accepts[row] |= 1 << number
@@ -74,6 +89,6 @@ class Edition:
             found = self._creatives[row] = self.snapshot.creative(row)
         return found
 
-    def _sizes_of(self, placement: str) -> Sequence[tuple[int, int]]:
+    def _sizes_of(self, placement: str) -> tuple[tuple[int, int], ...]:
         known = self.snapshot.placements.get(placement)
         return known.sizes if known else ()

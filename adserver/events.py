@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from adserver.decision import Decision, Outcome, Sold
+from adserver.decision import Decision, Outcome
 from adserver.eventlog import EventLog, LogFailed
 from adserver.moneybox import Moneybox
 from adserver.records import (
@@ -201,28 +201,4 @@ def _slot_record(outcome: Outcome) -> SlotRecord:
         plain_advertiser=outcome.plain_advertiser,
         plain_clear_micros=outcome.plain_clear_micros,
         relaxed=outcome.relaxed,
-    )
-
-
-def sale_token(
-    decision: str, slot: int, outcome: Outcome, sold: Sold, issued_ms: int, test: bool
-) -> Token:
-    """What the event URLs of a sold slot prove; sign it into `Sold.token`."""
-    creative = sold.creative
-    return Token(
-        decision=decision,
-        slot=slot,
-        number=outcome.number,
-        ad=creative.ad_id,
-        creative=creative.creative_id,
-        campaign=creative.campaign_id,
-        advertiser=creative.advertiser_id,
-        placement=outcome.slot.placement,
-        issued_ms=issued_ms,
-        charge_micros=sold.charge_micros,
-        clear_micros=sold.clear_micros,
-        reserved_micros=sold.reserved_micros,
-        per_click=sold.per_click,
-        test=test,
-        landing=creative.landing_url,
     )

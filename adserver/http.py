@@ -84,6 +84,8 @@ class Routes:
         return app
 
     def _decider(self, dialect: Dialect) -> Handler:
+        took = metrics.TOOK.labels(dialect.value)
+
         async def decide(http: web.Request) -> web.StreamResponse:
             began = monotonic()
             request = self._parse(dialect, await _read(http), http)
@@ -91,7 +93,7 @@ class Routes:
             ask = Ask(request, Deadline(began + allowed), began)
             decision = await self.backend.decide(ask)
             status, body = self._render(decision, http)
-            metrics.TOOK.labels(dialect.value).observe(monotonic() - began)
+            took.observe(monotonic() - began)
             return _json(http, status, body, _timing(decision))
 
         return decide
@@ -163,7 +165,7 @@ def guarded(route: str, handler: Handler) -> Handler:
         except Exception:
             log.exception("bug", route=route, request=http.headers.get("X-Request-Id", ""))
             response = web.json_response({"error": {"code": "internal"}}, status=500)
-        metrics.REQUESTS.labels(route, str(response.status)).inc()
+        metrics.answered(route, response.status)
         return response
 
     return answer
@@ -171,7 +173,8 @@ def guarded(route: str, handler: Handler) -> Handler:
 
 async def _read(http: web.Request) -> bytes:
     try:
-        async with asyncio.timeout(BODY_SECONDS):
+        # No timer for what is here already, as nearly every body is.
+        async with asyncio.timeout(None if http.content.is_eof() else BODY_SECONDS):
             raw = await http.read()
     except web.HTTPRequestEntityTooLarge:
         raise BadRequest.too_large(wire_body.LIMIT) from None

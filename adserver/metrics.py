@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from functools import cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -97,10 +98,25 @@ BREAKER = Gauge(
 )
 
 
+@cache
+def _answers(route: str, status: int) -> Counter:
+    return REQUESTS.labels(route, str(status))
+
+
+def answered(route: str, status: int) -> None:
+    """Count one HTTP answer; routes and statuses are few."""
+    _answers(route, status).inc()
+
+
+@cache
+def _stage(name: str) -> Histogram:
+    return STAGE.labels(name)
+
+
 def observe(trace: Trace, verdict: Verdict) -> None:
     """Count one batch."""
     for stage, seconds in trace.seconds.items():
-        STAGE.labels(stage).observe(seconds)
+        _stage(stage).observe(seconds)
     BATCH.observe(len(verdict.asks))
     QUALITY.labels(str(verdict.quality)).inc(len(verdict.asks))
     for code, count in _counts(verdict.slate.reason):

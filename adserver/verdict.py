@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from adserver.batcher import Ask
-from adserver.decision import Funnel, Outcome, RunnerUp, Sold
+from adserver.decision import Creative, Funnel, Outcome, RunnerUp, Sold
 from adserver.edition import Edition
 from adserver.encode import Encoded
 from adserver.request import Explain
@@ -104,11 +104,11 @@ class Verdict:
         """[T] each slot's place within its request."""
         return np.arange(len(self.owner)) - self.encoded.slots.offset[self.owner]
 
-    def sold(self, row: int, at: int) -> Sold:
+    def sold(self, row: int, at: int, creative: Creative, token: str) -> Sold:
         """The winner of slot `at`, of request `row`."""
         winners = self.winners
         return Sold(
-            creative=self.edition.creative(winners.ad[at]),
+            creative=creative,
             bid_micros=winners.bid_micros[at],
             per_click=winners.per_click[at],
             bid_cpm_micros=winners.cpm_micros(at),
@@ -116,6 +116,7 @@ class Verdict:
             charge_micros=self.charge[at],
             pctr=winners.pctr_ppm[at] / PPM,
             first_price=self.asks[row].request.first_price,
+            token=token,
             reserved_micros=self.cost[at],
         )
 

@@ -6,13 +6,13 @@ import pytest
 
 from adserver.decision import Creative, Decision, Funnel, Outcome, Sold
 from adserver.eventlog import EventLog, LogSettings, read
-from adserver.events import EventSettings, Receipt, Turnstile, decision_record, sale_token
+from adserver.events import EventSettings, Receipt, Turnstile, decision_record
 from adserver.holds import Hold, Holds, rebuild, restore, unsettled
 from adserver.moneybox import Moneybox
 from adserver.records import DAY_MS, Filter
 from adserver.request import AdRequest, Slot
 from adserver.tickets import BLOCK, TicketBook
-from adserver.tokens import Kind, event_token, signer_of
+from adserver.tokens import Kind, Token, event_token, signer_of
 from auction.columns import Rejection
 
 NOW = 1_793_500_000_000
@@ -75,6 +75,30 @@ def worker(tmp_path):
         assert not ledger.check()
         log.close()
     box.close()
+
+
+def sale_token(
+    decision: str, slot: int, outcome: Outcome, sold: Sold, issued_ms: int, test: bool
+) -> Token:
+    """What the event URLs of a sold slot prove; sign it into `Sold.token`."""
+    creative = sold.creative
+    return Token(
+        decision=decision,
+        slot=slot,
+        number=outcome.number,
+        ad=creative.ad_id,
+        creative=creative.creative_id,
+        campaign=creative.campaign_id,
+        advertiser=creative.advertiser_id,
+        placement=outcome.slot.placement,
+        issued_ms=issued_ms,
+        charge_micros=sold.charge_micros,
+        clear_micros=sold.clear_micros,
+        reserved_micros=sold.reserved_micros,
+        per_click=sold.per_click,
+        test=test,
+        landing=creative.landing_url,
+    )
 
 
 def test_an_impression_bid_pays_for_the_impression_once(worker):
