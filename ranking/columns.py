@@ -4,11 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ranking.features import BAG, REQUEST_FIELDS, REQUEST_ROW, first_rows, topic_of
+from ranking.features import (
+    BAG,
+    REQUEST_FIELDS,
+    REQUEST_ROW,
+    first_rows,
+    parent_of,
+    topic_of,
+)
 
 _FIRST = first_rows(REQUEST_FIELDS)
 
@@ -20,15 +28,32 @@ class Coded:
     values: Sequence[str]
     index: NDArray[np.integer]
 
+    def expanded(self, parts: Callable[[str], Sequence[str]]) -> Coded:
+        """Each bag's values replaced by their parts, every part once, in their order."""
+        pieces = [parts(value) for value in self.values]
+        number = {part: at for at, part in enumerate(dict.fromkeys(chain(*pieces)))}
+        widest = max(map(len, pieces), default=0)
+        table = np.full((len(pieces) + 1, widest), -1, np.int64)
+        for at, piece in enumerate(pieces):
+            table[at, : len(piece)] = [number[part] for part in piece]
+        index = table[self.first(BAG)].reshape(len(self.index), -1)
+        for column in range(1, index.shape[1]):
+            seen = (index[:, :column] == index[:, column : column + 1]).any(axis=1)
+            index[seen, column] = -1
+        return Coded(list(number), index)
+
+    def first(self, width: int) -> NDArray[np.integer]:
+        """[n, up to width] the values in front, -1 behind the last."""
+        bag = self.index.reshape(len(self.index), -1)
+        packed = np.take_along_axis(bag, np.argsort(bag < 0, axis=1, kind="stable"), axis=1)
+        return packed[:, :width]
+
     def rows(self, row: Callable[[str], int], width: int) -> NDArray[np.int32]:
         """[n, width] what `row` makes of the first `width` values; 0 where there are fewer."""
         table = np.array([*map(row, self.values), 0], np.int32)
-        packed = self.index.reshape(len(self.index), -1)
-        if width > 1:
-            packed = np.take_along_axis(packed, np.argsort(packed < 0, axis=1, kind="stable"), 1)
-        padded = np.zeros((len(packed), width), np.int32)
-        kept = min(width, packed.shape[1])
-        padded[:, :kept] = table[packed[:, :kept]]
+        found = table[self.first(width)]
+        padded = np.zeros((len(found), width), np.int32)
+        padded[:, : found.shape[1]] = found
         return padded
 
 
@@ -54,8 +79,12 @@ class RequestColumns:
 
 def encode_request_columns(columns: RequestColumns) -> NDArray[np.int32]:
     """[n, width(REQUEST_FIELDS)]: bit for bit what `encode_requests` gives row by row."""
-    topic = columns.categories.rows(topic_of, BAG)[:, :1]
+    topic = columns.categories.rows(topic_of, 1)
+    parents = columns.categories.expanded(lambda category: [parent_of(category)])
+    words = columns.keywords.expanded(str.split)
     derived = {
+        "parents": parents.rows(REQUEST_ROW["parents"], BAG),
+        "words": words.rows(REQUEST_ROW["words"], BAG),
         "hour": (columns.hour % 24)[:, None] + _FIRST["hour"],
         "weekday": (columns.weekday % 7)[:, None] + _FIRST["weekday"],
         "topic": topic + _FIRST["topic"],

@@ -44,8 +44,9 @@ REQUEST_FIELDS: Final = (
     Field("weekday", 7),
     Field("topic", 64),
     Field("categories", 4096, width=8),
+    Field("parents", 256, width=8),
     Field("segments", 8192, width=8),
-    Field("keywords", 32768, width=8),
+    Field("words", 32768, width=8),
     Field("user", 65536, embedded=False),
 )
 AD_FIELDS: Final = (
@@ -162,8 +163,8 @@ REQUEST_ROW: Final = {field.name: _hasher(REQUEST_FIELDS, field.name) for field 
 _COUNTRY, _REGION, _DEVICE = (REQUEST_ROW[name] for name in ("country", "region", "device"))
 _OS, _BROWSER, _LANGUAGE = (REQUEST_ROW[name] for name in ("os", "browser", "language"))
 _DOMAIN, _PUBLISHER, _USER = (REQUEST_ROW[name] for name in ("domain", "publisher", "user"))
-_CATEGORIES, _SEGMENTS = REQUEST_ROW["categories"], REQUEST_ROW["segments"]
-_KEYWORDS = REQUEST_ROW["keywords"]
+_CATEGORIES, _PARENTS = REQUEST_ROW["categories"], REQUEST_ROW["parents"]
+_SEGMENTS, _KEYWORD_WORDS = REQUEST_ROW["segments"], REQUEST_ROW["words"]
 _AD_CATEGORY = _hasher(AD_FIELDS, "category")
 _AD_SIZE = _hasher(AD_FIELDS, "size")
 _AD_WORDS = _hasher(AD_FIELDS, "words")
@@ -180,9 +181,14 @@ def words_of(text: str) -> list[str]:
     return list(dict.fromkeys(re.findall(r"[^\W_]+%?", text.lower())))
 
 
+def parent_of(category: str) -> str:
+    """The top level of a category: "IAB17" of "IAB17-3"."""
+    return category.partition("-")[0]
+
+
 def topic_of(category: str) -> int:
     """The category's top level as a number in 1..TOPICS - 1; 0 for none."""
-    parent = category.partition("-")[0]
+    parent = parent_of(category)
     if not parent:
         return 0
     number = parent[3:] if parent.startswith("IAB") else ""
@@ -212,8 +218,9 @@ def _request_row(fields: RequestFields) -> list[int]:
         _REQUEST["weekday"] + fields.weekday % 7,
         _REQUEST["topic"] + topic,
         *_bag(_CATEGORIES, fields.categories),
+        *_bag(_PARENTS, list(dict.fromkeys(map(parent_of, fields.categories[:BAG])))),
         *_bag(_SEGMENTS, fields.segments),
-        *_bag(_KEYWORDS, fields.keywords),
+        *_bag(_KEYWORD_WORDS, list(dict.fromkeys(" ".join(fields.keywords[:BAG]).split()))),
         _USER(fields.user),
     ]
 

@@ -94,7 +94,5 @@ class AdTable:
     def load(cls, folder: Path) -> AdTable:
         """Memory-mapped, read only."""
         model = json.loads((folder / "table.json").read_text())["model"]
-        columns = (
-            np.asarray(np.load(folder / f"{name}.npy", mmap_mode="r")) for name in COLUMNS
-        )
+        columns = (np.asarray(np.load(folder / f"{name}.npy", mmap_mode="r")) for name in COLUMNS)
         return cls(model, *columns)

@@ -34,18 +34,20 @@ class TrainSettings:
     """The defaults suit a few million impressions and six minutes of two cores."""
 
     shape: Shape = field(default_factory=Shape)
-    epochs: int = 2
+    epochs: int = 3
     """Passes over the data. More help until the newest impressions' logloss rises."""
-    batch: int = 4_096
+    batch: int = 2_048
     """Impressions per step, about."""
     negatives: float = 0.15
     """Share of the impressions without a click that each pass trains on, drawn anew: time falls
     with it, and a click is worth some ten of them. The log-odds are corrected for it."""
-    learning_rate: float = 2e-3
-    table_rate: float = 0.05
+    learning_rate: float = 4e-3
+    table_rate: float = 0.1
     """Of embeddings and of single weights."""
-    doubt: float = 0.1
+    doubt: float = 30.0
     """How much evidence a value must bring before its row moves freely."""
+    dropout: float = 0.15
+    """Share of the pooled embeddings left out at random in training: less is learnt by heart."""
     dot_weight: float = 0.5
     """Weight of the dot product's own loss: the more, the better retrieval agrees with ranking."""
     threads: int = 1
@@ -96,7 +98,7 @@ def fit_model(
     """Adam, with learning rates that rise for a moment and then fall to nothing."""
     shown = table.catalogue[np.unique(table.ad)]
     live = Live.of(REQUEST_FIELDS, table.request), Live.of(AD_FIELDS, shown)
-    model = ClickModel(settings.shape, *live)
+    model = ClickModel(settings.shape, *live, dropout=settings.dropout)
     table = replace(
         table,
         request=live[0].renumbered(table.request),

@@ -13,7 +13,6 @@ import pytest
 from onnx import TensorProto
 
 from ranking.bundle import Bundle, BundleError, compact, expand
-from ranking.calibration import Calibration
 from ranking.dataset import Impressions
 from ranking.export import GateRefused, GateSettings, check, export, judge
 from ranking.metrics import Metrics
@@ -39,15 +38,22 @@ def test_the_released_graph_takes_bytes_and_gives_floats(bundle: Bundle):
     assert not [node for node in graph.node if node.op_type.startswith("Dynamic")]
 
 
-def test_a_broken_scale_is_refused(
-    bundle: Bundle, checkpoint: Path, table: Impressions, tmp_path: Path
-):
-    """As if calibration had seen activations a hundred times too small."""
-    weights = dict(np.load(checkpoint / "weights.npz"))
-    test = table.part(0, 9_000)
-    broken = replace(bundle, first=replace(bundle.first, scale=bundle.first.scale / 100))
+def test_a_broken_scale_is_refused(checkpoint: Path, table: Impressions, tmp_path: Path):
+    """As if calibration had seen activations a hundred times too small.
 
-    judged = judge(broken, weights, Calibration.plain(), test)
+    A network trained on 30 000 impressions hardly speaks up beside the dot product, so that its
+    last layer is made louder here; unbroken, it passes.
+    """
+    loud = shutil.copytree(checkpoint, tmp_path / "checkpoint")
+    weights = dict(np.load(loud / "weights.npz"))
+    weights["last.weight"] *= 30
+    np.savez(loud / "weights.npz", **weights)
+    export(loud, tmp_path / "1", gate=GateSettings(0.05, 0.9, 0.05, 0.05))
+    sound, test = Bundle.load(tmp_path / "1"), table.part(0, 9_000)
+    broken = replace(sound, first=replace(sound.first, scale=sound.first.scale / 100))
+
+    check(judge(sound, weights, sound.calibration, test), GateSettings())
+    judged = judge(broken, weights, sound.calibration, test)
 
     with pytest.raises(GateRefused, match=r"INT8 is refused: .*[+-]0\.\d"):
         check(judged, GateSettings())

@@ -44,4 +44,5 @@ def test_a_stored_table_is_the_same_table(ads: AdTable, tmp_path: Path):
     assert mapped.model == ads.model
     for name in COLUMNS:
         assert_array_equal(getattr(mapped, name), getattr(ads, name))
-        assert isinstance(getattr(mapped, name), np.memmap)
+        assert not getattr(mapped, name).flags.writeable
+        assert isinstance(getattr(mapped, name).base, np.memmap)
