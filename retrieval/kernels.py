@@ -237,19 +237,18 @@ class Ads(NamedTuple):
 
     start: NDArray[np.int32]
     line: NDArray[np.int32]
-    kind: NDArray[np.uint16] | NDArray[np.int32]
+    kind: NDArray[np.integer]
     kind_size: NDArray[np.int16]
     kind_attributes: NDArray[np.uint32]
     kind_secure: NDArray[np.uint8]
     kind_click: NDArray[np.bool_]
     rotation: NDArray[np.float32]
-    norm: NDArray[np.float32]
+    near: NDArray[np.float32]
+    """[N, 6] of each ad, side by side: base, length of its vector, and the columns of
+    `AdVectors.fact`."""
     head: NDArray[np.int8]
     rest: NDArray[np.int8]
     fine: NDArray[np.int8]
-    fact: NDArray[np.float32]
-    alive: NDArray[np.uint8]
-    base: NDArray[np.float32]
     top: NDArray[np.float32]
     highest: NDArray[np.float32]
     """[3] the greatest of each column of `top`."""
@@ -266,8 +265,6 @@ class Work(NamedTuple):
     """[kinds] slots that the kind may fill."""
     kind_bias: NDArray[np.float32]
     """[kinds] what the request adds to its value."""
-    kind_need: NDArray[np.float32]
-    """[kinds] what base and vector must come to, for an ad still to be wanted."""
     query: NDArray[np.int16]
     length: NDArray[np.float32]
     """[3] length of the request's vector, of all but its leading dimensions, of these."""
@@ -444,19 +441,6 @@ def reach(slots, group_slots, floor, groups):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def raise_need(work, groups):  # type: ignore[no-untyped-def]
-    """Bring `kind_need` up to the floors; gives the least value that any group can still want."""
-    group_slots, floor, kind_slots = work.group_slots, work.floor, work.kind_slots
-    kind_need, kind_bias = work.kind_need, work.kind_bias
-    for kind in range(kind_need.size):
-        least = floor[0]
-        if groups > 1:
-            least = reach(kind_slots[kind], group_slots, floor, groups)
-        kind_need[kind] = least - kind_bias[kind] - SLACK
-    return reach(group_slots[0], group_slots, floor, groups) - SLACK
-
-
-@njit(cache=True, nogil=True)
 def weigh(count, ads, work, groups, step):  # type: ignore[no-untyped-def]
     """Offer the rows that may still be wanted, each with its value to the last bit of its vector.
 
@@ -464,8 +448,8 @@ def weigh(count, ads, work, groups, step):  # type: ignore[no-untyped-def]
     is let go as soon as what is missing, by Cauchy-Schwarz, cannot lift it to the floor.
     """
     # Bare arrays: each use of a tuple in a loop counts references to what is in it.
-    rows, slots, known, query, fact = work.rows, work.slots, work.known, work.query, ads.fact
-    head, rest, fine, kind, base = ads.head, ads.rest, ads.fine, ads.kind, ads.base
+    rows, slots, known, query, near = work.rows, work.slots, work.known, work.query, ads.near
+    head, rest, fine, kind = ads.head, ads.rest, ads.fine, ads.kind
     group_slots, floor, keys, fill, best = (
         work.group_slots, work.floor, work.keys, work.fill, work.best
     )  # fmt: skip
@@ -473,9 +457,9 @@ def weigh(count, ads, work, groups, step):  # type: ignore[no-untyped-def]
     kept = ZERO
     for n in range(count):
         row = np.uint64(rows[n])
-        value = base[row] + kind_bias[kind[row]]
-        value += fact[row, 0] * (step * np.float32(dot16(head, row * HEADS, query, ZERO)))
-        most = value + fact[row, 2] * beyond + fact[row, 3] * whole + SLACK
+        value = near[row, 0] + kind_bias[kind[row]]
+        value += near[row, 2] * (step * np.float32(dot16(head, row * HEADS, query, ZERO)))
+        most = value + near[row, 4] * beyond + near[row, 5] * whole + SLACK
         least = floor[0] if groups == 1 else reach(slots[n], group_slots, floor, groups)
         rows[kept] = rows[n]
         slots[kept] = slots[n]
@@ -486,13 +470,13 @@ def weigh(count, ads, work, groups, step):  # type: ignore[no-untyped-def]
         row = np.uint64(rows[n])
         least = floor[0] if groups == 1 else reach(slots[n], group_slots, floor, groups)
         other = dot(rest, width - HEAD, row, 0, width - HEAD, query, HEAD)
-        most = known[n] + fact[row, 1] * (step * np.float32(other)) + fact[row, 3] * whole + SLACK
+        most = known[n] + near[row, 3] * (step * np.float32(other)) + near[row, 5] * whole + SLACK
         if most < least:
             continue
         digits = dot16(fine, row * np.uint64(width), query, ZERO)
-        part = fact[row, 0] * (step * (np.float32(digits) / FINE))
+        part = near[row, 2] * (step * (np.float32(digits) / FINE))
         digits = dot(fine, width, row, HEAD, width, query, HEAD)
-        part += fact[row, 1] * (step * (np.float32(other) + np.float32(digits) / FINE))
+        part += near[row, 3] * (step * (np.float32(other) + np.float32(digits) / FINE))
         value = known[n] + part
         key = key_of(value, rows[n])
         for g in range(groups):
@@ -520,10 +504,10 @@ def survey(words, line_slots, unrestricted, ads, work, step, bias):  # type: ign
     the scan need not touch more of most. The order is that of steps of 1 / STEPS below the best
     line item of all, ties by number: good enough to find the best ads early.
     """
-    start, top, kinds, alive = ads.start, ads.top, ads.kind, ads.alive
+    start, top, kinds = ads.start, ads.top, ads.kind
     kind_slots, all_slots, whole = work.kind_slots, work.group_slots[0], work.length[0]
     found, step_of, begins, promise = work.found, work.step_of, work.begins, work.promise
-    heads, near = ads.line_head, ads.line_fact
+    heads, middles = ads.line_head, ads.line_fact
     highest = max(ads.highest[0], ads.highest[1] + ads.highest[2] * whole + bias)
     begins[:] = 0
     eligible = 0
@@ -540,8 +524,8 @@ def survey(words, line_slots, unrestricted, ads, work, step, bias):  # type: ign
             fitting = 0
             for row in range(np.uint64(start[line]), np.uint64(start[line + ONE])):
                 slots = kind_slots[np.uint64(kinds[row])] & open_slots
-                fitting += int((slots != 0) & (alive[row] != 0))
-            click = top[line, 1] + click_most(line, heads, near, work, step)
+                fitting += int(slots != 0)
+            click = top[line, 1] + click_most(line, heads, middles, work, step)
             most = max(top[line, 0], click + bias)
             promise[line] = most
             # Compared before it is an integer: the distance to a bid of nothing is no number.
@@ -571,10 +555,11 @@ def scan(words, line_slots, unrestricted, ads, work, groups, step, bias):  # typ
     eligible, lines = survey(words, line_slots, unrestricted, ads, work, step, bias)
     count = ZERO
     whole = work.length[0]
-    start, alive, base, norm, kinds = ads.start, ads.alive, ads.base, ads.norm, ads.kind
-    rows, slots, kind_slots, kind_need = work.rows, work.slots, work.kind_slots, work.kind_need
+    start, near, kinds, kind_bias = ads.start, ads.near, ads.kind, work.kind_bias
+    rows, slots, kind_slots = work.rows, work.slots, work.kind_slots
     all_slots, order, promise = work.group_slots[0], work.order, work.promise
-    lowest = raise_need(work, groups)
+    group_slots, floor = work.group_slots, work.floor
+    lowest = reach(all_slots, group_slots, floor, groups) - SLACK
     for n in range(lines):
         line = np.uint64(order[n])
         if promise[line] < lowest:
@@ -587,11 +572,11 @@ def scan(words, line_slots, unrestricted, ads, work, groups, step, bias):  # typ
             fitting = kind_slots[kind] & open_slots
             rows[count] = np.int32(row)
             slots[count] = fitting
-            may = np.uint64(fitting != 0) & np.uint64(alive[row] != 0)
-            count += may & np.uint64(base[row] + norm[row] * whole >= kind_need[kind])
+            most = near[row, 0] + near[row, 1] * whole + kind_bias[kind]
+            count += np.uint64(fitting != 0) & np.uint64(most >= lowest)
             if count == FULL:
                 weigh(count, ads, work, groups, step)
-                lowest = raise_need(work, groups)
+                lowest = reach(all_slots, group_slots, floor, groups) - SLACK
                 count = ZERO
     weigh(count, ads, work, groups, step)
     return eligible
@@ -602,13 +587,13 @@ def weigh_some(found, words, line_slots, ads, work, groups, step):  # type: igno
     """Offer those of the found rows (ascending) that may be shown; gives how many they are."""
     eligible = 0
     count = ZERO
-    line_of, kind, alive, kind_slots = ads.line, ads.kind, ads.alive, work.kind_slots
+    line_of, kind, kind_slots = ads.line, ads.kind, work.kind_slots
     rows, slots, all_slots = work.rows, work.slots, work.group_slots[0]
     for row in found:
         line = line_of[row]
         fitting = kind_slots[kind[row]] & (line_slots[line] if line_slots[line] else all_slots)
         matched = (words[line >> 6] >> np.uint64(line & 63)) & ONE
-        may = matched & np.uint64(fitting != 0) & np.uint64(alive[row] != 0)
+        may = matched & np.uint64(fitting != 0)
         rows[count] = row
         slots[count] = fitting
         count += may

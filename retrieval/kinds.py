@@ -41,7 +41,7 @@ class Kinds:
         _, first, kind, count = np.unique(
             whole, return_index=True, return_inverse=True, return_counts=True
         )
-        narrow = np.uint16 if len(first) <= 65_536 else np.int32
+        narrow = np.uint16 if len(first) < 65_536 else np.int32
         return cls(
             kind.astype(narrow),
             size[first],

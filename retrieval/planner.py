@@ -72,7 +72,7 @@ class Retriever:
         """Crossover between the plans; without it every request is scanned."""
         self.ad_start = np.array(ad_start, np.int32)
         self.kinds = Kinds.of(size, attributes, secure, vectors.per_click)
-        self.standing = Standing(self.ad_start, vectors)
+        self.standing = Standing(self.ad_start, self.kinds, vectors)
         self._ads = self._columns()
         self._work = self._scratch(0)
 
@@ -174,7 +174,7 @@ class Retriever:
 
     def _prepare(self, live: Live, k: int) -> None:
         if self.standing.follow(live):
-            self._ads = self._ads._replace(alive=live.ad, base=live.base)
+            self._ads = self._ads._replace(kind=self.standing.kind, near=self.standing.near)
         if self._work.keys.shape[1] < k:
             self._work = self._scratch(k)
 
@@ -189,19 +189,16 @@ class Retriever:
         return kernels.Ads(
             start=self.ad_start,
             line=np.repeat(lines, np.diff(self.ad_start)),
-            kind=kinds.kind,
+            kind=self.standing.kind,
             kind_size=kinds.size,
             kind_attributes=kinds.attributes,
             kind_secure=kinds.secure,
             kind_click=kinds.per_click,
             rotation=vectors.rotation,
-            norm=vectors.norm,
+            near=self.standing.near,
             head=vectors.head,
             rest=vectors.rest,
             fine=vectors.fine,
-            fact=vectors.fact,
-            alive=np.zeros(0, np.uint8),
-            base=np.zeros(0, np.float32),
             top=self.standing.top,
             highest=self.standing.highest,
             line_head=line_head,
@@ -212,9 +209,8 @@ class Retriever:
         kinds, groups = len(self.kinds.size), MAX_SLOTS + 1
         lines = self.index.line_items
         return kernels.Work(
-            kind_slots=np.zeros(kinds, np.uint32),
-            kind_bias=np.zeros(kinds, np.float32),
-            kind_need=np.zeros(kinds, np.float32),
+            kind_slots=np.zeros(kinds + 1, np.uint32),
+            kind_bias=np.zeros(kinds + 1, np.float32),
             query=np.zeros(self.vectors.rotation.shape[1], np.int16),
             length=np.zeros(3, np.float32),
             group_slots=np.zeros(groups, np.uint32),
