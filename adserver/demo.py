@@ -12,6 +12,7 @@ import os
 import secrets
 import signal
 import sys
+import threading
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -206,12 +207,18 @@ def _tell(settings: Settings, triton: TritonProcess | None, console: Console) ->
     console.print("  Ctrl-C stops everything\n")
 
 
+def _compact_politely(log: Path, warehouse: Path) -> None:
+    if sys.platform == "linux":  # where a thread has a priority of its own
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 19)
+    compact(log, warehouse)
+
+
 async def _keep_compacting(settings: Settings) -> None:
-    """In a thread of this process, which serves nobody."""
+    """In a thread of this process, with what the workers leave of the cores."""
     log, warehouse = settings.adserver_data / "events", settings.adserver_data / "warehouse"
     while True:
         try:
-            await asyncio.to_thread(compact, log, warehouse)
+            await asyncio.to_thread(_compact_politely, log, warehouse)
         except Exception:  # the log keeps everything until the next try
             structlog.get_logger().exception("compaction failed")
         await asyncio.sleep(COMPACT_EVERY_S)

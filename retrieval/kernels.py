@@ -30,6 +30,9 @@ FINE = np.float32(254)
 """Fine digits to one coarse step of a vector."""
 
 HEADS = np.uint64(HEAD)
+LINE = np.uint64(64)
+MIDDLE = np.uint64(64 - HEAD)
+"""Bytes of a line item's record, and where in it the middle of its ads begins."""
 FULL = np.uint64(CHUNK)
 ONE = np.uint64(1)
 SIX = np.uint64(6)
@@ -236,7 +239,7 @@ class Ads(NamedTuple):
     """What a scan reads of every ad and line item; the columns of Kinds, AdVectors and Standing."""
 
     start: NDArray[np.int32]
-    line: NDArray[np.int32]
+    line_of: NDArray[np.int32]
     kind: NDArray[np.integer]
     kind_size: NDArray[np.int16]
     kind_attributes: NDArray[np.uint32]
@@ -249,13 +252,14 @@ class Ads(NamedTuple):
     head: NDArray[np.int8]
     rest: NDArray[np.int8]
     fine: NDArray[np.int8]
-    top: NDArray[np.float32]
     highest: NDArray[np.float32]
-    """[3] the greatest of each column of `top`."""
-    line_head: NDArray[np.int8]
-    """[L, HEAD] the middle of each line item's ads by click, in coarse steps."""
-    line_fact: NDArray[np.float32]
-    """[L, 3] size of a step; how far an ad lies off the middle; longest rest of one."""
+    """[3] the greatest base by impression, the greatest by click, the longest vector."""
+    line: NDArray[np.float32]
+    """[L, 16] of each line item, in one cache line: greatest base by impression, greatest by
+    click, size of a step of its middle, how far an ad lies off the middle, longest rest of one;
+    in the last four its middle."""
+    middle: NDArray[np.int8]
+    """[L, 64] the same bytes; in the last HEAD the middle of its ads by click, in coarse steps."""
 
 
 class Work(NamedTuple):
@@ -485,15 +489,15 @@ def weigh(count, ads, work, groups, step):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def click_most(line, heads, near, work, step):  # type: ignore[no-untyped-def]
+def click_most(line, lines, middles, work, step):  # type: ignore[no-untyped-def]
     """The most that the request's vector can add to an ad of the line item.
 
     The product with the middle of its ads in the leading dimensions, plus by Cauchy-Schwarz what
     an ad may lie off the middle and what it has in the others.
     """
-    middle = step * np.float32(dot16(heads, line * HEADS, work.query, ZERO))
-    off = near[line, 1] * work.length[2] + near[line, 2] * work.length[1]
-    return near[line, 0] * middle + off + SLACK
+    middle = step * np.float32(dot16(middles, line * LINE + MIDDLE, work.query, ZERO))
+    off = lines[line, 3] * work.length[2] + lines[line, 4] * work.length[1]
+    return lines[line, 2] * middle + off + SLACK
 
 
 @njit(cache=True, nogil=True)
@@ -504,10 +508,10 @@ def survey(words, line_slots, unrestricted, ads, work, step, bias):  # type: ign
     the scan need not touch more of most. The order is that of steps of 1 / STEPS below the best
     line item of all, ties by number: good enough to find the best ads early.
     """
-    start, top, kinds = ads.start, ads.top, ads.kind
+    start, kinds = ads.start, ads.kind
     kind_slots, all_slots, whole = work.kind_slots, work.group_slots[0], work.length[0]
     found, step_of, begins, promise = work.found, work.step_of, work.begins, work.promise
-    heads, middles = ads.line_head, ads.line_fact
+    line_items, middles = ads.line, ads.middle
     highest = max(ads.highest[0], ads.highest[1] + ads.highest[2] * whole + bias)
     begins[:] = 0
     eligible = 0
@@ -525,8 +529,8 @@ def survey(words, line_slots, unrestricted, ads, work, step, bias):  # type: ign
             for row in range(np.uint64(start[line]), np.uint64(start[line + ONE])):
                 slots = kind_slots[np.uint64(kinds[row])] & open_slots
                 fitting += int(slots != 0)
-            click = top[line, 1] + click_most(line, heads, middles, work, step)
-            most = max(top[line, 0], click + bias)
+            click = line_items[line, 1] + click_most(line, line_items, middles, work, step)
+            most = max(line_items[line, 0], click + bias)
             promise[line] = most
             # Compared before it is an integer: the distance to a bid of nothing is no number.
             steps = (highest - most) * STEPS
@@ -587,7 +591,7 @@ def weigh_some(found, words, line_slots, ads, work, groups, step):  # type: igno
     """Offer those of the found rows (ascending) that may be shown; gives how many they are."""
     eligible = 0
     count = ZERO
-    line_of, kind, kind_slots = ads.line, ads.kind, work.kind_slots
+    line_of, kind, kind_slots = ads.line_of, ads.kind, work.kind_slots
     rows, slots, all_slots = work.rows, work.slots, work.group_slots[0]
     for row in found:
         line = line_of[row]
@@ -647,7 +651,7 @@ def merge(work, groups, k):  # type: ignore[no-untyped-def]
 def write(line_slots, ads, work, groups, k, out_ad, out_value, out_slots):  # type: ignore[no-untyped-def]
     """Write the best ads, best first; gives their number."""
     found = merge(work, groups, k)
-    chosen, line, kind, kind_slots = work.chosen, ads.line, ads.kind, work.kind_slots
+    chosen, line, kind, kind_slots = work.chosen, ads.line_of, ads.kind, work.kind_slots
     all_slots = work.group_slots[0]
     for n in range(found):
         row = row_of(chosen[n])
@@ -690,25 +694,25 @@ def count_eligible(words, line_slots, unrestricted, ads, work, ask):  # type: ig
 
 
 @njit(cache=True, nogil=True)
-def top_of_lines(top, highest, start, alive, base, norm, click):  # type: ignore[no-untyped-def]
-    """[L, 3] greatest base of the ads by impression, of those by click, and longest vector."""
-    for line in range(top.shape[0]):
-        top[line, :2] = -np.inf
-        top[line, 2] = 0
+def top_of_lines(lines, highest, start, alive, base, norm, click):  # type: ignore[no-untyped-def]
+    """Greatest base of each line item's ads by impression and by click; the greatest of all."""
+    highest[:2], highest[2] = -np.inf, 0
+    for line in range(lines.shape[0]):
+        lines[line, :2] = -np.inf
         for row in range(start[line], start[line + 1]):
             if alive[row]:
                 column = 1 if click[row] else 0
-                top[line, column] = max(top[line, column], base[row])
-                top[line, 2] = max(top[line, 2], norm[row])
-    for column in range(3):
-        highest[column] = top[:, column].max()
+                lines[line, column] = max(lines[line, column], base[row])
+                highest[2] = max(highest[2], norm[row])
+        highest[0] = max(highest[0], lines[line, 0])
+        highest[1] = max(highest[1], lines[line, 1])
 
 
 @njit(cache=True, nogil=True)
-def middle_of_lines(start, head, fact, click, line_head, line_fact):  # type: ignore[no-untyped-def]
-    """Fill in `Ads.line_head` and `Ads.line_fact`; ads of one line item are much alike."""
+def middle_of_lines(lines, middles, start, head, fact, click):  # type: ignore[no-untyped-def]
+    """The middle of each line item's ads by click and how far they lie off it; much alike."""
     middle = np.zeros(HEAD, np.float32)
-    for line in range(line_head.shape[0]):
+    for line in range(lines.shape[0]):
         middle[:] = 0
         ads = 0
         for row in range(start[line], start[line + 1]):
@@ -719,18 +723,19 @@ def middle_of_lines(start, head, fact, click, line_head, line_fact):  # type: ig
         if ads:
             middle /= np.float32(ads)
         step = max(np.abs(middle).max() / np.float32(127), np.float32(1e-30))
-        line_fact[line, 0] = step
+        lines[line, 2] = step
+        coarse = middles[line, 64 - HEAD :]
         for d in range(HEAD):
-            line_head[line, d] = np.int8(np.rint(middle[d] / step))
+            coarse[d] = np.int8(np.rint(middle[d] / step))
         for row in range(start[line], start[line + 1]):
             if click[row]:
                 off = np.float32(0)
                 for d in range(HEAD):
                     ad = fact[row, 0] * np.float32(head[row, d])
-                    off += (ad - step * np.float32(line_head[line, d])) ** 2
+                    off += (ad - step * np.float32(coarse[d])) ** 2
                 # What the coarse steps of an ad leave out lies in all dimensions: count it twice.
-                line_fact[line, 1] = max(line_fact[line, 1], np.sqrt(off) * ROUNDED + fact[row, 3])
-                line_fact[line, 2] = max(line_fact[line, 2], fact[row, 2] * ROUNDED + fact[row, 3])
+                lines[line, 3] = max(lines[line, 3], np.sqrt(off) * ROUNDED + fact[row, 3])
+                lines[line, 4] = max(lines[line, 4], fact[row, 2] * ROUNDED + fact[row, 3])
 
 
 # --- the funnel --------------------------------------------------------------------------------

@@ -181,14 +181,9 @@ class Retriever:
     def _columns(self) -> kernels.Ads:
         vectors, kinds = self.vectors, self.kinds
         lines = np.arange(self.index.line_items, dtype=np.int32)
-        line_head = np.zeros((len(lines), kernels.HEAD), np.int8)
-        line_fact = np.zeros((len(lines), 3), np.float32)
-        kernels.middle_of_lines(
-            self.ad_start, vectors.head, vectors.fact, vectors.per_click, line_head, line_fact
-        )
         return kernels.Ads(
             start=self.ad_start,
-            line=np.repeat(lines, np.diff(self.ad_start)),
+            line_of=np.repeat(lines, np.diff(self.ad_start)),
             kind=self.standing.kind,
             kind_size=kinds.size,
             kind_attributes=kinds.attributes,
@@ -199,10 +194,9 @@ class Retriever:
             head=vectors.head,
             rest=vectors.rest,
             fine=vectors.fine,
-            top=self.standing.top,
             highest=self.standing.highest,
-            line_head=line_head,
-            line_fact=line_fact,
+            line=self.standing.line,
+            middle=self.standing.line.view(np.int8),
         )
 
     def _scratch(self, k: int) -> kernels.Work:

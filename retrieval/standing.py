@@ -28,10 +28,18 @@ class Standing:
         self._nowhere = len(kinds.size)
         self._alive: NDArray[np.uint8] | None = None
         self._base: NDArray[np.float32] | None = None
-        self.top = np.zeros((len(ad_start) - 1, 3), np.float32)
-        """[L, 3] greatest base by impression, greatest by click, longest vector."""
         self.highest = np.zeros(3, np.float32)
-        """The greatest of each column of `top`."""
+        """Greatest base by impression, greatest by click, longest vector."""
+        self.line = np.zeros((len(ad_start) - 1, 16), np.float32)
+        """[L, 16] what a scan reads of a line item, in one cache line: `kernels.Ads.line`."""
+        kernels.middle_of_lines(
+            self.line,
+            self.line.view(np.int8),
+            ad_start,
+            vectors.head,
+            vectors.fact,
+            vectors.per_click,
+        )
         self.kind = kinds.kind.copy()
         """[N] kinds; a paused ad is of one more kind, which fits nowhere."""
         self.near = np.empty((len(self.kind), 6), np.float32)
@@ -47,8 +55,8 @@ class Standing:
             self._alive, self._base = live.ad, live.base
             self.near[:, 0] = live.base
             self.kind[:] = np.where(live.ad, self._kind, self._nowhere)
-            vectors, top, highest = self._vectors, self.top, self.highest
+            vectors, line, highest = self._vectors, self.line, self.highest
             kernels.top_of_lines(
-                top, highest, self._start, live.ad, live.base, vectors.norm, vectors.per_click
+                line, highest, self._start, live.ad, live.base, vectors.norm, vectors.per_click
             )
         return paused or rebid
