@@ -18,9 +18,9 @@ def train(
     ads: Annotated[int, typer.Option(help="Size of the simulated catalogue.")] = 100_000,
     visits: Annotated[
         int, typer.Option(help="Page views; about 1.7 impressions each.")
-    ] = 2_000_000,
+    ] = 6_000_000,
     seed: Annotated[int, typer.Option(help="Same seed, same model.")] = 7,
-    epochs: Annotated[int, typer.Option(help="Passes over the data.")] = 2,
+    epochs: Annotated[int, typer.Option(help="Passes over the data.")] = 3,
     folder: Folder = Path("var/model"),
 ) -> None:
     """Train the click model on a simulated marketplace whose true click rates are known."""

@@ -225,7 +225,9 @@ def test_ten_thousand_hostile_bodies_get_a_cause_and_never_a_5xx(running_server)
             async def send(path, headers, body, note):
                 async with (
                     limit,
-                    session.post(running_server.url + path, data=io.BytesIO(body), headers=headers) as answer,
+                    session.post(
+                        running_server.url + path, data=io.BytesIO(body), headers=headers
+                    ) as answer,
                 ):
                     seen[answer.status] += 1
                     text = await answer.read()
