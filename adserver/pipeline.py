@@ -57,8 +57,7 @@ class Pipeline:
         with trace.stage("retrieve"):
             candidates = edition.retriever.retrieve(encoded.queries, edition.overlay.live, most)
         with trace.stage("gate"):
-            remaining = self.till.remaining()
-            rejected = gate(requests, candidates, edition, remaining)
+            rejected = gate(requests, candidates, edition, self.till.remaining())
         with trace.stage("rank"):
             pairs = Pairs(
                 edition.version, encoded.vector, encoded.bias, candidates.ad, candidates.offset
@@ -68,7 +67,8 @@ class Pipeline:
             bids = bids_of(candidates, scores.logit, rejected, encoded, edition)
             # What nobody is shown must not count as somebody's exposure.
             exposure = None if all(request.test for request in requests) else self.exposure
-            slate = run_auction(bids, encoded.slots, exposure, remaining, self.prices)
+            money = self.till.remaining()  # another batch may have sold while this one was scored
+            slate = run_auction(bids, encoded.slots, exposure, money, self.prices)
         quality = max(scores.quality, TRUNCATED if most < self.settings.candidates else FULL)
         verdict = Verdict(asks, numbers, edition, encoded, candidates, bids, slate, quality)
         with trace.stage("commit"):
