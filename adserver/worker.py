@@ -10,7 +10,7 @@ import structlog
 
 from adserver import metrics
 from adserver.batcher import Ask, Batcher
-from adserver.catalogue.snapshot import current_version
+from adserver.catalogue.snapshot import is_outdated
 from adserver.commit import Till
 from adserver.deadline import Deadline, monotonic, wall
 from adserver.decision import Decision, Outcome
@@ -182,8 +182,7 @@ class Worker:
         metrics.SNAPSHOT.set(self.pipeline.edition.version)
 
     async def _follow_snapshots(self) -> None:
-        newest = current_version(self.settings.snapshots)
-        if newest == self.pipeline.edition.version:
+        if not is_outdated(self.pipeline.edition.snapshot, self.settings.snapshots):
             return
         edition = await asyncio.to_thread(self.editions.open, wall())
         await self.editions.introduce(edition)

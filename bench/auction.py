@@ -115,8 +115,9 @@ def main() -> None:
     parser.add_argument("--candidates", type=int, nargs="+", default=[50, 200, 2_000])
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--slots", type=int, default=3)
+    parser.add_argument("--quick", action="store_true", help="the smallest size only")
     arguments = parser.parse_args()
-    for candidates in arguments.candidates:
+    for candidates in arguments.candidates[:1] if arguments.quick else arguments.candidates:
         for fair in (False, True):
             shape = Shape(arguments.batch, candidates, arguments.slots)
             print(json.dumps(measure(shape, fair)), flush=True)

@@ -301,7 +301,10 @@ def main() -> None:
     parser.add_argument(
         "--graph-to", type=int, default=100_000, help="largest catalogue to build a graph for"
     )
+    parser.add_argument("--quick", action="store_true", help="the smallest size, few requests")
     given = parser.parse_args()
+    if given.quick:
+        given.ads, given.requests = given.ads[:1], min(given.requests, 50)
     say(figure="machine", cores=os.cpu_count(), load=os.getloadavg()[0], numpy=np.__version__)
     for ads in given.ads:
         bench(ads, given.requests, given.graph_to)

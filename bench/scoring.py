@@ -128,7 +128,9 @@ def _requests(bundle: Bundle, table: AdTable, rng: np.random.Generator) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--ads", type=int, default=100_000)
-    ads = parser.parse_args().ads
+    parser.add_argument("--quick", action="store_true", help="a tenth of the ads")
+    given = parser.parse_args()
+    ads = given.ads // 10 if given.quick else given.ads
     rng = np.random.default_rng(1)
     bundle = Bundle.load(MODEL)
     ids = _some_ads(rng, ads)

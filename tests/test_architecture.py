@@ -77,3 +77,8 @@ def test_no_file_hides_behind_a_vague_name():
     vague = {"utils", "common", "helpers", "manager", "misc", "core"}
 
     assert not [path for path in SOURCES if path.stem in vague]
+
+
+@pytest.mark.parametrize("script", sorted((ROOT / "bench").glob("*.py")), ids=lambda p: p.stem)
+def test_every_benchmark_takes_the_flag_that_adserver_bench_passes_on(script):
+    assert '"--quick"' in script.read_text()
