@@ -10,18 +10,14 @@ import numpy as np
 from numba import njit
 
 from auction.columns import MILLE, PPM, Rejection
+from auction.kernels.exposure import forget_fairness, look_up_fairness, remember
+from auction.kernels.ties import outranks
 from auction.workspace import (
-    DECAY,
     I64,
-    NEXT,
-    RELAXED,
-    SOLD,
-    TYPICAL,
     U32,
     Caps,
     Code,
     Desk,
-    Flag,
     Lots,
     Memory,
     Page,
@@ -33,7 +29,6 @@ from auction.workspace import (
 
 NOT_BIDDING = -(2**63)
 """Score of a row that is not in the running for a slot."""
-ENDLESS = 2**62
 MOST_MONEY = 2**63 // PPM - 1
 """Budgets above this (nine million dollars) compare as this, which keeps products in 64 bits."""
 
@@ -47,25 +42,6 @@ BELOW_FLOOR = int(Rejection.BELOW_FLOOR)
 OUTBID = int(Rejection.OUTBID)
 NO_CANDIDATE = int(Rejection.NO_CANDIDATE)
 
-_GOLDEN = np.uint64(0x9E3779B97F4A7C15)
-_MIX1 = np.uint64(0xBF58476D1CE4E5B9)
-_MIX2 = np.uint64(0x94D049BB133111EB)
-_S30, _S27, _S31 = np.uint64(30), np.uint64(27), np.uint64(31)
-
-
-@njit(cache=True, nogil=True)
-def tie_rank(seed: np.uint64, ad: int) -> np.uint64:
-    """Of equal scores the greater rank wins: splitmix64 of the request's seed and the ad."""
-    x = (seed ^ (np.uint64(ad) * _GOLDEN)) + _GOLDEN
-    x = (x ^ (x >> _S30)) * _MIX1
-    x = (x ^ (x >> _S27)) * _MIX2
-    return x ^ (x >> _S31)
-
-
-@njit(cache=True, nogil=True)
-def outranks(seed: np.uint64, ad: int, other: int) -> bool:
-    return bool(tie_rank(seed, ad) > tie_rank(seed, other))
-
 
 @njit(cache=True, nogil=True)
 def money_of(remaining: I64, campaign: int) -> int:
@@ -73,40 +49,6 @@ def money_of(remaining: I64, campaign: int) -> int:
     if campaign < 0 or campaign >= remaining.size:
         return 0
     return int(max(0, min(remaining[campaign], MOST_MONEY)))
-
-
-@njit(cache=True, nogil=True)
-def dual_now(memory: Memory, advertiser: int) -> int:
-    """The dual price after the decay of all sales since it was written."""
-    faded = memory.clock[DECAY] - memory.seen[advertiser]
-    return int(max(0, memory.dual[advertiser] - faded))
-
-
-@njit(cache=True, nogil=True)
-def remember(memory: Memory, caps: Caps, advertiser: int, value: int, relaxed: bool) -> None:
-    """Count one sale: all dual prices fall by their share of a step, the winner's rises by one.
-
-    Never above the value just sold: a higher price could not change who wins.
-    """
-    clock = memory.clock
-    step = max(1, clock[TYPICAL] // caps.steps)
-    clock[DECAY] += step * caps.share_bp // 10_000
-    dual = dual_now(memory, advertiser)
-    memory.dual[advertiser] = max(dual, min(dual + step, value))
-    memory.seen[advertiser] = clock[DECAY]
-
-    oldest = memory.ring[clock[NEXT]]
-    if oldest >= 0:
-        memory.held[oldest] -= 1
-    memory.ring[clock[NEXT]] = advertiser
-    memory.held[advertiser] += 1
-    clock[NEXT] = (clock[NEXT] + 1) % memory.ring.size
-    clock[SOLD] += 1
-    clock[RELAXED] += relaxed
-
-    nudge = clock[TYPICAL] // 64 + 1
-    clock[TYPICAL] = clock[TYPICAL] + nudge if value > clock[TYPICAL] else clock[TYPICAL] - nudge
-    clock[TYPICAL] = max(1, clock[TYPICAL])
 
 
 @njit(cache=True, nogil=True)
@@ -393,24 +335,6 @@ def why_unsold(rows: Rows, seed: np.uint64, slot: int, page: Page) -> int:
 
 
 @njit(cache=True, nogil=True)
-def look_up_fairness(rows: Rows, caps: Caps, memory: Memory, page: Page) -> bool:
-    """Each row's dual price and room for the page; False when fairness changes nothing in it."""
-    matters = False
-    for i in range(rows.advertiser.size):
-        advertiser = rows.advertiser[i]
-        page.dual[i] = dual_now(memory, advertiser)
-        page.room[i] = caps.limit - memory.held[advertiser]
-        matters |= (page.dual[i] > 0) | (page.room[i] <= page.best.size)
-    return matters
-
-
-@njit(cache=True, nogil=True)
-def forget_fairness(page: Page) -> None:
-    page.dual[:] = 0
-    page.room[:] = ENDLESS
-
-
-@njit(cache=True, nogil=True)
 def rows_of(rows: Rows, low: int, high: int) -> Rows:
     """The rows of one request; views, so that the loops over them count from 0."""
     return Rows(
@@ -512,16 +436,3 @@ def copy_sales(source: Sales, target: Sales) -> None:
     target.charge[:] = source.charge
     target.cost[:] = source.cost
     target.relaxed[:] = source.relaxed
-
-
-@njit(cache=True, nogil=True)
-def reserve(
-    campaign: I64, micros: I64, limit: I64, spent: I64, reserved: I64, granted: Flag
-) -> None:
-    """Row by row: set the whole amount aside, or nothing of it."""
-    for i in range(campaign.size):
-        c = campaign[i]
-        known = 0 <= c < limit.size and micros[i] >= 0
-        granted[i] = known and micros[i] <= limit[c] - spent[c] - reserved[c]
-        if granted[i]:
-            reserved[c] += micros[i]
