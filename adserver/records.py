@@ -64,6 +64,15 @@ class SlotRecord(msgspec.Struct, frozen=True, omit_defaults=True):
     plain_clear_micros: int = 0
     relaxed: bool = False
     """Sold past the fairness cap, because the slot would have stayed empty."""
+    plain_ad: int = 0
+    """Which ad would have won with fairness off."""
+    tier: int = 0
+    deal: int = 0
+    """Catalogue id of the deal it was sold under; 0: the open auction."""
+    pricing: int = 0
+    """auction.columns.Pricing of the winner."""
+    full_bid_micros: int = 0
+    """The bid before pacing held it back, in units of `bid_micros`; 0: the same."""
 
 
 class DecisionRecord(
@@ -113,6 +122,8 @@ class _Event(msgspec.Struct, frozen=True, omit_defaults=True, tag_field="kind"):
     placement: str = ""
     billed_micros: int = 0
     test: bool = False
+    line_item: int = 0
+    deal: int = 0
 
 
 class ImpressionRecord(_Event, frozen=True, omit_defaults=True, tag="impression"):
@@ -127,7 +138,11 @@ class ClickRecord(_Event, frozen=True, omit_defaults=True, tag="click"):
     """Somebody was sent to the advertiser."""
 
 
-EventRecord = ImpressionRecord | ViewableRecord | ClickRecord
+class ConversionRecord(_Event, frozen=True, omit_defaults=True, tag="conversion"):
+    """Somebody who clicked did what the advertiser wanted, says its page."""
+
+
+EventRecord = ImpressionRecord | ViewableRecord | ClickRecord | ConversionRecord
 Record = DecisionRecord | EventRecord
 
 _encode = msgspec.json.Encoder().encode

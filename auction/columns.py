@@ -30,6 +30,7 @@ class Rejection(IntEnum):
     CATEGORY_BLOCKED = 25
     ATTRIBUTE_BLOCKED = 26
     CREATIVE_BLOCKED = 27
+    NOT_IN_DEAL = 29  # its deal is not offered here, or only deals may buy and it has none
     GEO = 40
     DEVICE = 41
     TIME = 42
@@ -39,16 +40,48 @@ class Rejection(IntEnum):
     SEGMENT = 46
     SIMILARITY = 47  # eligible, but not among the candidates worth scoring
     LANGUAGE = 49
+    FREQUENCY = 50  # this user has had it as often as it wants to be seen
     BUDGET = 51
-    PAUSED = 56
-    EXCLUSION = 53  # its advertiser already holds another slot of the page
-    DUPLICATE = 54  # this ad, or this creative, already holds another slot of the page
+    PACING = 52  # at its whole bid it would have met the floor; it is kept back for later
+    EXCLUSION = 53  # its advertiser, or a competitor of its own label, already stands on the page
+    DUPLICATE = 54  # this ad, or this creative, already stands on the page
     FAIRNESS = 55  # its advertiser has had its share of the window
+    PAUSED = 56
+    ROADBLOCK = 57  # it may only stand with the rest of its set, and that did not win
     BELOW_FLOOR = 60
+    BELOW_DEAL_FLOOR = 61
     OUTBID = 62
+    LOST_TO_DEAL = 63
+    LOWER_TIER = 64
     NOT_SCORED_TIME = 70
     SHED = 101  # of a slot: too much was asked at once, or time had run out before it was looked at
     NO_CANDIDATE = 102  # of a slot: nothing eligible was found
+
+
+class Pricing(IntEnum):
+    """What a line item pays for."""
+
+    CPM = 0
+    CPC = 1
+    CPA = 2
+    FLAT = 3  # a fee for the flight: it bids the CPM that its goal implies, and no event costs it
+
+
+class Level(IntEnum):
+    """Whose budget a sale is paid from; all four may be limited at once."""
+
+    ADVERTISER = 0
+    CAMPAIGN = 1
+    LINE_ITEM = 2
+    DEAL = 3
+
+
+LEVELS = len(Level)
+
+
+def account_of(level: Level, number: int) -> int:
+    """Index of a budget in the ledger: stable, whatever else the catalogue holds."""
+    return number * LEVELS + level
 
 
 @dataclass(frozen=True, slots=True)

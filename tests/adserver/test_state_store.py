@@ -1,0 +1,115 @@
+"""What every state store promises, held against each of them."""
+
+from __future__ import annotations
+
+import multiprocessing
+import threading
+
+import pytest
+
+from adserver.state.disk import DiskStore
+from adserver.state.memory import MemoryStore
+from adserver.state.store import everything
+
+SIZE = 64 << 20
+
+
+@pytest.fixture(params=["memory", "disk"])
+def store(request, tmp_path):
+    opened = MemoryStore() if request.param == "memory" else DiskStore(tmp_path / "state", SIZE)
+    yield opened
+    opened.close()
+
+
+def add_one(values):
+    number = int(values[0] or b"0") + 1
+    return [b"%d" % number], number
+
+
+def test_what_was_written_is_read_in_the_order_of_the_keys(store):
+    store.update([b"a", b"b"], lambda _: ([b"1", b"2"], None))
+
+    assert store.get([b"b", b"c", b"a"]) == [b"2", None, b"1"]
+
+
+def test_an_update_gives_the_result_of_its_change(store):
+    assert [store.update([b"n"], add_one) for _ in range(3)] == [1, 2, 3]
+
+
+def test_none_deletes_and_the_same_object_stays(store):
+    store.update([b"a", b"b"], lambda _: ([b"1", b"2"], None))
+
+    store.update([b"a", b"b"], lambda found: ([None, found[1]], None))
+
+    assert store.get([b"a", b"b"]) == [None, b"2"]
+
+
+def test_a_change_that_raises_changes_nothing(store):
+    store.update([b"a"], lambda _: ([b"1"], None))
+
+    with pytest.raises(ZeroDivisionError):
+        store.update([b"a"], lambda _: ([b"2"], 1 // 0))
+
+    assert store.get([b"a"]) == [b"1"]
+
+
+def test_a_scan_goes_on_after_the_last_key(store):
+    keys = [b"p/%02d" % n for n in range(10)]
+    store.update([*keys, b"o/1", b"q/1"], lambda found: ([b"x"] * len(found), None))
+
+    first = store.scan(b"p/", most=4)
+    rest = store.scan(b"p/", after=first[-1][0])
+
+    assert [key for key, _ in [*first, *rest]] == keys
+    assert [key for key, _ in everything(store, b"p/")] == keys
+    assert store.scan(b"r/") == []
+
+
+def test_threads_that_count_together_lose_nothing(store):
+    threads = [
+        threading.Thread(target=lambda: [store.update([b"n"], add_one) for _ in range(200)])
+        for _ in range(4)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert store.get([b"n"]) == [b"800"]
+
+
+def count_in_another_process(folder, times):
+    store = DiskStore(folder, SIZE)
+    for _ in range(times):
+        store.update([b"n"], add_one)
+    store.close()
+
+
+def test_processes_that_count_together_lose_nothing(tmp_path):
+    """Only a store on disk is shared by processes."""
+    spawn = multiprocessing.get_context("spawn")
+    folder = tmp_path / "state"
+    workers = [spawn.Process(target=count_in_another_process, args=(folder, 500)) for _ in range(4)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+
+    assert DiskStore(folder, SIZE).get([b"n"]) == [b"2000"]
+
+
+def test_a_process_killed_at_any_moment_leaves_whole_values(tmp_path):
+    folder = tmp_path / "state"
+    spawn = multiprocessing.get_context("spawn")
+    worker = spawn.Process(target=count_in_another_process, args=(folder, 10**9))
+    worker.start()
+    store = DiskStore(folder, SIZE)
+    while int(store.get([b"n"])[0] or 0) < 100:
+        pass
+    worker.kill()
+    worker.join()
+
+    before = int(store.get([b"n"])[0])
+
+    assert store.update([b"n"], add_one) == before + 1
+    store.close()
