@@ -15,7 +15,6 @@ run: $(VENV)/.run  ## set everything up and serve on 127.0.0.1:8080 (HOST PORT A
 	@exec $(BIN)/adserver demo
 
 test: $(VENV)/.test .run/chromium  ## all tests, with the real Triton and a real browser
-	$(BIN)/python -m adserver.inference_server
 	$(BIN)/python -m pytest tests
 
 check: $(VENV)/.test  ## ruff and mypy --strict
