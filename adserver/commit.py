@@ -20,7 +20,7 @@ from adserver.money import Drawer
 from adserver.records import DAY_MS
 from adserver.tokens import Signer, Token
 from adserver.verdict import Verdict
-from auction.columns import Rejection
+from auction.columns import Pricing, Rejection
 
 
 @dataclass(slots=True)
@@ -132,9 +132,11 @@ class Till:
             charge_micros=verdict.charge[at],
             clear_micros=verdict.clear[at],
             reserved_micros=cost,
-            per_click=per_click,
+            pricing=Pricing.CPC if per_click else Pricing.CPM,
             test=request.test,
             landing=creative.landing_url,
+            line_item=creative.line_item_id,
+            worker=self.worker,
         )
         if not request.test:
             hold = Hold(now_ms + self.hold_ms, number, creative.campaign_id, cost, per_click)

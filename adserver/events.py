@@ -1,4 +1,4 @@
-"""What an impression, a viewable or a click does: verified, counted once, billed, logged.
+"""What the events of a sale do: verified, counted once, billed, logged.
 
 Knows tokens, tickets, the ledger and the log; knows no HTTP. Times are wall milliseconds and come
 as arguments.
@@ -6,7 +6,7 @@ as arguments.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from adserver.decision import Decision, Outcome
 from adserver.eventlog import EventLog, LogFailed
@@ -14,6 +14,7 @@ from adserver.moneybox import Moneybox
 from adserver.records import (
     DAY_MS,
     ClickRecord,
+    ConversionRecord,
     DecisionRecord,
     EventRecord,
     Filter,
@@ -25,12 +26,14 @@ from adserver.tickets import Mark, TicketBook, Use
 from adserver.tokens import Fault, Kind, Signer, Token, TokenError
 from auction.ledger import Ledger
 
-MARK = {Kind.IMPRESSION: Mark.IMPRESSION, Kind.CLICK: Mark.CLICK, Kind.VIEWABLE: Mark.VIEWABLE}
+MARK = {kind: Mark[kind.name] for kind in Kind}
 _RECORD: dict[Kind, type[EventRecord]] = {
     Kind.IMPRESSION: ImpressionRecord,
     Kind.CLICK: ClickRecord,
     Kind.VIEWABLE: ViewableRecord,
+    Kind.CONVERSION: ConversionRecord,
 }
+CONVERSION_MACRO = "{conversion}"
 _FAULT = {
     Fault.MALFORMED: Filter.MALFORMED,
     Fault.FORGED: Filter.FORGED,
@@ -40,7 +43,6 @@ _USE = {
     Use.FIRST: Filter.OK,
     Use.RELEASED: Filter.RELEASED,
     Use.DUPLICATE: Filter.DUPLICATE,
-    Use.NO_IMPRESSION: Filter.NO_PRIOR_IMP,
     Use.GONE: Filter.GONE,
 }
 
@@ -53,9 +55,12 @@ class EventSettings:
     """Impressions and viewables later than this are not counted."""
     click_age_s: int = 86_400
     """Clicks later than this are not counted; they still redirect."""
+    conversion_age_s: int = 30 * 86_400
+    """Conversions later than this after the decision are not counted."""
 
     def max_age_ms(self, kind: Kind) -> int:
-        return 1000 * (self.click_age_s if kind is Kind.CLICK else self.impression_age_s)
+        late = {Kind.CLICK: self.click_age_s, Kind.CONVERSION: self.conversion_age_s}
+        return 1000 * late.get(kind, self.impression_age_s)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +98,7 @@ class Turnstile:
         code = _FAULT[found.reason] if isinstance(found, TokenError) else self._use(found, kind)
         billed = self._settle(token, now_ms) if token and is_billable(token, kind, code) else 0
         record = event_record(kind, code, token, now_ms, self.worker, billed)
-        landing = token.landing if token else ""
+        landing = self._landing(token, code) if token else ""
         if not code.counts:
             return Receipt(code, landing=landing, logged=self.log.append(record))
         try:
@@ -102,8 +107,18 @@ class Turnstile:
             return Receipt(code, landing=landing, logged=False)
         return Receipt(code, billed, landing)
 
+    def _landing(self, token: Token, code: Filter) -> str:
+        """Where a click goes; `{conversion}` in it becomes the token that reports a conversion."""
+        if CONVERSION_MACRO not in token.landing:
+            return token.landing
+        clicked = code.counts or code is Filter.DUPLICATE
+        proof = self.signer.conversion(replace(token, landing="")) if clicked else ""
+        return token.landing.replace(CONVERSION_MACRO, proof)
+
     def _use(self, token: Token, kind: Kind) -> Filter:
         use = self.book.use(token.number, MARK[kind])
+        if use is Use.TOO_EARLY:
+            return Filter.NO_PRIOR_CLICK if kind is Kind.CONVERSION else Filter.NO_PRIOR_IMP
         if use is Use.RELEASED and kind is not token.billable:
             return Filter.OK  # it costs nothing anyway
         return _USE[use]
@@ -141,6 +156,8 @@ def event_record(
         placement=token.placement,
         billed_micros=billed,
         test=token.test,
+        line_item=token.line_item,
+        deal=token.deal,
     )
 
 

@@ -72,7 +72,7 @@ class Routes:
         for path, dialect in decide:
             app.router.add_post(path, guarded(path, self._decider(dialect)))
             app.router.add_route("OPTIONS", path, guarded(path, self.preflight))
-        for kind in ("impression", "viewable", "click"):
+        for kind in ("impression", "viewable", "click", "conversion"):
             app.router.add_get(f"/e/{kind}", guarded(f"/e/{kind}", self._event(kind)))
         for path, answer in self.files.items():
             app.router.add_get(path, guarded("static", _file(answer)))

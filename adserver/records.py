@@ -1,4 +1,5 @@
-"""What the event log says: one record per decision, and one per impression, viewable or click.
+"""What the event log says: one record per decision, and one per impression, viewable,
+click or conversion.
 
 A line is the CRC-32 of the JSON in eight hex digits, a space, the JSON, a newline. Field names
 are those of version `v`: fields may be added with a default, never renamed. This module knows
@@ -25,6 +26,7 @@ class Filter(StrEnum):
     RELEASED = "RELEASED"  # genuine, but after its reservation was given back: counted, not billed
     DUPLICATE = "DUPLICATE"
     NO_PRIOR_IMP = "NO_PRIOR_IMP"  # clicked or seen without having been shown
+    NO_PRIOR_CLICK = "NO_PRIOR_CLICK"  # converted without a counted click
     EXPIRED = "EXPIRED"
     GONE = "GONE"  # its ticket is unknown here: too old, or of another machine
     FORGED = "FORGED"

@@ -52,7 +52,8 @@ class Settings:
     fairness_window: int = 10_000
     """Sales over which shares are counted. Larger is smoother and slower to react."""
     clicks_per_day: int = 50_000_000
-    """Sold slots per day for which single-use tickets are kept (half a byte each, sparse file)."""
+    """Sold slots whose single-use tickets are kept, a byte each in a sparse file: at least a day's,
+    and as many days' as conversions may take."""
     adserver_token_key: str = ""
     """Secret that signs event URLs. `adserver demo` makes and keeps one; `serve` demands one."""
     adserver_token_key_previous: str = ""

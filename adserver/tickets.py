@@ -1,6 +1,6 @@
 """Tickets: each sold slot has a serial number, and each of its events counts once.
 
-The book is a ring of four bits per serial in a mapped file that all workers of a machine share; it
+The book is a ring of one byte per serial in a mapped file that all workers of a machine share; it
 survives restarts. It knows nothing of tokens, prices or time.
 """
 
@@ -16,7 +16,7 @@ from types import TracebackType
 
 from adserver.errors import ConfigError
 
-MAGIC = b"TICKETS1"
+MAGIC = b"TICKETS2"
 HEADER = 4096
 """Bytes before the first ticket: magic, then capacity, first and next serial, 8 bytes each."""
 BLOCK = 4096
@@ -33,10 +33,14 @@ class Mark(IntFlag):
     CLICK = 2
     VIEWABLE = 4
     RELEASED = 8
-    """Its reservation was given back: what comes later is counted, but not billed."""
+    """Its reservation was given back: an impression or click that comes later is not billed."""
+    CONVERSION = 16
 
 
-_IMPRESSION, _RELEASED = int(Mark.IMPRESSION), int(Mark.RELEASED)
+_NEEDS = {int(Mark.CLICK): int(Mark.IMPRESSION), int(Mark.VIEWABLE): int(Mark.IMPRESSION)}
+_NEEDS[int(Mark.CONVERSION)] = int(Mark.CLICK)
+"""What must have happened before."""
+_RELEASED = int(Mark.RELEASED)
 
 
 class Use(Enum):
@@ -45,7 +49,7 @@ class Use(Enum):
     FIRST = "first"
     RELEASED = "released"  # first of its kind, but after the reservation was given back
     DUPLICATE = "duplicate"
-    NO_IMPRESSION = "no impression"  # clicked or seen before it was shown; nothing was used up
+    TOO_EARLY = "too early"  # clicked before it was shown, converted before a click: not used up
     GONE = "gone"  # never issued by this book, or so old that the ring has come round
 
 
@@ -63,8 +67,8 @@ class TicketBook:
         can't use up new tickets: microseconds since 1970 will do. A file of another capacity is
         refused rather than renumbered.
         """
-        if capacity < 2 * BLOCK or capacity % (2 * BLOCK):
-            raise ConfigError([f"tickets: capacity must be a multiple of {2 * BLOCK}"])
+        if capacity < 2 * BLOCK or capacity % BLOCK:
+            raise ConfigError([f"tickets: capacity must be a multiple of {BLOCK}, at least two"])
         path.parent.mkdir(parents=True, exist_ok=True)
         self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
         self._thread = threading.Lock()
@@ -73,7 +77,7 @@ class TicketBook:
             self._create_or_check(path, capacity, first)
         finally:
             lockf(self._descriptor, LOCK_UN, *_COUNTER)
-        self._map = mmap.mmap(self._descriptor, HEADER + capacity // 2)
+        self._map = mmap.mmap(self._descriptor, HEADER + capacity)
         self._header = memoryview(self._map)[:HEADER].cast("Q")
         self._capacity = capacity
         self._first = self._header[_FIRST]
@@ -106,16 +110,16 @@ class TicketBook:
 
     def use(self, serial: int, mark: Mark) -> Use:
         """Mark the ticket, and say whether this was the first time."""
-        place, shift = self._place(serial)
+        place = self._place(serial)
         bit = int(mark)  # plain integers: arithmetic on flags takes longer than the lock
         with self._thread:
             lockf(self._descriptor, LOCK_EX, 1, place)
             try:
                 if not self._issued(serial):
                     return Use.GONE
-                use = _judge(self._map[place] >> shift & 15, bit)
+                use = _judge(self._map[place], bit)
                 if use is Use.FIRST or use is Use.RELEASED:
-                    self._map[place] |= bit << shift
+                    self._map[place] |= bit
                 return use
             finally:
                 lockf(self._descriptor, LOCK_UN, 1, place)
@@ -123,27 +127,27 @@ class TicketBook:
     def release(self, serial: int, billable: Mark) -> bool:
         """Whether the reservation is to be given back: the billable event has not come, and
         from now on will not be billed. True at most once per serial."""
-        place, shift = self._place(serial)
+        place = self._place(serial)
         with self._thread:
             lockf(self._descriptor, LOCK_EX, 1, place)
             try:
-                marks = self._map[place] >> shift & 15
+                marks = self._map[place]
                 if not self._issued(serial) or marks & (int(billable) | _RELEASED):
                     return False
-                self._map[place] |= _RELEASED << shift
+                self._map[place] |= _RELEASED
                 return True
             finally:
                 lockf(self._descriptor, LOCK_UN, 1, place)
 
     def marks(self, serial: int) -> Mark:
         """What has happened so far; nothing for a serial that this book does not know."""
-        place, shift = self._place(serial)
-        return Mark(self._map[place] >> shift & 15) if self._issued(serial) else Mark(0)
+        place = self._place(serial)
+        return Mark(self._map[place]) if self._issued(serial) else Mark(0)
 
     def _create_or_check(self, path: Path, capacity: int, first: int) -> None:
         if os.fstat(self._descriptor).st_size == 0:
-            first += -first % (2 * BLOCK)  # blocks must not straddle the end of the ring
-            os.ftruncate(self._descriptor, HEADER + capacity // 2)
+            first += -first % BLOCK  # blocks must not straddle the end of the ring
+            os.ftruncate(self._descriptor, HEADER + capacity)
             words = b"".join(n.to_bytes(8, "little") for n in (capacity, first, first))
             os.pwrite(self._descriptor, MAGIC + words, 0)
             os.fsync(self._descriptor)
@@ -163,18 +167,17 @@ class TicketBook:
             self._header[_NEXT] = begin + BLOCK
         finally:
             lockf(self._descriptor, LOCK_UN, *_COUNTER)
-        place, _ = self._place(begin)
-        lockf(self._descriptor, LOCK_EX, BLOCK // 2, place)
+        place = self._place(begin)
+        lockf(self._descriptor, LOCK_EX, BLOCK, place)
         try:
-            self._map[place : place + BLOCK // 2] = bytes(BLOCK // 2)
+            self._map[place : place + BLOCK] = bytes(BLOCK)
         finally:
-            lockf(self._descriptor, LOCK_UN, BLOCK // 2, place)
+            lockf(self._descriptor, LOCK_UN, BLOCK, place)
         return begin
 
-    def _place(self, serial: int) -> tuple[int, int]:
-        """Byte of the file and shift of the ticket's four bits."""
-        index = serial % self._capacity
-        return HEADER + (index >> 1), (index & 1) * 4
+    def _place(self, serial: int) -> int:
+        """The ticket's byte of the file."""
+        return HEADER + serial % self._capacity
 
     def _issued(self, serial: int) -> bool:
         end = self._header[_NEXT]
@@ -182,13 +185,14 @@ class TicketBook:
 
 
 def capacity_for(sold_per_day: int) -> int:
-    """Tickets for 24 hours of sales at this rate, in whole blocks; half a byte each, sparse."""
-    return max(2, -(-sold_per_day // (2 * BLOCK)) + 1) * 2 * BLOCK
+    """Tickets for 24 hours of sales at this rate, in whole blocks; a byte each, sparse."""
+    return (max(2, -(-sold_per_day // BLOCK)) + 1) * BLOCK
 
 
 def _judge(marks: int, bit: int) -> Use:
     if marks & bit:
         return Use.DUPLICATE
-    if not (marks | bit) & _IMPRESSION:
-        return Use.NO_IMPRESSION
+    needed = _NEEDS.get(bit, 0)
+    if marks & needed != needed:
+        return Use.TOO_EARLY
     return Use.RELEASED if marks & _RELEASED else Use.FIRST

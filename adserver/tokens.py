@@ -1,8 +1,9 @@
-"""Event tokens: what an impression, viewable or click URL proves about the sale behind it.
+"""Event tokens: what the URL of an impression, click or conversion proves about the sale behind it.
 
 A token is `v1.` + base64url(payload) + `.` + base64url of 16 bytes of HMAC-SHA256. The kind of
 event is part of what is signed, so an impression URL cannot be turned into a click URL. A sale's
 payload is packed and encoded once for all its events; only a click carries the landing URL.
+A conversion's token is made when a click has been counted, and nobody has it before.
 
 This module knows nothing of clocks, of whether a token was used before, or of budgets.
 """
@@ -22,6 +23,7 @@ from pathlib import Path
 from typing import Protocol
 
 from adserver.errors import ConfigError
+from auction.columns import Pricing
 
 VERSION = "v1."
 MAC_CHARS = 22
@@ -31,8 +33,8 @@ LONGEST = 8192
 LEAST_KEY = 16
 """Shortest accepted secret, in bytes."""
 
-_HEAD = struct.Struct(">BBQQQIIqqqBBB")
-_PER_CLICK, _TEST = 1, 2
+_HEAD = struct.Struct(">BBBBQQQQIIIIqqqBBB")
+_TEST = 1
 _URLSAFE = bytes.maketrans(b"+/", b"-_")
 _BLOCK = 64  # of SHA-256, RFC 2104
 
@@ -43,6 +45,17 @@ class Kind(StrEnum):
     IMPRESSION = "impression"
     VIEWABLE = "viewable"
     CLICK = "click"
+    CONVERSION = "conversion"
+
+
+ON_PAGE = (Kind.IMPRESSION, Kind.VIEWABLE, Kind.CLICK)
+"""Events whose tokens go out with the sale."""
+_BILLABLE = {
+    Pricing.CPM: Kind.IMPRESSION,
+    Pricing.CPC: Kind.CLICK,
+    Pricing.CPA: Kind.CONVERSION,
+    Pricing.FLAT: Kind.IMPRESSION,  # at a price of 0
+}
 
 
 class Fault(StrEnum):
@@ -70,19 +83,26 @@ class Token:
     issued_ms: int
     """Wall clock, UTC."""
     charge_micros: int
-    """Price of the billable event: an impression, or a click where `per_click`."""
+    """Price of the `billable` event."""
     clear_micros: int
     """Price per thousand impressions."""
     reserved_micros: int
     """What the ledger keeps back for this sale until it is settled or released."""
-    per_click: bool = False
+    pricing: Pricing = Pricing.CPM
     test: bool = False
     landing: str = ""
     """Where a click goes; known from click tokens only."""
+    line_item: int = 0
+    deal: int = 0
+    """0: sold in the open auction."""
+    identity: int = 0
+    """Hash of what frequency is counted by, unsigned 64 bits; 0: nothing."""
+    worker: int = 0
+    """Who sold it, and whose lease therefore holds the reservation."""
 
     @property
     def billable(self) -> Kind:
-        return Kind.CLICK if self.per_click else Kind.IMPRESSION
+        return _BILLABLE[self.pricing]
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +158,7 @@ class Signer:
         object.__setattr__(self, "_macs", macs)
 
     def sign(self, token: Token) -> str:
-        """All event tokens of one sale in one text; `event_token` takes them apart.
+        """The tokens of a sale's events on the page in one text; `event_token` takes them apart.
 
         `v1.HEAD.LANDING.mac of impression.mac of viewable.mac of click`. HEAD is a multiple of
         three bytes, so that base64 of HEAD and LANDING joined is their base64 joined.
@@ -154,6 +174,11 @@ class Signer:
             macs[Kind.CLICK][0].text(head + landing),
         )
         return VERSION + b".".join(parts).decode("ascii")
+
+    def conversion(self, token: Token) -> str:
+        """The token by which the advertiser reports what came of a click on this sale."""
+        head = _base64url(_pack(token))
+        return f"{VERSION}{head.decode()}.{self._macs[Kind.CONVERSION][0].text(head).decode()}"
 
     def verify(self, text: str, kind: Kind, now_ms: int, max_age_ms: int) -> Token | TokenError:
         """The token behind `text`, if we signed it for this kind of event not too long ago.
@@ -175,7 +200,7 @@ class Signer:
 
 
 def event_token(signed: str, kind: Kind) -> str:
-    """The token of one event, cut out of what `Signer.sign` returned."""
+    """The token of one event `ON_PAGE`, cut out of what `Signer.sign` returned."""
     _, head, landing, impression, viewable, click = signed.split(".")
     if kind is Kind.CLICK:
         return f"{VERSION}{head}{landing}.{click}"
@@ -213,13 +238,18 @@ def _base64url(data: bytes) -> bytes:
 def _pack(token: Token) -> bytes:
     decision, creative, placement = map(_clip, (token.decision, token.creative, token.placement))
     head = _HEAD.pack(
-        token.per_click * _PER_CLICK + token.test * _TEST,
+        token.test * _TEST,
+        token.pricing,
+        token.worker,
         token.slot,
         token.number,
         token.ad,
         token.issued_ms,
+        token.identity,
         token.campaign,
         token.advertiser,
+        token.line_item,
+        token.deal,
         token.charge_micros,
         token.clear_micros,
         token.reserved_micros,
@@ -237,9 +267,8 @@ def _clip(text: str) -> bytes:
 
 
 def _unpack(payload: bytes) -> Token:
-    (flags, slot, number, ad, issued, campaign, advertiser, charge, clear, reserved, d, c, p) = (
-        _HEAD.unpack_from(payload)
-    )
+    (flags, pricing, worker, slot, number, ad, issued, identity, *rest) = _HEAD.unpack_from(payload)
+    (campaign, advertiser, line_item, deal, charge, clear, reserved, d, c, p) = rest
     creative = _HEAD.size + d
     placement = creative + c
     end = placement + p
@@ -257,7 +286,11 @@ def _unpack(payload: bytes) -> Token:
         charge_micros=charge,
         clear_micros=clear,
         reserved_micros=reserved,
-        per_click=bool(flags & _PER_CLICK),
+        pricing=Pricing(pricing),
         test=bool(flags & _TEST),
         landing=payload[landing:].decode(),
+        line_item=line_item,
+        deal=deal,
+        identity=identity,
+        worker=worker,
     )

@@ -23,7 +23,7 @@ from adserver.money import open_drawer
 from adserver.pipeline import Pipeline
 from adserver.request import AdRequest, Explain, Slot
 from adserver.settings import Settings
-from adserver.tokens import Kind, event_token, signer_of
+from adserver.tokens import ON_PAGE, Kind, event_token, signer_of
 from adserver.trace import Numbers
 from adserver.wire.render import Urls, UrlsOf
 from auction.fairness import Exposure
@@ -120,15 +120,14 @@ class Worker:
         def of(outcome: Outcome) -> Urls:
             token = outcome.sold.token if outcome.sold else ""
             impression, viewable, click = (
-                f"{base}/e/{kind.name.lower()}?t={event_token(token, kind)}"
-                for kind in (Kind.IMPRESSION, Kind.VIEWABLE, Kind.CLICK)
+                f"{base}/e/{kind.name.lower()}?t={event_token(token, kind)}" for kind in ON_PAGE
             )
             return Urls(impression=impression, click=click, viewable=viewable)
 
         return of
 
     async def event(self, kind: str, token: str, prefetch: bool) -> EventAnswer:
-        """An impression, viewable or click: counted once, on disk when this returns."""
+        """One event of a sale: counted once, on disk when this returns."""
         if prefetch:
             return EventAnswer("PREFETCH")  # nobody has seen it; the page asks again when shown
         receipt = await self.turnstile.receive(Kind[kind.upper()], token, int(wall() * 1000))

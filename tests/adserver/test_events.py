@@ -13,7 +13,7 @@ from adserver.records import DAY_MS, Filter
 from adserver.request import AdRequest, Slot
 from adserver.tickets import BLOCK, TicketBook
 from adserver.tokens import Kind, Token, event_token, signer_of
-from auction.columns import Rejection
+from auction.columns import Pricing, Rejection
 
 NOW = 1_793_500_000_000
 DAY = NOW // DAY_MS
@@ -95,7 +95,7 @@ def sale_token(
         charge_micros=sold.charge_micros,
         clear_micros=sold.clear_micros,
         reserved_micros=sold.reserved_micros,
-        per_click=sold.per_click,
+        pricing=Pricing.CPC if sold.per_click else Pricing.CPM,
         test=test,
         landing=creative.landing_url,
     )
@@ -157,6 +157,28 @@ def test_a_forged_click_goes_nowhere(worker):
     )
 
     assert worker.receive(Kind.CLICK, forged) == Receipt(Filter.FORGED)
+
+
+def test_a_conversion_counts_once_after_a_click_and_only_the_landing_page_can_report_it(worker):
+    landing = replace(CREATIVE, landing_url="https://acme.example/?proof={conversion}")
+    outcome = Outcome(SLOT, SOLD, Rejection.WON, number=worker.turnstile.book.take())
+    sold = replace(SOLD, creative=landing)
+    signed = worker.turnstile.signer.sign(sale_token("d1", 0, outcome, sold, NOW, test=False))
+
+    early = worker.receive(Kind.CLICK, signed)
+    worker.receive(Kind.IMPRESSION, signed)
+    clicked = worker.receive(Kind.CLICK, signed)
+    again = worker.receive(Kind.CLICK, signed)
+    proof = clicked.landing.partition("=")[2]
+    month = NOW + SETTINGS.conversion_age_s * 1000
+    codes = [
+        asyncio.run(worker.turnstile.receive(Kind.CONVERSION, proof, now)).code
+        for now in (month, month, month + 1)
+    ]
+
+    assert early.landing == "https://acme.example/?proof="
+    assert again.landing == clicked.landing
+    assert codes == [Filter.OK, Filter.DUPLICATE, Filter.EXPIRED]
 
 
 def test_test_traffic_takes_the_whole_path_and_costs_nothing(worker):

@@ -9,6 +9,7 @@ from adserver.tickets import BLOCK, Mark, TicketBook, Use, capacity_for
 
 CAPACITY = 4 * BLOCK
 FIRST = 1_000_000
+MARKS = (Mark.IMPRESSION, Mark.CLICK, Mark.VIEWABLE, Mark.CONVERSION)
 
 
 @pytest.fixture
@@ -20,7 +21,7 @@ def book(tmp_path):
 def use_all(path, serials, queue):
     with TicketBook(path, CAPACITY, FIRST) as book:
         for serial in serials:
-            for mark in (Mark.IMPRESSION, Mark.CLICK, Mark.VIEWABLE):
+            for mark in MARKS:
                 queue.put((serial, mark, book.use(serial, mark)))
         queue.put(None)
 
@@ -56,7 +57,7 @@ def test_four_processes_get_exactly_one_first_for_each_ticket_and_mark(tmp_path)
         for process in processes:
             process.join()
 
-    assert firsts == {(s, m): 1 for s in serials for m in Mark if m is not Mark.RELEASED}
+    assert firsts == {(s, m): 1 for s in serials for m in MARKS}
 
 
 def test_four_processes_never_take_the_same_serial(tmp_path):
@@ -85,7 +86,7 @@ def test_threads_of_one_process_exclude_each_other_too(book):
     assert Counter(s for s, u in uses if u is Use.FIRST) == dict.fromkeys(serials, 1)
 
 
-def test_neighbouring_tickets_share_a_byte_and_nothing_else(book):
+def test_neighbouring_tickets_share_nothing(book):
     left, right = book.take(), book.take()
 
     book.use(left, Mark.IMPRESSION)
@@ -97,10 +98,21 @@ def test_neighbouring_tickets_share_a_byte_and_nothing_else(book):
 def test_a_click_needs_an_impression_first_and_uses_up_nothing_without(book):
     serial = book.take()
 
-    assert book.use(serial, Mark.CLICK) is Use.NO_IMPRESSION
+    assert book.use(serial, Mark.CLICK) is Use.TOO_EARLY
     assert book.use(serial, Mark.IMPRESSION) is Use.FIRST
     assert book.use(serial, Mark.CLICK) is Use.FIRST
     assert book.use(serial, Mark.CLICK) is Use.DUPLICATE
+
+
+def test_a_conversion_needs_a_click_first(book):
+    serial = book.take()
+
+    assert book.use(serial, Mark.CONVERSION) is Use.TOO_EARLY
+    book.use(serial, Mark.IMPRESSION)
+    assert book.use(serial, Mark.CONVERSION) is Use.TOO_EARLY
+    book.use(serial, Mark.CLICK)
+    assert book.use(serial, Mark.CONVERSION) is Use.FIRST
+    assert book.use(serial, Mark.CONVERSION) is Use.DUPLICATE
 
 
 def test_a_reservation_is_given_back_once_and_then_its_event_is_not_billed(book):

@@ -15,6 +15,7 @@ from adserver.tokens import (
     kept_key,
     signer_of,
 )
+from auction.columns import Pricing
 
 ISSUED = 1_793_500_000_000
 TOKEN = Token(
@@ -30,7 +31,12 @@ TOKEN = Token(
     charge_micros=1310,
     clear_micros=1_310_000,
     reserved_micros=1310,
+    pricing=Pricing.CPC,
     landing="https://advertiser.example/?a=1&b=ü",
+    line_item=3_000_000_000,
+    deal=77,
+    identity=2**64 - 1,
+    worker=255,
 )
 SIGNER = signer_of("k" * 32)
 HOUR_MS = 3_600_000
@@ -41,12 +47,31 @@ def verify(text, kind, signer=SIGNER, now=ISSUED):
     return signer.verify(text, kind, now, HOUR_MS)
 
 
+def token_of(kind, token=TOKEN, signer=SIGNER):
+    if kind is Kind.CONVERSION:
+        return signer.conversion(token)
+    return event_token(signer.sign(token), kind)
+
+
 @pytest.mark.parametrize("kind", Kind)
 def test_what_was_signed_is_what_is_verified(kind):
     """Only a click needs to know where it goes."""
     expected = TOKEN if kind is Kind.CLICK else replace(TOKEN, landing="")
 
-    assert verify(event_token(SIGNER.sign(TOKEN), kind), kind) == expected
+    assert verify(token_of(kind), kind) == expected
+
+
+@pytest.mark.parametrize(
+    ("pricing", "kind"),
+    [
+        (Pricing.CPM, Kind.IMPRESSION),
+        (Pricing.CPC, Kind.CLICK),
+        (Pricing.CPA, Kind.CONVERSION),
+        (Pricing.FLAT, Kind.IMPRESSION),
+    ],
+)
+def test_each_pricing_has_one_event_that_it_pays_for(pricing, kind):
+    assert replace(TOKEN, pricing=pricing).billable is kind
 
 
 @pytest.mark.parametrize("length", range(8))
@@ -69,7 +94,7 @@ def test_a_placement_key_too_long_for_a_token_is_clipped_to_whole_characters():
 
 @pytest.mark.parametrize("kind", Kind)
 def test_no_character_of_a_token_can_be_changed(kind):
-    text = event_token(SIGNER.sign(TOKEN), kind)
+    text = token_of(kind)
     body = range(len(VERSION), len(text))
 
     for place in body:
@@ -80,7 +105,7 @@ def test_no_character_of_a_token_can_be_changed(kind):
 
 @pytest.mark.parametrize("kind", Kind)
 def test_a_token_for_one_event_is_forged_for_another(kind):
-    text = event_token(SIGNER.sign(TOKEN), kind)
+    text = token_of(kind)
 
     for other in set(Kind) - {kind}:
         assert verify(text, other) == TokenError(Fault.FORGED)
