@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from adserver.edition import Edition
 from adserver.encode import Encoded
 from adserver.request import AdRequest
-from auction.columns import Bids, Rejection
+from auction.columns import LEVELS, Bids, Level, Rejection
 from retrieval.query import Candidates
 
 
@@ -55,13 +55,20 @@ def bids_of(
         ad=row,
         creative=ads.creative[row],
         advertiser=ads.advertiser[row],
-        campaign=ads.campaign[row],
+        account=_accounts(ads.campaign[row]),
         bid_micros=edition.overlay.bid_micros[row],
         per_click=ads.per_click[row],
         pctr_ppm=_click_rates(candidates, logit, encoded.slot_bias, edition),
         slots=candidates.slots,
         rejected=rejected,
     )
+
+
+def _accounts(campaign: NDArray[np.int32]) -> NDArray[np.int32]:
+    """[R, LEVELS] the campaign's budget alone."""
+    account = np.full((len(campaign), LEVELS), -1, np.int32)
+    account[:, Level.CAMPAIGN] = campaign * LEVELS + Level.CAMPAIGN
+    return account
 
 
 def _click_rates(

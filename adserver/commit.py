@@ -20,7 +20,7 @@ from adserver.money import Drawer
 from adserver.records import DAY_MS
 from adserver.tokens import Signer, Token
 from adserver.verdict import Verdict
-from auction.columns import Pricing, Rejection
+from auction.columns import LEVELS, Level, Pricing, Rejection
 
 
 @dataclass(slots=True)
@@ -37,6 +37,13 @@ class Till:
     def remaining(self) -> NDArray[np.int64]:
         """[C] micros left today by campaign id."""
         return self.drawer.ledger.remaining()
+
+    def accounts(self) -> NDArray[np.int64]:
+        """[A] micros left today by account; only campaigns have a budget."""
+        campaigns = self.remaining()
+        micros = np.zeros(len(campaigns) * LEVELS, np.int64)
+        micros[Level.CAMPAIGN :: LEVELS] = campaigns
+        return micros
 
     def write_down(self, decision: Decision, now_ms: int) -> None:
         """One line in the log; when it takes no more, the worker declines what comes next."""
@@ -56,7 +63,7 @@ class Till:
         sold = slate.winner >= 0
         test = np.array([ask.request.test for ask in verdict.asks], np.bool_)
         paid = np.flatnonzero(sold & ~test[verdict.owner])
-        campaign = verdict.bids.campaign[slate.winner[paid]]
+        campaign = verdict.bids.account[slate.winner[paid], Level.CAMPAIGN] // LEVELS
         with drawer.box.lock():
             drawer.box.turn_to(now_ms // DAY_MS, drawer.ledger)
             granted = drawer.ledger.reserve(campaign, slate.cost_micros[paid])

@@ -77,6 +77,17 @@ class Level(IntEnum):
 
 
 LEVELS = len(Level)
+SCOPES = 4
+"""Sums of sales that one slot can count in: site, publisher, placement, segment."""
+STANDARD_TIER = 50
+
+
+class PackageKind(IntEnum):
+    """How much of a page a package must have."""
+
+    ALL = 0  # a roadblock: every slot of the page
+    AS_MANY = 1  # as many slots as it fits, at least two
+    SET = 2  # companions: each of its rows has a slot
 
 
 def account_of(level: Level, number: int) -> int:
@@ -94,10 +105,11 @@ class Bids:
     creative: NDArray[np.int32]
     advertiser: NDArray[np.int32]
     """Index of the fairness state: dense advertiser id."""
-    campaign: NDArray[np.int32]
-    """Index of the ledger: dense campaign id."""
+    account: NDArray[np.int32]
+    """[R, LEVELS] budgets that pay for the row (`account_of`), by level; -1: no limit there."""
     bid_micros: NDArray[np.int64]
-    """Per thousand impressions (a multiple of MILLE), or per click where `per_click`."""
+    """As offered now, after pacing. Per thousand impressions (a multiple of MILLE), or per click
+    where `per_click`."""
     per_click: NDArray[np.bool_]
     pctr_ppm: NDArray[np.int64]
     """[R, S] calibrated click rate of the row in each slot of its request, at least 1."""
@@ -105,6 +117,30 @@ class Bids:
     """Bit s: the ad may fill slot s of its request."""
     rejected: NDArray[np.uint8]
     """Rejection code of rows that an earlier stage let go (0: still in the running)."""
+    tier: NDArray[np.uint8] | None = None
+    """1 to 100, sold lowest first; None: all STANDARD_TIER. Of every column below, None means
+    that nothing is asked for."""
+    share: NDArray[np.int64] | None = None
+    """In a guaranteed tier the row's urgency, in a weighted tier its weight in the draw."""
+    weight_ppm: NDArray[np.int64] | None = None
+    """[R, S] rank, in value units, per micro of bid for one billable event, at least 1: event rate
+    times quality. None: the event rate itself (click rate, or a million per impression)."""
+    full_bid_micros: NDArray[np.int64] | None = None
+    """The bid before pacing."""
+    deal: NDArray[np.int32] | None = None
+    """The deal that the row buys in; -1: none, an open bid."""
+    floor_micros: NDArray[np.int64] | None = None
+    """Floor per thousand impressions in place of the slot's (that of a deal); -1: the slot's."""
+    reserve_micros: NDArray[np.int64] | None = None
+    """Least price per thousand impressions that this row is asked for; 0: none of its own."""
+    fixed_price: NDArray[np.bool_] | None = None
+    """The row pays its `floor_micros`, no more and no less (OpenRTB at=3)."""
+    labels: NDArray[np.uint64] | None = None
+    """Bits of competitive exclusion: rows that share one do not stand on one page."""
+    package: NDArray[np.int32] | None = None
+    """Rows of a request with the same number win together or not at all; 0: on its own."""
+    package_kind: NDArray[np.uint8] | None = None
+    """`PackageKind` of rows in a package."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +155,11 @@ class Slots:
     """[B] the winner pays its own bid (OpenRTB at=1)."""
     seed: NDArray[np.uint64]
     """[B] breaks ties: fair over many decisions, identical in a replay."""
+    scope: NDArray[np.int32] | None = None
+    """[T, SCOPES] where exposure of the slot counts (site, publisher, placement, segment); -1:
+    nowhere. None: scope 0 for all."""
+    private: NDArray[np.bool_] | None = None
+    """[T] only rows with a deal may buy."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +184,7 @@ class Slate:
     relaxed: NDArray[np.bool_]
     """[T] sold past the hard cap because the slot would have stayed empty."""
     cost_micros: NDArray[np.int64]
-    """[T] expected cost of the sale to its campaign, rounded up: what the ledger sets aside."""
+    """[T] expected cost of the sale, rounded up: what the ledger sets aside in each account."""
 
 
 def bid_cpm_micros(bid_micros: int, per_click: bool, pctr_ppm: int) -> int:

@@ -13,10 +13,13 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from auction.columns import MILLE
+from auction.columns import MILLE, SCOPES
 from auction.kernels import dual_now, remember
 from auction.settings import BASIS_POINTS, FairnessSettings
 from auction.workspace import CLOCK, RELAXED, SOLD, TYPICAL, Caps, Memory
+
+EVERYWHERE = np.array([0] + [-1] * (SCOPES - 1), np.int32)
+"""The scope of the whole site alone."""
 
 
 class Exposure:
@@ -77,7 +80,7 @@ class Exposure:
     def remember(self, advertiser: int, value: int, relaxed: bool = False) -> None:
         """Count one sale of this value, as the auction does for each slot it sells."""
         self.cover(advertiser + 1)
-        remember(self.memory, self.caps, advertiser, value, relaxed)
+        remember(self.memory, self.caps, EVERYWHERE, advertiser, value, relaxed)
 
     def check(self) -> list[str]:
         """Broken invariants, in words; empty when all hold."""

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from auction import kernels
-from auction.columns import MILLE, Bids, Slate, Slots
+from auction.columns import LEVELS, MILLE, SCOPES, STANDARD_TIER, Bids, Slate, Slots
 from auction.fairness import Exposure
 from auction.settings import AuctionSettings
 from auction.workspace import CLOCK, NO_CAPS, Desk, Memory, Places, Rows, Rules, Sales
@@ -33,10 +33,11 @@ def run_auction(
     remaining_micros: NDArray[np.int64],
     settings: AuctionSettings,
 ) -> Slate:
-    """Sell each page in turn; a sale lowers what its campaign, in this batch, has left.
+    """Sell each page in turn; a sale lowers what its accounts, in this batch, have left.
 
-    `remaining_micros` [C] is by campaign id and is not changed: reserve `Slate.cost_micros` in
-    the ledger. A campaign beyond its end has no money. `exposure` counts each sale and covers new
+    `remaining_micros` [A] is by account (`account_of`); an account beyond its end has no money. It
+    is unchanged when the call returns, but sales are taken off it meanwhile: share it with nobody.
+    Reserve `Slate.cost_micros` in the ledger. `exposure` counts each sale and covers new
     advertisers by itself. Same columns, same exposure: same slate, on any machine.
     """
     rows, places = _rows(bids), _places(slots, settings)
@@ -52,7 +53,7 @@ def run_auction(
         places,
         Rules(settings.increment_micros * MILLE, settings.advertiser_once),
         exposure.caps if exposure is not None else NO_CAPS,
-        np.array(remaining_micros, np.int64),
+        np.require(remaining_micros, np.int64, ("C", "W")),
         exposure.memory if exposure is not None else _no_memory(),
         desk,
         sales,
@@ -75,17 +76,32 @@ def run_auction(
 
 
 def _rows(bids: Bids) -> Rows:
+    rows = len(bids.ad)
+    floor = _optional(bids.floor_micros, rows, -1, np.int64)
     return Rows(
         offset=_column(bids.offset, np.int32),
         ad=_column(bids.ad, np.int32),
         creative=_column(bids.creative, np.int32),
         advertiser=_column(bids.advertiser, np.int32),
-        campaign=_column(bids.campaign, np.int32),
+        account=_column(bids.account, np.int32),
         bid=_column(bids.bid_micros, np.int64),
         per_click=_column(bids.per_click, np.bool_),
         ppm=_column(bids.pctr_ppm, np.int64),
         fits=_column(bids.slots, np.uint32),
         refused=_column(bids.rejected, np.uint8),
+        tier=_optional(bids.tier, rows, STANDARD_TIER, np.uint8),
+        share=_optional(bids.share, rows, 1, np.int64),
+        weight=_weight(bids.weight_ppm, rows),
+        full_bid=_column(
+            bids.bid_micros if bids.full_bid_micros is None else bids.full_bid_micros, np.int64
+        ),
+        deal=_optional(bids.deal, rows, -1, np.int32),
+        floor=np.where(floor < 0, -1, floor * MILLE),
+        reserve=_optional(bids.reserve_micros, rows, 0, np.int64) * MILLE,
+        fixed=_optional(bids.fixed_price, rows, 0, np.bool_),
+        labels=_optional(bids.labels, rows, 0, np.uint64),
+        package=_optional(bids.package, rows, 0, np.int32),
+        kind=_optional(bids.package_kind, rows, 0, np.uint8),
     )
 
 
@@ -96,7 +112,28 @@ def _places(slots: Slots, settings: AuctionSettings) -> Places:
         floor=_column(floor * MILLE, np.int64),
         first_price=_column(slots.first_price, np.bool_),
         seed=_column(slots.seed, np.uint64),
+        scope=_scope(slots),
+        private=_optional(slots.private, len(floor), 0, np.bool_),
     )
+
+
+def _scope(slots: Slots) -> NDArray[np.int32]:
+    if slots.scope is not None:
+        return _column(slots.scope, np.int32)
+    scope = np.full((len(slots.floor_micros), SCOPES), -1, np.int32)
+    scope[:, 0] = 0
+    return scope
+
+
+def _weight(weight_ppm: NDArray[np.int64] | None, rows: int) -> NDArray[np.int64]:
+    return np.empty((rows, 0), np.int64) if weight_ppm is None else _column(weight_ppm, np.int64)
+
+
+def _optional(
+    values: NDArray[Any] | None, size: int, default: int, dtype: type[np.generic]
+) -> NDArray[Any]:
+    """The column, or what its absence means in every row."""
+    return np.full(size, default, dtype) if values is None else _column(values, dtype)
 
 
 def _column(values: NDArray[Any], dtype: type[np.generic]) -> NDArray[Any]:
@@ -121,5 +158,7 @@ def _validate(rows: Rows, places: Places) -> None:
         raise ValueError("bids and slots are of different batches")
     if slots > MOST_SLOTS or rows.ppm.ndim != 2 or rows.ppm.shape[1] < slots:
         raise ValueError(f"{slots} slots, click rates of shape {rows.ppm.shape}")
+    if rows.account.shape != (n, LEVELS) or places.scope.shape != (places.floor.size, SCOPES):
+        raise ValueError(f"accounts of shape {rows.account.shape}, scopes {places.scope.shape}")
     if n and rows.advertiser.min() < 0:
         raise ValueError("advertiser ids are not negative")

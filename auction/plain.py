@@ -13,6 +13,7 @@ from auction.columns import MILLE, PPM, Rejection
 from auction.settings import BASIS_POINTS, AuctionSettings, FairnessSettings
 
 Pair = tuple[int, "Bidder"]
+ENDLESS = 2**62
 
 
 @dataclass(slots=True)
@@ -23,7 +24,7 @@ class Bidder:
     ad: int
     creative: int
     advertiser: int
-    campaign: int
+    account: tuple[int, ...]
     value: dict[int, int]
     """By slot that it fits: what one impression is worth, in value units."""
     ppm: list[int] | None
@@ -86,16 +87,20 @@ class PlainPage:
     seed: int
     settings: AuctionSettings
     left: list[int]
-    """Money by campaign id; sales are taken from it."""
-    dual: dict[int, int]
-    room: dict[int, int]
+    """Money by account; sales are taken from it."""
+    dual: dict[tuple[int, int], int]
+    """By slot and advertiser; none is 0."""
+    room: dict[tuple[int, int], int]
+    """By slot and advertiser: sales before the hard cap; none is endless."""
+    scope: list[tuple[int, ...]]
+    """By slot: where its exposure counts."""
     sales: dict[int, PlainSale] = field(default_factory=dict)
 
     def sell(self) -> None:
         for bidder in self.bidders:
             self.admit(bidder)
         while pairs := self.open_pairs():
-            inside = [(slot, bidder) for slot, bidder in pairs if self.within_cap(bidder)]
+            inside = [pair for pair in pairs if self.within_cap(*pair)]
             if inside:
                 self.sell_next(inside, relaxed=False)
                 continue
@@ -108,8 +113,10 @@ class PlainPage:
         rivals = [(t, b) for t, b in pairs if t == slot and b.advertiser != winner.advertiser]
         runner_up = max(rivals, key=self.order)[1] if rivals else None
         self.sales[slot] = self.sale(slot, winner, runner_up, relaxed)
-        self.left[winner.campaign] -= self.sales[slot].cost
-        self.make_room(winner, relaxed)
+        for account in winner.account:
+            if account >= 0:
+                self.left[account] -= self.sales[slot].cost
+        self.make_room(slot, winner, relaxed)
 
     def admit(self, bidder: Bidder) -> None:
         if bidder.refused:
@@ -125,12 +132,14 @@ class PlainPage:
             bidder.code = Rejection.BUDGET
         elif not bidder.passes:
             bidder.code = Rejection.BELOW_FLOOR
-        elif not self.within_cap(bidder):
+        elif not any(self.within_cap(slot, bidder) for slot in bidder.passes):
             bidder.code = Rejection.FAIRNESS
 
     def money(self, bidder: Bidder) -> int:
-        known = 0 <= bidder.campaign < len(self.left)
-        return max(0, self.left[bidder.campaign]) if known else 0
+        """The least of its accounts; one that the ledger does not know has none."""
+        known = [a for a in bidder.account if a >= 0]
+        least = min((self.left[a] if a < len(self.left) else 0 for a in known), default=ENDLESS)
+        return max(0, least)
 
     def open_pairs(self) -> list[Pair]:
         return [(t, b) for b in self.bidders if b.running for t in self.chances(b)]
@@ -138,11 +147,11 @@ class PlainPage:
     def is_open(self, slot: int) -> bool:
         return slot not in self.sales
 
-    def within_cap(self, bidder: Bidder) -> bool:
-        return self.room.get(bidder.advertiser, 1) > 0
+    def within_cap(self, slot: int, bidder: Bidder) -> bool:
+        return self.room.get((slot, bidder.advertiser), 1) > 0
 
     def score(self, slot: int, bidder: Bidder) -> int:
-        return bidder.value[slot] - self.dual.get(bidder.advertiser, 0)
+        return bidder.value[slot] - self.dual.get((slot, bidder.advertiser), 0)
 
     def order(self, pair: Pair) -> tuple[int, int, int, int]:
         """Score, then the earlier slot, then the ad's rank by lot, then the earlier row."""
@@ -154,7 +163,7 @@ class PlainPage:
         if not self.first_price:
             asked = self.floors[slot]
             if runner_up is not None:
-                dual = self.dual.get(winner.advertiser, 0)
+                dual = self.dual.get((slot, winner.advertiser), 0)
                 step = self.settings.increment_micros * MILLE
                 asked = max(asked, self.score(slot, runner_up) + dual + step)
             critical = min(critical, asked)
@@ -166,11 +175,13 @@ class PlainPage:
         cost = -(-charge * ppm // PPM)
         return PlainSale(winner, runner_up, charge * ppm // MILLE, charge, cost, relaxed)
 
-    def make_room(self, winner: Bidder, relaxed: bool) -> None:
+    def make_room(self, slot: int, winner: Bidder, relaxed: bool) -> None:
         """Take out what may not stand beside the winner, or can no longer pay."""
         winner.running, winner.code = False, Rejection.WON
-        if winner.advertiser in self.room:
-            self.room[winner.advertiser] -= 1
+        for other_slot, scope in enumerate(self.scope):
+            joined = other_slot == slot or shares_number(scope, self.scope[slot])
+            if joined and (other_slot, winner.advertiser) in self.room:
+                self.room[other_slot, winner.advertiser] -= 1
         for other in self.bidders:
             if other.running and other.advertiser == winner.advertiser:
                 self.meet_kin(winner, other, relaxed)
@@ -182,13 +193,15 @@ class PlainPage:
             self.bar(other, Rejection.EXCLUSION)
             return
         self.meet(winner, other)
-        if other.running and not relaxed and self.room.get(other.advertiser) == 0:
+        open_to = self.chances(other)
+        inside = any(self.within_cap(slot, other) for slot in open_to)
+        if other.running and not relaxed and open_to and not inside:
             other.code = Rejection.FAIRNESS
 
     def meet(self, winner: Bidder, other: Bidder) -> None:
         if is_twin(winner, other):
             self.bar(other, Rejection.DUPLICATE)
-        elif other.campaign == winner.campaign:
+        elif shares_number(other.account, winner.account):
             self.check_budget(other)
 
     def bar(self, bidder: Bidder, code: Rejection) -> None:
@@ -226,6 +239,11 @@ class PlainPage:
 
 def is_twin(one: Bidder, other: Bidder) -> bool:
     return one.ad == other.ad or one.creative == other.creative
+
+
+def shares_number(one: tuple[int, ...], other: tuple[int, ...]) -> bool:
+    """Of two accounts or scopes by level: whether one level has the same in both."""
+    return any(a == b >= 0 for a, b in zip(one, other, strict=True))
 
 
 def tie_rank(seed: int, ad: int) -> int:

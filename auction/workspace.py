@@ -29,12 +29,27 @@ class Rows(NamedTuple):
     ad: I32
     creative: I32
     advertiser: I32
-    campaign: I32
+    account: I32
+    """[R, LEVELS]"""
     bid: I64
     per_click: Flag
     ppm: I64
     fits: U32
     refused: Code
+    tier: Code
+    share: I64
+    weight: I64
+    """[R, S], or [R, 0] when it is the event rate."""
+    full_bid: I64
+    deal: I32
+    floor: I64
+    """In value units, -1 when it is the slot's."""
+    reserve: I64
+    """In value units."""
+    fixed: Flag
+    labels: U64
+    package: I32
+    kind: Code
 
 
 class Places(NamedTuple):
@@ -44,6 +59,9 @@ class Places(NamedTuple):
     floor: I64
     first_price: Flag
     seed: U64
+    scope: I32
+    """[T, SCOPES]"""
+    private: Flag
 
 
 class Memory(NamedTuple):
@@ -86,6 +104,10 @@ class Lots(NamedTuple):
     """[S] in value units."""
     first_price: bool
     seed: np.uint64
+    scope: I32
+    """[S, SCOPES]"""
+    private: Flag
+    """[S]"""
 
 
 class Page(NamedTuple):
@@ -102,11 +124,12 @@ class Page(NamedTuple):
     alive: Flag
     """[n] still able to win a slot."""
     most: I64
-    """[n] money of the row's campaign, in value units."""
+    """[n] money that all accounts of the row have, in value units."""
     dual: I64
-    """[n] dual price of the row's advertiser, fixed for the page."""
+    """[S, n] dual prices of the row's advertiser, summed over the slot's scopes and fixed for the
+    page; below 0 it is a boost."""
     room: I64
-    """[n] sales that the row's advertiser may still make before the hard cap."""
+    """[S, n] sales that the row's advertiser may still make in the slot before a hard cap."""
     code: Code
     """[n] what becomes of the row."""
     best: I64
@@ -116,7 +139,7 @@ class Page(NamedTuple):
 
 
 class Desk(NamedTuple):
-    """Room for the greatest page of a batch; `value` and `score` are flat."""
+    """Room for the greatest page of a batch; what is [S, n] on a page is flat."""
 
     value: I64
     score: I64
@@ -139,8 +162,8 @@ class Desk(NamedTuple):
             affords=np.empty(rows, np.uint32),
             alive=np.empty(rows, np.bool_),
             most=np.empty(rows, np.int64),
-            dual=np.empty(rows, np.int64),
-            room=np.empty(rows, np.int64),
+            dual=np.empty(rows * slots, np.int64),
+            room=np.empty(rows * slots, np.int64),
             code=np.empty(rows, np.uint8),
             best=np.empty(slots, np.int64),
             second=np.empty(slots, np.int64),

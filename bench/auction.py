@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from auction.columns import Bids, Slots
+from auction.columns import LEVELS, Bids, Level, Slots
 from auction.fairness import Exposure
 from auction.ledger import Ledger
 from auction.mechanism import run_auction
@@ -42,6 +42,8 @@ def market(rng: np.random.Generator, shape: Shape) -> tuple[Bids, Slots]:
     rows, places = shape.requests * shape.candidates, shape.requests * shape.slots
     weight = 1 / np.arange(1, ADVERTISERS)
     per_click = rng.random(rows) < 0.5
+    account = np.full((rows, LEVELS), -1, np.int32)
+    account[:, Level.CAMPAIGN] = rng.integers(1, CAMPAIGNS, rows) * LEVELS + Level.CAMPAIGN
     cpm = np.exp(rng.normal(np.log(1_500), 0.7, rows)).astype(np.int64) * 1000
     return Bids(
         offset=np.arange(shape.requests + 1, dtype=np.int32) * shape.candidates,
@@ -50,7 +52,7 @@ def market(rng: np.random.Generator, shape: Shape) -> tuple[Bids, Slots]:
         advertiser=rng.choice(np.arange(1, ADVERTISERS), rows, p=weight / weight.sum()).astype(
             np.int32
         ),
-        campaign=rng.integers(1, CAMPAIGNS, rows, dtype=np.int32),
+        account=account,
         bid_micros=np.where(per_click, cpm // 4, cpm),
         per_click=per_click,
         pctr_ppm=rng.integers(500, 8_000, (rows, shape.slots)),
@@ -70,7 +72,7 @@ def measure(shape: Shape, fair: bool) -> dict[str, object]:
     batches = [market(rng, shape) for _ in range(BATCHES)]
     caps = FairnessSettings(max_share=CAP, window=1_000)
     exposure = Exposure(caps, ADVERTISERS) if fair else None
-    money, settings = np.full(CAMPAIGNS, 10**12), AuctionSettings()
+    money, settings = np.full(CAMPAIGNS * LEVELS, 10**12), AuctionSettings()
     seconds, displaced, sold = [], 0, 0
     for number in range(BATCHES * (ROUNDS + 1)):
         bids, slots = batches[number % BATCHES]

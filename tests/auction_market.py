@@ -10,13 +10,23 @@ from hypothesis import HealthCheck
 from hypothesis import settings as hypothesis_settings
 from numpy.typing import NDArray
 
-from auction.columns import MILLE, PPM, Bids, Rejection, Slate, Slots
+from auction.columns import (
+    LEVELS,
+    MILLE,
+    PPM,
+    Bids,
+    Level,
+    Rejection,
+    Slate,
+    Slots,
+    account_of,
+)
 from auction.settings import AuctionSettings
 
 CALM = hypothesis_settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 """A busy machine is no reason to fail a property."""
-RICH = np.full(64, 10**12, np.int64)
-"""Money for every campaign that a small market can name."""
+RICH = np.full(64 * LEVELS, 10**12, np.int64)
+"""Money for every account that a small market can name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +61,7 @@ def columns(requests: Sequence[Request]) -> tuple[Bids, Slots]:
         ad=np.array([ad.ad for ad in ads], np.int32),
         creative=np.array([ad.creative or 1000 + ad.ad for ad in ads], np.int32),
         advertiser=np.array([ad.advertiser for ad in ads], np.int32),
-        campaign=np.array([ad.campaign for ad in ads], np.int32),
+        account=np.array([accounts(ad) for ad in ads], np.int32).reshape(len(ads), LEVELS),
         bid_micros=np.array([ad.bid for ad in ads], np.int64),
         per_click=np.array([bool(ad.ppm) for ad in ads], np.bool_),
         pctr_ppm=np.array([_rates(ad, width) for ad in ads], np.int64).reshape(len(ads), width),
@@ -63,6 +73,18 @@ def columns(requests: Sequence[Request]) -> tuple[Bids, Slots]:
         first_price=np.array([request.first_price for request in requests], np.bool_),
         seed=np.array([request.seed for request in requests], np.uint64),
     )
+
+
+def accounts(ad: Ad) -> list[int]:
+    """Of a campaign alone."""
+    return [-1, account_of(Level.CAMPAIGN, ad.campaign), -1, -1]
+
+
+def by_account(campaign_micros: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Money by account, of campaigns only."""
+    micros = np.zeros(len(campaign_micros) * LEVELS, np.int64)
+    micros[Level.CAMPAIGN :: LEVELS] = campaign_micros
+    return micros
 
 
 def _offsets(sizes: Sequence[int]) -> NDArray[np.int32]:
@@ -109,7 +131,8 @@ def assert_the_rules_hold(
                 _assert_price(bids, slots, slate, t, request, settings)
     spent = np.zeros(len(remaining), np.int64)
     sold = slate.winner >= 0
-    np.add.at(spent, bids.campaign[slate.winner[sold]], slate.cost_micros[sold])
+    for account in bids.account[slate.winner[sold]].T:
+        np.add.at(spent, account[account >= 0], slate.cost_micros[sold][account >= 0])
     assert (spent <= np.maximum(remaining, 0)).all()
 
 

@@ -27,8 +27,9 @@ def plain_auction(
         unfair.sell()
         page = _page(bids, slots, request, settings, left)
         if exposure is not None:
-            page.dual = dict(exposure.dual)
-            page.room = {b.advertiser: exposure.room(b.advertiser) for b in page.bidders}
+            pairs = [(slot, b.advertiser) for slot in range(len(page.floors)) for b in page.bidders]
+            page.dual = {pair: exposure.dual[pair[1]] for pair in pairs}
+            page.room = {pair: exposure.room(pair[1]) for pair in pairs}
         page.sell()
         _write(slate, int(slots.offset[request]), page, unfair)
         for slot in range(len(page.floors)):
@@ -53,6 +54,7 @@ def _page(
         left=left,
         dual={},
         room={},
+        scope=[(0,)] * (high - low),
     )
 
 
@@ -64,7 +66,7 @@ def _bidder(bids: Bids, row: int, slots: int) -> Bidder:
         ad=int(bids.ad[row]),
         creative=int(bids.creative[row]),
         advertiser=int(bids.advertiser[row]),
-        campaign=int(bids.campaign[row]),
+        account=tuple(bids.account[row].tolist()),
         value={
             slot: bid * ppm[slot] if per_click else bid // MILLE * PPM
             for slot in range(slots)

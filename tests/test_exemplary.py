@@ -13,11 +13,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from auction_market import Ad, Request, as_dict, assert_the_rules_hold, columns
+from auction_market import RICH, Ad, Request, as_dict, assert_the_rules_hold, columns
 from auction_oracle import plain_auction
 from numpy.typing import NDArray
 
-from auction.columns import PPM, Bids, Rejection, Slate, Slots
+from auction.columns import PPM, Bids, Level, Rejection, Slate, Slots, account_of
 from auction.fairness import Exposure
 from auction.mechanism import run_auction
 from auction.plain import PlainExposure
@@ -25,7 +25,6 @@ from auction.settings import AuctionSettings, FairnessSettings
 
 HERE = Path(__file__).parent
 CASES = sorted([*HERE.glob("exemplary/*.json"), *HERE.glob("edge/*.json")])
-CAMPAIGNS = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,9 +55,9 @@ def read_case(path: Path) -> Case:
         first_price=page.get("at") == 1,
         seed=page.get("seed", 1),
     )
-    remaining = np.full(CAMPAIGNS, 10**12, np.int64)
+    remaining = RICH.copy()
     for campaign, micros in case.get("remaining_micros", {}).items():
-        remaining[int(campaign)] = micros
+        remaining[account_of(Level.CAMPAIGN, int(campaign))] = micros
     caps = case.get("fairness")
     return Case(
         names,

@@ -6,6 +6,7 @@ from numba import njit
 
 from auction.workspace import (
     DECAY,
+    I32,
     NEXT,
     RELAXED,
     SOLD,
@@ -27,10 +28,13 @@ def dual_now(memory: Memory, advertiser: int) -> int:
 
 
 @njit(cache=True, nogil=True)
-def remember(memory: Memory, caps: Caps, advertiser: int, value: int, relaxed: bool) -> None:
-    """Count one sale: all dual prices fall by their share of a step, the winner's rises by one.
+def remember(
+    memory: Memory, caps: Caps, scope: I32, advertiser: int, value: int, relaxed: bool
+) -> None:
+    """Count one sale in the slot's scopes [SCOPES].
 
-    Never above the value just sold: a higher price could not change who wins.
+    All dual prices fall by their share of a step and the winner's rises by one, never above
+    the value just sold: a higher price could not change who wins.
     """
     clock = memory.clock
     step = max(1, clock[TYPICAL] // caps.steps)
@@ -54,14 +58,18 @@ def remember(memory: Memory, caps: Caps, advertiser: int, value: int, relaxed: b
 
 
 @njit(cache=True, nogil=True)
-def look_up_fairness(rows: Rows, caps: Caps, memory: Memory, page: Page) -> bool:
-    """Each row's dual price and room for the page; False when fairness changes nothing in it."""
+def look_up_fairness(rows: Rows, scope: I32, caps: Caps, memory: Memory, page: Page) -> bool:
+    """Each row's dual price and room in each slot, whose scopes are [S, SCOPES]; False when
+    fairness changes nothing on the page."""
     matters = False
-    for i in range(rows.advertiser.size):
-        advertiser = rows.advertiser[i]
-        page.dual[i] = dual_now(memory, advertiser)
-        page.room[i] = caps.limit - memory.held[advertiser]
-        matters |= (page.dual[i] > 0) | (page.room[i] <= page.best.size)
+    slots = page.best.size
+    for s in range(slots):
+        for i in range(rows.advertiser.size):
+            advertiser = rows.advertiser[i]
+            dual = dual_now(memory, advertiser)
+            page.dual[s, i] = dual
+            page.room[s, i] = caps.limit - memory.held[advertiser]
+            matters |= (dual != 0) | (page.room[s, i] <= slots)
     return matters
 
 

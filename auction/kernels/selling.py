@@ -13,6 +13,7 @@ from auction.columns import MILLE, PPM, Rejection
 from auction.kernels.exposure import forget_fairness, look_up_fairness, remember
 from auction.kernels.ties import outranks
 from auction.workspace import (
+    I32,
     I64,
     U32,
     Caps,
@@ -44,11 +45,33 @@ NO_CANDIDATE = int(Rejection.NO_CANDIDATE)
 
 
 @njit(cache=True, nogil=True)
-def money_of(remaining: I64, campaign: int) -> int:
-    """A campaign that the ledger does not know has none."""
-    if campaign < 0 or campaign >= remaining.size:
-        return 0
-    return int(max(0, min(remaining[campaign], MOST_MONEY)))
+def money_of(remaining: I64, account: I32) -> int:
+    """The least that any account of a row [LEVELS] has; one that the ledger does not know has
+    none."""
+    least = MOST_MONEY
+    for level in range(account.size):
+        a = account[level]
+        if a >= remaining.size:
+            return 0
+        if a >= 0:
+            least = min(least, remaining[a])
+    return int(max(0, least))
+
+
+@njit(cache=True, nogil=True)
+def take_off(remaining: I64, account: I32, micros: int) -> None:
+    """A sale lowers what each account of its row has left; negative: it is taken back."""
+    for level in range(account.size):
+        if account[level] >= 0:
+            remaining[account[level]] -= micros
+
+
+@njit(cache=True, nogil=True)
+def shares_account(account: I32, other: I32) -> bool:
+    for level in range(account.size):
+        if account[level] >= 0 and account[level] == other[level]:
+            return True
+    return False
 
 
 @njit(cache=True, nogil=True)
@@ -67,14 +90,14 @@ def open_page(rows: Rows, lots: Lots, remaining: I64, page: Page) -> None:
     """Put every row in the running where it fits, can pay its bid and meets the floor."""
     slots, n = page.value.shape
     for i in range(n):
-        page.most[i] = money_of(remaining, rows.campaign[i]) * PPM
+        page.most[i] = money_of(remaining, rows.account[i]) * PPM
     page.affords[:] = 0
     page.passes[:] = 0
     for s in range(slots):
         enter_slot(rows.fits, max(1, lots.floor[s]), s, page)
     every = np.uint32((1 << slots) - 1)
     for i in range(n):
-        inside = page.room[i] > 0
+        inside = within_cap(i, page)
         page.alive[i] = page.passes[i] != 0
         if rows.refused[i] != 0:
             page.code[i] = rows.refused[i]
@@ -82,8 +105,6 @@ def open_page(rows: Rows, lots: Lots, remaining: I64, page: Page) -> None:
             silence(page, i)
         elif page.passes[i] != 0:
             page.code[i] = OUTBID if inside else FAIRNESS
-            if not inside:
-                silence(page, i)
         elif page.affords[i] != 0:
             page.code[i] = BELOW_FLOOR
         else:
@@ -96,12 +117,22 @@ def enter_slot(fits: U32, floor: int, slot: int, page: Page) -> None:
     bit = np.uint32(1 << slot)
     none = np.uint32(0)
     value, score = page.value[slot], page.score[slot]
+    dual, room = page.dual[slot], page.room[slot]
     for i in range(value.size):
         payable = ((fits[i] & bit) != 0) & (value[i] <= page.most[i])
         met = payable & (value[i] >= floor)
         page.affords[i] |= bit if payable else none
         page.passes[i] |= bit if met else none
-        score[i] = value[i] - page.dual[i] if met else NOT_BIDDING
+        score[i] = value[i] - dual[i] if met & (room[i] > 0) else NOT_BIDDING
+
+
+@njit(cache=True, nogil=True)
+def within_cap(i: int, page: Page) -> bool:
+    """Whether the row may win one of the slots that it passes without going past a hard cap."""
+    inside = False
+    for s in range(page.best.size):
+        inside |= ((page.passes[i] >> s) & 1 != 0) & (page.room[s, i] > 0)
+    return inside
 
 
 @njit(cache=True, nogil=True)
@@ -155,7 +186,7 @@ def critical_value(lots: Lots, rules: Rules, slot: int, page: Page) -> int:
         return int(own)
     asked = lots.floor[slot]
     if second >= 0:
-        asked = max(asked, page.score[slot, second] + page.dual[won] + rules.increment)
+        asked = max(asked, page.score[slot, second] + page.dual[slot, won] + rules.increment)
     return int(min(asked, own))
 
 
@@ -201,18 +232,28 @@ def silence(page: Page, i: int) -> None:
 
 @njit(cache=True, nogil=True)
 def make_room(
-    rows: Rows, won: int, open_slots: int, rules: Rules, relaxed: bool, remaining: I64, page: Page
+    rows: Rows,
+    won: int,
+    slot: int,
+    open_slots: int,
+    lots: Lots,
+    rules: Rules,
+    relaxed: bool,
+    remaining: I64,
+    page: Page,
 ) -> None:
-    """Take out of the running what may no longer win beside the row that has just won."""
+    """Take out of the running what may no longer win beside the row that has just won a slot."""
     ad, creative = rows.ad[won], rows.creative[won]
-    advertiser, campaign = rows.advertiser[won], rows.campaign[won]
+    advertiser, account = rows.advertiser[won], rows.account[won]
+    joined = joined_slots(lots.scope, slot)
     page.alive[won] = False
     page.code[won] = WON
     silence(page, won)
     for i in range(rows.ad.size):
         kin = rows.advertiser[i] == advertiser
         same = (rows.ad[i] == ad) | (rows.creative[i] == creative)
-        if not (kin | same | (rows.campaign[i] == campaign)) or not page.alive[i]:
+        payer = shares_account(rows.account[i], account)
+        if not (kin | same | payer) or not page.alive[i]:
             continue
         if same or (kin and rules.advertiser_once):
             page.alive[i] = False
@@ -220,18 +261,49 @@ def make_room(
             if page.passes[i] & open_slots:
                 page.code[i] = DUPLICATE if same else EXCLUSION
             continue
-        if rows.campaign[i] == campaign:
-            tighten(i, money_of(remaining, campaign) * PPM, open_slots, page)
+        if payer:
+            tighten(i, money_of(remaining, rows.account[i]) * PPM, open_slots, page)
         if kin:
-            page.room[i] -= 1
-            if page.room[i] == 0 and page.alive[i] and not relaxed:
-                page.code[i] = FAIRNESS
-                silence(page, i)
+            use_room(i, joined, open_slots, relaxed, page)
+
+
+@njit(cache=True, nogil=True)
+def joined_slots(scope: I32, slot: int) -> int:
+    """Bits of the slots that count their exposure together with this one, itself included."""
+    joined = 1 << slot
+    for s in range(scope.shape[0]):
+        for k in range(scope.shape[1]):
+            if scope[s, k] >= 0 and scope[s, k] == scope[slot, k]:
+                joined |= 1 << s
+    return joined
+
+
+@njit(cache=True, nogil=True)
+def use_room(i: int, joined: int, open_slots: int, relaxed: bool, page: Page) -> None:
+    """A sale to the row's advertiser: one less in each slot that counts it."""
+    reached = False
+    for s in range(page.best.size):
+        if (joined >> s) & 1:
+            page.room[s, i] -= 1
+            if page.room[s, i] == 0 and not relaxed:
+                page.score[s, i] = NOT_BIDDING
+                reached = True
+    left = page.passes[i] & open_slots
+    if reached and page.alive[i] and left and not may_win(i, open_slots, page):
+        page.code[i] = FAIRNESS
+
+
+@njit(cache=True, nogil=True)
+def may_win(i: int, open_slots: int, page: Page) -> bool:
+    for s in range(page.best.size):
+        if (open_slots >> s) & 1 and page.score[s, i] != NOT_BIDDING:
+            return True
+    return False
 
 
 @njit(cache=True, nogil=True)
 def tighten(i: int, most: int, open_slots: int, page: Page) -> None:
-    """Close the slots for which the row's campaign has no longer the money."""
+    """Close the slots for which one of the row's accounts has no longer the money."""
     had = page.passes[i] & open_slots
     lost = 0
     for s in range(page.best.size):
@@ -250,15 +322,15 @@ def tighten(i: int, most: int, open_slots: int, page: Page) -> None:
 def relax(open_slots: int, page: Page) -> bool:
     """Let rows past the hard cap bid for slots that would otherwise stay empty."""
     found = False
-    for i in range(page.room.size):
+    for i in range(page.alive.size):
         chances = page.passes[i] & open_slots
-        if not page.alive[i] or page.room[i] > 0 or chances == 0:
+        if not page.alive[i] or chances == 0:
             continue
-        found = True
-        page.code[i] = OUTBID
         for s in range(page.best.size):
-            if (chances >> s) & 1:
-                page.score[s, i] = page.value[s, i] - page.dual[i]
+            if (chances >> s) & 1 and page.room[s, i] <= 0:
+                found = True
+                page.code[i] = OUTBID
+                page.score[s, i] = page.value[s, i] - page.dual[s, i]
     return found
 
 
@@ -289,9 +361,9 @@ def sell_page(
             continue
         won = page.best[t]
         cost = write_sale(rows, low, lots, rules, t, relaxed, page, sales)
-        remaining[rows.campaign[won]] -= cost
+        take_off(remaining, rows.account[won], cost)
         open_slots &= ~(1 << t)
-        make_room(rows, won, open_slots, rules, relaxed, remaining, page)
+        make_room(rows, won, t, open_slots, lots, rules, relaxed, remaining, page)
         for s in range(slots):
             if (open_slots >> s) & 1 and lost_a_leader(s, page):
                 find_leaders(rows, lots.seed, s, page)
@@ -342,12 +414,23 @@ def rows_of(rows: Rows, low: int, high: int) -> Rows:
         rows.ad[low:high],
         rows.creative[low:high],
         rows.advertiser[low:high],
-        rows.campaign[low:high],
+        rows.account[low:high],
         rows.bid[low:high],
         rows.per_click[low:high],
         rows.ppm[low:high],
         rows.fits[low:high],
         rows.refused[low:high],
+        rows.tier[low:high],
+        rows.share[low:high],
+        rows.weight[low:high],
+        rows.full_bid[low:high],
+        rows.deal[low:high],
+        rows.floor[low:high],
+        rows.reserve[low:high],
+        rows.fixed[low:high],
+        rows.labels[low:high],
+        rows.package[low:high],
+        rows.kind[low:high],
     )
 
 
@@ -373,8 +456,8 @@ def blank_page(desk: Desk, slots: int, n: int) -> Page:
         desk.affords[:n],
         desk.alive[:n],
         desk.most[:n],
-        desk.dual[:n],
-        desk.room[:n],
+        desk.dual[: slots * n].reshape(slots, n),
+        desk.room[: slots * n].reshape(slots, n),
         desk.code[:n],
         desk.best[:slots],
         desk.second[:slots],
@@ -395,24 +478,33 @@ def sell(
     rejected: Code,
     reason: Code,
 ) -> None:
-    """Sell the pages of a batch in order; `remaining` and `memory` move on with each sale."""
+    """Sell the pages of a batch in order; `memory` moves on with each sale.
+
+    So does `remaining`, until the end: then it is again what it was.
+    """
     for request in range(places.offset.size - 1):
         low, high = rows.offset[request], rows.offset[request + 1]
         base, end = places.offset[request], places.offset[request + 1]
         here = rows_of(rows, low, high)
-        lots = Lots(places.floor[base:end], places.first_price[request], places.seed[request])
+        lots = Lots(
+            places.floor[base:end],
+            places.first_price[request],
+            places.seed[request],
+            places.scope[base:end],
+            places.private[base:end],
+        )
         page = blank_page(desk, end - base, high - low)
         sold, unfair = sales_of(sales, base, end), sales_of(plain, base, end)
         price_in(here, page)
-        matters = caps.on and look_up_fairness(here, caps, memory, page)
+        matters = caps.on and look_up_fairness(here, lots.scope, caps, memory, page)
         forget_fairness(page)
         open_page(here, lots, remaining, page)
         sell_page(here, low, lots, rules, remaining, page, unfair)
         if matters:
             for s in range(end - base):
                 if unfair.winner[s] >= 0:
-                    remaining[rows.campaign[unfair.winner[s]]] += unfair.cost[s]
-            look_up_fairness(here, caps, memory, page)
+                    take_off(remaining, rows.account[unfair.winner[s]], -unfair.cost[s])
+            look_up_fairness(here, lots.scope, caps, memory, page)
             open_page(here, lots, remaining, page)
             sell_page(here, low, lots, rules, remaining, page, sold)
         else:
@@ -425,7 +517,17 @@ def sell(
             reason[base + s] = WON
             if caps.on:
                 won = sold.winner[s] - low
-                remember(memory, caps, here.advertiser[won], page.value[s, won], sold.relaxed[s])
+                remember(
+                    memory,
+                    caps,
+                    lots.scope[s],
+                    here.advertiser[won],
+                    page.value[s, won],
+                    sold.relaxed[s],
+                )
+    for t in range(sales.winner.size):
+        if sales.winner[t] >= 0:
+            take_off(remaining, rows.account[sales.winner[t]], -sales.cost[t])
 
 
 @njit(cache=True, nogil=True)

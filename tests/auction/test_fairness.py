@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from auction_market import Ad, Request, columns
+from auction_market import RICH, Ad, Request, columns
 
 from auction.columns import Rejection, Slate
 from auction.fairness import Exposure
@@ -16,7 +16,6 @@ from auction.workspace import TYPICAL
 CAPS = FairnessSettings(max_share=0.15, window=1_000)
 GIANTS = (1, 2)
 SHOPS = tuple(range(3, 11))
-MONEY = np.full(20, 10**12, np.int64)
 
 
 def bid_stream(rng: np.random.Generator, pages: int) -> list[Request]:
@@ -36,7 +35,7 @@ def sell_all(pages: list[Request], exposure: Exposure | None) -> tuple[np.ndarra
     slates, sold = [], []
     for start in range(0, len(pages), 50):
         bids, slots = columns(pages[start : start + 50])
-        slates.append(run_auction(bids, slots, exposure, MONEY, AuctionSettings()))
+        slates.append(run_auction(bids, slots, exposure, RICH, AuctionSettings()))
         sold.append(bids.advertiser[slates[-1].winner])
     return np.concatenate(sold), slates
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from auction_market import RICH, Ad, Request, as_dict, columns
+from auction_market import RICH, Ad, Request, as_dict, by_account, columns
 
 from auction.columns import Rejection, bid_cpm_micros
 from auction.fairness import Exposure
@@ -43,18 +43,19 @@ def test_an_impression_costs_a_thousandth_of_the_clear_price():
 def test_one_batch_cannot_overspend_a_campaign():
     """Its bid is 1 100 micros an impression and its price 10: it steps out when it may not pay."""
     bids, slots = columns([Request(ads=(PER_MILLE,))] * 100)
-    money = np.array([0, 0, 1_200])
+    money = by_account(np.array([0, 0, 1_200]))
+    before = money.tolist()
 
     slate = run_auction(bids, slots, None, money, PLAIN)
 
     assert slate.cost_micros.sum() == 110
     assert (slate.winner >= 0).tolist() == [True] * 11 + [False] * 89
     assert (slate.reason[11:] == Rejection.BUDGET).all()
-    assert money.tolist() == [0, 0, 1_200]
+    assert money.tolist() == before
 
 
-def test_a_campaign_that_the_ledger_does_not_know_has_no_money():
-    bids, slots = columns([Request(ads=(PER_MILLE, replace(PER_CLICK, campaign=-3)))])
+def test_an_account_that_the_ledger_does_not_know_has_no_money():
+    bids, slots = columns([Request(ads=(PER_MILLE, replace(PER_CLICK, campaign=0)))])
 
     slate = run_auction(bids, slots, None, np.zeros(1, np.int64), PLAIN)
 

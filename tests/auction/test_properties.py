@@ -12,14 +12,16 @@ from auction_market import (
     Request,
     as_dict,
     assert_the_rules_hold,
+    by_account,
     columns,
     with_bid,
 )
 from auction_oracle import plain_auction
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
-from auction.columns import Bids, Rejection, Slots
+from auction.columns import LEVELS, Bids, Rejection, Slots
 from auction.fairness import Exposure
 from auction.mechanism import run_auction
 from auction.plain import PlainExposure
@@ -61,7 +63,7 @@ def requests(draw: st.DrawFn, most_slots: int = 5) -> Request:
 
 BATCHES = st.lists(requests(), min_size=1, max_size=5)
 MONEY = st.lists(st.integers(-5, 300) | st.just(10**9), min_size=6, max_size=8).map(
-    lambda micros: np.array(micros, np.int64)
+    lambda micros: by_account(np.array(micros, np.int64))
 )
 RULES = st.builds(
     AuctionSettings,
@@ -113,7 +115,7 @@ def test_crowded_random_batches_sell_as_the_plain_auction_does(rng):
         compiled, plain = Exposure(caps), PlainExposure(caps)
         for _ in range(30):
             bids, slots = crowd(rng)
-            money = rng.integers(-3, rng.choice([10, 100, 10**6]), 10)
+            money = rng.integers(-3, rng.choice([10, 100, 10**6]), 10 * LEVELS)
             rules = AuctionSettings(advertiser_once=bool(rng.random() < 0.5))
 
             slate = run_auction(bids, slots, compiled, money, rules)
@@ -147,7 +149,7 @@ def crowd(rng: np.random.Generator) -> tuple[Bids, Slots]:
         ad=rng.integers(1, 30, n, dtype=np.int32),
         creative=rng.integers(1, 30, n, dtype=np.int32),
         advertiser=rng.integers(1, 8, n, dtype=np.int32),
-        campaign=rng.integers(0, 12, n, dtype=np.int32),
+        account=some_accounts(rng, n),
         bid_micros=np.where(
             per_click, rng.integers(0, most * 100, n), rng.integers(0, most, n) * 1000
         ),
@@ -162,6 +164,13 @@ def crowd(rng: np.random.Generator) -> tuple[Bids, Slots]:
         first_price=rng.random(requests) < 0.1,
         seed=rng.integers(0, 2**63, requests).astype(np.uint64),
     )
+
+
+def some_accounts(rng: np.random.Generator, n: int) -> NDArray[np.int32]:
+    """Of all levels: limits shared by several, limits of none, and unknown ones."""
+    numbers = rng.integers(0, 11, (n, LEVELS), dtype=np.int32)
+    account = numbers * LEVELS + np.arange(LEVELS, dtype=np.int32)
+    return np.where(rng.random((n, LEVELS)) < 0.4, account, -1).astype(np.int32)
 
 
 def sell(request: Request, exposure: Exposure | None = None) -> tuple[int, int]:
