@@ -185,6 +185,11 @@ class Slate:
     """[T] sold past the hard cap because the slot would have stayed empty."""
     cost_micros: NDArray[np.int64]
     """[T] expected cost of the sale, rounded up: what the ledger sets aside in each account."""
+    dual: NDArray[np.int64] | None = None
+    """[R, S] dual price of each row's advertiser in each slot, in value units: its score is its
+    rank less this."""
+    room: NDArray[np.int8] | None = None
+    """[R, S] sales that its advertiser might still make before a hard cap; 127: that or more."""
 
 
 def bid_cpm_micros(bid_micros: int, per_click: bool, pctr_ppm: int) -> int:

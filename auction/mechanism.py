@@ -20,7 +20,18 @@ from auction import kernels
 from auction.columns import LEVELS, MILLE, SCOPES, STANDARD_TIER, Bids, Slate, Slots
 from auction.fairness import Exposure
 from auction.settings import AuctionSettings
-from auction.workspace import CLOCK, NO_CAPS, Desk, Memory, Places, Rows, Rules, Sales
+from auction.workspace import (
+    CLOCK,
+    MOST_ROOM,
+    NO_CAPS,
+    Desk,
+    Memory,
+    Places,
+    Rows,
+    Rules,
+    Sales,
+    Terms,
+)
 
 MOST_SLOTS = 32
 """Slots of one request are bits of `Bids.slots`."""
@@ -29,7 +40,7 @@ MOST_SLOTS = 32
 def run_auction(
     bids: Bids,
     slots: Slots,
-    exposure: Exposure | None,
+    exposure: Exposure | Slate | None,
     remaining_micros: NDArray[np.int64],
     settings: AuctionSettings,
 ) -> Slate:
@@ -38,10 +49,15 @@ def run_auction(
     `remaining_micros` [A] is by account (`account_of`); an account beyond its end has no money. It
     is unchanged when the call returns, but sales are taken off it meanwhile: share it with nobody.
     Reserve `Slate.cost_micros` in the ledger. `exposure` counts each sale and covers new
-    advertisers by itself. Same columns, same exposure: same slate, on any machine.
+    advertisers by itself. Same columns, same exposure: same slate, on any machine. A slate in its
+    place holds the auction on the terms of fairness on which that one was, row by row, and counts
+    nothing: a recorded page is sold as it was.
     """
     rows, places = _rows(bids), _places(slots, settings)
     _validate(rows, places)
+    terms = _terms(exposure, rows, places)
+    if isinstance(exposure, Slate):
+        exposure = None
     if exposure is not None and rows.advertiser.size:
         exposure.cover(int(rows.advertiser.max()) + 1)
     total, most_slots = places.floor.size, int(np.diff(places.offset).max(initial=0))
@@ -60,6 +76,7 @@ def run_auction(
         plain,
         rejected,
         reason,
+        terms,
     )
     return Slate(
         winner=sales.winner,
@@ -72,7 +89,20 @@ def run_auction(
         plain_clear_micros=plain.clear,
         relaxed=sales.relaxed,
         cost_micros=sales.cost,
+        dual=terms.dual,
+        room=terms.room,
     )
+
+
+def _terms(exposure: Exposure | Slate | None, rows: Rows, places: Places) -> Terms:
+    size = rows.ad.size, int(np.diff(places.offset).max(initial=0))
+    if not isinstance(exposure, Slate):
+        return Terms(False, np.zeros(size, np.int64), np.full(size, MOST_ROOM, np.int8))
+    if exposure.dual is None or exposure.room is None:
+        raise ValueError("this slate does not say on what terms it was sold")
+    if exposure.dual.shape != size or exposure.room.shape != size:
+        raise ValueError(f"terms of shape {exposure.dual.shape} for bids of shape {size}")
+    return Terms(True, _column(exposure.dual, np.int64), _column(exposure.room, np.int8))
 
 
 def _rows(bids: Bids) -> Rows:

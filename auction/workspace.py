@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+I8 = NDArray[np.int8]
 I32 = NDArray[np.int32]
 I64 = NDArray[np.int64]
 U32 = NDArray[np.uint32]
@@ -136,6 +137,21 @@ class Page(NamedTuple):
     """[S] leading row, -1 when none."""
     second: I64
     """[S] leading row of another advertiser, -1 when none."""
+
+
+MOST_ROOM = 127
+"""Of one row in `Terms.room`: more than a page has slots is all the same."""
+
+
+class Terms(NamedTuple):
+    """What fairness made of each row's chances, for a record of the auction or from one."""
+
+    given: bool
+    """The auction is to be held on these, whatever the exposure; False: they are written."""
+    dual: I64
+    """[R, S] `Page.dual` by row."""
+    room: I8
+    """[R, S] `Page.room` by row, 0 to 127."""
 
 
 class Desk(NamedTuple):

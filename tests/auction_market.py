@@ -104,8 +104,9 @@ def with_bid(request: Request, position: int, bid: int) -> Request:
 
 
 def as_dict(slate: Slate) -> dict[str, list[int]]:
-    """Comparable to the last field."""
-    return {name: column.tolist() for name, column in asdict(slate).items()}
+    """What was sold and why not, comparable to the last field; without the terms of fairness."""
+    columns = asdict(slate).items()
+    return {name: column.tolist() for name, column in columns if name not in {"dual", "room"}}
 
 
 def value(bids: Bids, row: int, slot: int) -> int:

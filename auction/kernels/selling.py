@@ -11,6 +11,7 @@ from numba import njit
 
 from auction.columns import MILLE, PPM, Rejection
 from auction.kernels.exposure import forget_fairness, look_up_fairness, remember
+from auction.kernels.terms import given_terms, keep_terms
 from auction.kernels.ties import outranks
 from auction.workspace import (
     I32,
@@ -26,6 +27,7 @@ from auction.workspace import (
     Rows,
     Rules,
     Sales,
+    Terms,
 )
 
 NOT_BIDDING = -(2**63)
@@ -477,6 +479,7 @@ def sell(
     plain: Sales,
     rejected: Code,
     reason: Code,
+    terms: Terms,
 ) -> None:
     """Sell the pages of a batch in order; `memory` moves on with each sale.
 
@@ -496,7 +499,10 @@ def sell(
         page = blank_page(desk, end - base, high - low)
         sold, unfair = sales_of(sales, base, end), sales_of(plain, base, end)
         price_in(here, page)
-        matters = caps.on and look_up_fairness(here, lots.scope, caps, memory, page)
+        if terms.given:
+            matters = given_terms(terms, low, page)
+        else:
+            matters = caps.on and look_up_fairness(here, lots.scope, caps, memory, page)
         forget_fairness(page)
         open_page(here, lots, remaining, page)
         sell_page(here, low, lots, rules, remaining, page, unfair)
@@ -504,7 +510,11 @@ def sell(
             for s in range(end - base):
                 if unfair.winner[s] >= 0:
                     take_off(remaining, rows.account[unfair.winner[s]], -unfair.cost[s])
-            look_up_fairness(here, lots.scope, caps, memory, page)
+            if terms.given:
+                given_terms(terms, low, page)
+            else:
+                look_up_fairness(here, lots.scope, caps, memory, page)
+                keep_terms(terms, low, page)
             open_page(here, lots, remaining, page)
             sell_page(here, low, lots, rules, remaining, page, sold)
         else:
