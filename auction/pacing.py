@@ -1,0 +1,255 @@
+"""How much of its bid a plan offers now, so that its goal lasts for its period and is met.
+
+Knows plans as rows with a goal of whole units (micros, impressions, clicks), seconds as numbers
+and a traffic curve; no clock, no requests, no I/O. The hard stop is the ledger's.
+
+A bid is divided by 1 + μ, the dual price of the budget, and μ follows what was delivered against
+what was due: online dual mirror descent (Balseiro, Gur, "Learning in Repeated Auctions with
+Budgets", 2019; Balseiro, Lu, Mirrokni, "The Best of Many Worlds", 2023), with the entropy of 1 + μ
+as mirror map, so that a step changes a bid by the same share wherever it stands, and in batches,
+one per tick.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+
+import numpy as np
+from numpy.typing import NDArray
+
+from auction.columns import MILLE, PPM
+from auction.traffic import Curve
+
+F64 = NDArray[np.float64]
+I64 = NDArray[np.int64]
+
+DEEPEST = float(np.log(PPM))
+"""ln(1 + μ) at which one millionth of the bid is left."""
+AHEAD = 0.4
+"""Front-loaded plans begin this much faster than even ones, and end as much slower."""
+
+
+class Goal(IntEnum):
+    """What a plan counts, one unit each; money in micros."""
+
+    SPEND = 0
+    IMPRESSIONS = 1
+    VIEWABLE = 2
+    CLICKS = 3
+
+
+class Mode(IntEnum):
+    ASAP = 0
+    EVEN = 1
+    FRONT_LOADED = 2
+
+
+@dataclass(frozen=True, slots=True)
+class PacingSettings:
+    react_s: float = 4.0
+    """Time in which a busy plan corrects its rate. Below three ticks it swings."""
+    fewest: float = 8.0
+    """Deliveries that a plan is moved by at its start: fewer find the level sooner, and jump."""
+    most: float = 200.0
+    """Deliveries that a plan is moved by when it is settled. More make bids steadier and slower."""
+    surprise: float = 4.0
+    """Standard deviations from what was due at which a settled plan starts anew."""
+    rate_s: float = 600.0
+    """Time over which the current rate of delivery is averaged, for urgency."""
+    longest_gap_s: float = 60.0
+    """After a longer silence nothing was due: nobody sold anything meanwhile."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plans:
+    """[L] goals with their periods, in the order of their keys."""
+
+    key: I64
+    """What the caller calls the plan; ascending, each once."""
+    kind: NDArray[np.uint8]
+    """Goal; the pacer does not look at it."""
+    amount: I64
+    """Units to deliver from `start_s` to `end_s`."""
+    unit: F64
+    """Units of one delivery at the full bid: 1, or the typical price in micros."""
+    mode: NDArray[np.uint8]
+    start_s: F64
+    end_s: F64
+
+    def __len__(self) -> int:
+        return len(self.key)
+
+    @classmethod
+    def none(cls) -> Plans:
+        no = np.zeros(0)
+        whole, small = no.astype(np.int64), no.astype(np.uint8)
+        return cls(whole, small, whole, no, small, no, no)
+
+
+STATE = np.dtype(
+    [
+        ("key", np.int64),
+        ("start_s", np.float64),  # of the period that `seen` belongs to
+        ("amount", np.int64),  # the goal when last seen
+        ("seen", np.int64),  # delivered and promised at the last tick
+        ("dual", np.float64),  # ln(1 + μ)
+        ("steps", np.float64),  # deliveries since the plan began or was surprised
+        ("lately", np.float64),  # delivered less due, recently, in deliveries
+        ("rate", np.float64),  # units delivered per unit of traffic, lately; negative: unknown
+    ]
+)
+"""One record per plan: all that a restarted pacer needs."""
+
+
+class Pacer:
+    """The multiplier of each plan, learnt from its own delivery. The only state is `state`."""
+
+    def __init__(self, settings: PacingSettings, curve: Curve) -> None:
+        self.settings, self.curve = settings, curve
+        self.plans = Plans.none()
+        self.state = np.zeros(0, STATE)
+        self.now_s = -np.inf
+
+    def follow(self, plans: Plans, state: NDArray[np.void] | None = None) -> None:
+        """Work on these plans from now on; those known already, by key, go on as they were.
+
+        `state`, if given, is another pacer's and replaces what this one knew.
+        """
+        known = self.state if state is None else state
+        fresh = np.zeros(len(plans), STATE)
+        fresh["key"], fresh["start_s"], fresh["amount"] = plans.key, np.nan, plans.amount
+        fresh["rate"] = -1.0
+        if len(known):
+            place = np.minimum(np.searchsorted(known["key"], plans.key), len(known) - 1)
+            same = known["key"][place] == plans.key
+            fresh[same] = known[place[same]]
+        self.plans, self.state = plans, fresh
+
+    def tick(self, now_s: float, delivered: I64) -> None:
+        """Learn from `delivered` [L], units delivered and promised in each plan's period so far.
+
+        Promises that come back lower it. A period that begins anew begins with what is delivered
+        then.
+        """
+        plans, state = self.plans, self.state
+        elapsed = now_s - self.now_s
+        began = state["start_s"] != plans.start_s
+        gained = np.where(began, 0, delivered - state["seen"])
+        due = self._due(now_s, np.where(began, 0, state["seen"]))
+        if 0 < elapsed <= self.settings.longest_gap_s:
+            due[began] = 0
+            self._learn(gained.astype(np.float64), due, elapsed)
+            self._follow_rate(gained, now_s, elapsed)
+        state["start_s"], state["seen"], state["amount"] = plans.start_s, delivered, plans.amount
+        self.now_s = now_s
+
+    def _due(self, now_s: float, seen: I64) -> F64:
+        """[L] units that should have come since the last tick: the plan's share of what was left.
+
+        ρ·Δ = remaining goal * (F(now) - F(before)) / (1 - F(before)), F the planned share by then.
+        """
+        before, now = self._planned(self.now_s), self._planned(now_s)
+        left = np.maximum(0, self.plans.amount - seen)
+        share = (now - before) / np.maximum(1.0 - before, 1e-12)
+        due: F64 = left * np.minimum(1.0, share)
+        return due
+
+    def _planned(self, at_s: float) -> F64:
+        """[L] share of the goal that is planned by a moment."""
+        plans = self.plans
+        whole = self.curve.between(plans.start_s, plans.end_s)
+        at = np.clip(at_s, plans.start_s, plans.end_s)
+        share = self.curve.between(plans.start_s, at) / np.maximum(whole, 1e-12)
+        early = share * (1.0 + AHEAD - AHEAD * share)
+        return np.where(plans.mode == Mode.FRONT_LOADED, early, share)
+
+    def planned(self, at_s: float) -> I64:
+        """[L] units of the goal that an undisturbed plan has delivered by a moment."""
+        units: I64 = np.rint(self._planned(at_s) * self.plans.amount).astype(np.int64)
+        return units
+
+    def _learn(self, gained: F64, due: F64, elapsed: float) -> None:
+        """ln(1 + μ) moves by the error over `batch` deliveries, or over `react_s` when busy."""
+        settings, state = self.settings, self.state
+        price = np.maximum(1.0, self.plans.unit * np.exp(-state["dual"]))
+        state["steps"] += np.maximum(gained, 0.0) / price
+        self._notice_surprise((gained - due) / price, due / price, elapsed)
+        batch = np.clip(0.5 * np.sqrt(state["steps"]), settings.fewest, settings.most)
+        scale = np.maximum(batch * price, due * (settings.react_s / elapsed))
+        dual = np.clip(state["dual"] + (gained - due) / scale, 0.0, DEEPEST)
+        state["dual"] = np.where(self.plans.mode == Mode.ASAP, 0.0, dual)
+
+    def _notice_surprise(self, error: F64, due: F64, elapsed: float) -> None:
+        """A plan whose goal has changed, or whose traffic has, takes large steps again."""
+        settings, state = self.settings, self.state
+        window = np.maximum(settings.react_s, settings.fewest * elapsed / np.maximum(due, 1e-9))
+        state["lately"] = np.exp(-elapsed / window) * state["lately"] + error
+        noise = np.sqrt(np.maximum(settings.fewest, due * settings.react_s / elapsed))
+        jumped = np.abs(self.plans.amount - state["amount"]) > 0.05 * state["amount"]
+        anew = (np.abs(state["lately"]) > settings.surprise * noise) | jumped
+        state["steps"][anew] = 0.0
+        state["lately"][anew] = 0.0
+
+    def _follow_rate(self, gained: I64, now_s: float, elapsed: float) -> None:
+        mass = self.curve.between(np.array(now_s - elapsed), np.array(now_s))
+        found = gained / max(float(mass), 1e-12)
+        state = self.state
+        whole = self.curve.between(self.plans.start_s, self.plans.end_s)
+        rate = np.where(
+            state["rate"] < 0, self.plans.amount / np.maximum(whole, 1e-12), state["rate"]
+        )
+        keep = np.exp(-elapsed / self.settings.rate_s)
+        state["rate"] = np.maximum(0.0, keep * rate + (1 - keep) * found)
+
+    def multiplier_ppm(self) -> I64:
+        """[L] millionths of its bid that each plan offers now, 1 to 1 000 000."""
+        ppm: I64 = np.clip(np.rint(PPM * np.exp(-self.state["dual"])), 1, PPM).astype(np.int64)
+        return ppm
+
+    def urgency_ppm(self, now_s: float) -> I64:
+        """[L] remaining goal over what the current rate will still deliver, in millionths.
+
+        1 000 000 is on course; more is behind, to a thousandfold at most; 0 has met its goal.
+        """
+        plans, state = self.plans, self.state
+        left = np.maximum(0, plans.amount - state["seen"]).astype(np.float64)
+        mass = self.curve.between(np.clip(now_s, plans.start_s, plans.end_s), plans.end_s)
+        coming = np.where(state["rate"] < 0, left, state["rate"] * mass)
+        times = left / np.maximum(np.maximum(coming, left / 1000), 1e-12)
+        urgency: I64 = np.ceil(times * PPM).astype(np.int64)
+        return urgency
+
+    def check(self) -> list[str]:
+        """Broken invariants, in words; empty when all hold."""
+        state, faults = self.state, []
+        if not np.array_equal(state["key"], self.plans.key):
+            faults.append("the state is not that of the plans")
+        if (np.diff(self.plans.key) <= 0).any():
+            faults.append("the plans are not in the order of their keys")
+        if not ((state["dual"] >= 0) & (state["dual"] <= DEEPEST)).all():
+            faults.append("a dual price is out of its range")
+        if (state["steps"] < 0).any() or not np.isfinite(state["lately"]).all():
+            faults.append("a plan's steps are not numbers")
+        if not np.isfinite(state["rate"]).all():
+            faults.append("a rate is not a number")
+        return faults
+
+
+def paced(bid_micros: I64, per_click: NDArray[np.bool_], multiplier_ppm: I64) -> I64:
+    """Bids as offered now: a millionth share, rounded down, but never to nothing.
+
+    CPM bids stay multiples of MILLE, so that an impression costs whole micros.
+    """
+    part = _share(bid_micros, multiplier_ppm)
+    whole = np.where(per_click, part, part // MILLE * MILLE)
+    least = np.where(per_click, 1, MILLE)
+    bid: I64 = np.minimum(bid_micros, np.maximum(whole, least))
+    return bid
+
+
+def _share(micros: I64, ppm: I64) -> I64:
+    """micros * ppm // 1 000 000 without leaving 64 bits."""
+    whole, rest = np.divmod(micros, PPM)
+    share: I64 = whole * ppm + rest * ppm // PPM
+    return share
