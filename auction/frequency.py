@@ -63,8 +63,9 @@ class Rules:
     advertiser_once: bool = True
 
 
-def moment(caps: Caps, now_ms: int) -> Moment:
-    return Moment(caps.starts(now_ms), now_ms)
+def moment(caps: Caps, now_ms: int, remembered_ms: int = 0) -> Moment:
+    """What each cap's window holds now; `remembered_ms` keeps impressions without caps as well."""
+    return Moment(caps.starts(now_ms), now_ms, now_ms - remembered_ms + 1)
 
 
 def capped(
@@ -167,10 +168,9 @@ def witness(records: Records, seen: Records, on: On, t_ms: int) -> Records:
     found = np.flatnonzero(records["number"] == seen["number"][0])
     after = records.copy() if len(found) else np.concatenate([records, seen])
     at = found[0] if len(found) else len(records)
-    if after[EVENT[on]][at] == 0:
-        after[EVENT[on]][at] = t_ms
-    if on is not On.IMPRESSION and after["impression_ms"][at] == 0:
-        after["impression_ms"][at] = t_ms  # who has clicked or looked at it has been shown it
+    for name in {EVENT[On.IMPRESSION], EVENT[on]}:  # who has clicked it has been shown it
+        if after[name][at] == 0:
+            after[name][at] = t_ms
     return after
 
 

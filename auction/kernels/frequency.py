@@ -29,10 +29,12 @@ EXCLUSION, DUPLICATE = int(Rejection.EXCLUSION), int(Rejection.DUPLICATE)
 
 
 class Moment(NamedTuple):
-    """When it is asked: the first millisecond of each window, and now."""
+    """When it is asked: the first millisecond of each cap's window, and now."""
 
     start: I64
     now_ms: int
+    keep_ms: int
+    """Impressions since then are remembered also where no cap counts them."""
 
 
 class Ads(NamedTuple):
@@ -191,6 +193,8 @@ def find_any_cap(row: I32, ads: Ads, caps: CapColumns, found: NDArray[np.bool_])
 @njit(cache=True, nogil=True)
 def still_needed(row: Any, caps: CapColumns, moment: Moment) -> bool:
     """Some cap counts it now; a row that no window holds any more will never count again."""
+    if counts(row, IMPRESSION, moment.keep_ms, moment.now_ms) and moment.keep_ms <= moment.now_ms:
+        return True
     for kind in range(row["reach"] + 1):
         place = place_of(caps, kind, entity_of(row, kind))
         if place < 0:
