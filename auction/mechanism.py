@@ -100,7 +100,8 @@ def _terms(exposure: Exposure | Slate | None, rows: Rows, places: Places) -> Ter
         return Terms(False, np.zeros(size, np.int64), np.full(size, MOST_ROOM, np.int8))
     if exposure.dual is None or exposure.room is None:
         raise ValueError("this slate does not say on what terms it was sold")
-    if exposure.dual.shape != size or exposure.room.shape != size:
+    narrow = exposure.dual.shape[1] < size[1]
+    if narrow or len(exposure.dual) != size[0] or exposure.room.shape != exposure.dual.shape:
         raise ValueError(f"terms of shape {exposure.dual.shape} for bids of shape {size}")
     return Terms(True, _column(exposure.dual, np.int64), _column(exposure.room, np.int8))
 

@@ -1,0 +1,96 @@
+"""Keeps every auction for a while and a share of them for long. Never refuses, never waits."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from adserver.auctions import asked
+from adserver.auctions.encoding import encode
+from adserver.auctions.record import AuctionRecord, Notes, Scarce
+from adserver.auctions.ring import RingWriter
+from adserver.auctions.sample import SampleWriter, is_sampled, pseudonymous
+from adserver.decision import Decision
+from adserver.verdict import Verdict
+from auction.columns import MILLE, PPM, Bids
+
+
+@dataclass(slots=True)
+class Recorder:
+    """Of one worker."""
+
+    ring: RingWriter
+    sample: SampleWriter
+    one_in: int
+    key: str
+    """Of the pseudonyms in the sample."""
+
+    def write(
+        self,
+        verdict: Verdict,
+        decisions: Sequence[Decision],
+        at_ms: int,
+        remaining_micros: NDArray[np.int64],
+    ) -> None:
+        """One batch; `remaining_micros` [A] is what its auction was given."""
+        requests = [ask.request for ask in verdict.asks]
+        record = _record(verdict, decisions, at_ms)
+        packed = encode(record, asked.pack(requests))
+        self.ring.append(packed, verdict.numbers[0], len(requests), at_ms)
+        for page, number in enumerate(verdict.numbers):
+            if is_sampled(number, self.one_in) and not requests[page].test:
+                self.sample.put(self._sampled(record, page, verdict, remaining_micros))
+
+    def _sampled(
+        self, record: AuctionRecord, page: int, verdict: Verdict, remaining: NDArray[np.int64]
+    ) -> AuctionRecord:
+        request = pseudonymous(verdict.asks[page].request, self.key)
+        return record.sampled(page, request, scarce_of(record, page, remaining))
+
+
+def _record(verdict: Verdict, decisions: Sequence[Decision], at_ms: int) -> AuctionRecord:
+    pages, edition = len(verdict.asks), verdict.edition
+    notes = Notes(
+        number=np.array(verdict.numbers, np.uint64),
+        at_ms=np.full(pages, at_ms, np.int64),
+        snapshot=np.full(pages, edition.version, np.int64),
+        quality=np.full(pages, verdict.quality, np.uint8),
+        ad_id=edition.snapshot.ads.ad_id[verdict.bids.ad],
+        sold=np.array([o.sold is not None for d in decisions for o in d.outcomes], np.bool_),
+    )
+    slots = verdict.encoded.slots
+    return AuctionRecord((), notes, verdict.bids, slots, verdict.slate, model=edition.model)
+
+
+def scarce_of(record: AuctionRecord, page: int, remaining_micros: NDArray[np.int64]) -> Scarce:
+    """The page's budgets that could end within it, after the sales of the pages before it."""
+    bids, slate, slots = record.bids, record.slate, record.slots
+    first, last = slots.offset[page : page + 2].tolist()
+    rows = slice(bids.offset[page], bids.offset[page + 1])
+    account = np.unique(bids.account[rows])
+    account = account[account >= 0]
+    known = account < len(remaining_micros)
+    micros = np.where(known, remaining_micros[np.where(known, account, 0)], 0)
+    earlier = np.flatnonzero(slate.winner[:first] >= 0)
+    for budgets, cost in zip(
+        bids.account[slate.winner[earlier]], slate.cost_micros[earlier], strict=True
+    ):
+        micros = micros - np.where(np.isin(account, budgets), cost, 0)
+    enough = (last - first) * most_cost(bids, rows)
+    short = micros < enough
+    return Scarce(
+        offset=np.array([0, np.count_nonzero(short)], np.int32),
+        account=account[short].astype(np.int32),
+        micros=micros[short],
+    )
+
+
+def most_cost(bids: Bids, rows: slice) -> int:
+    """No sale of one slot to any of these rows costs more, in micros."""
+    bid, per_click = bids.bid_micros[rows], bids.per_click[rows]
+    ppm = bids.pctr_ppm[rows].max(axis=1, initial=1)
+    cost = np.where(per_click, bid * ppm // PPM, bid // MILLE) + 1
+    return int(cost.max(initial=0))
