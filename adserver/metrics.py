@@ -28,6 +28,7 @@ from auction.columns import Rejection
 from retrieval.planner import Plan
 
 if TYPE_CHECKING:
+    from adserver.auctions.recorder import Recorder
     from adserver.verdict import Verdict
 
 REGISTRY = CollectorRegistry()
@@ -96,6 +97,24 @@ BREAKER = Gauge(
     registry=REGISTRY,
     multiprocess_mode="livemin",
 )
+AUCTION_BYTES = Counter(
+    "adserver_auction_bytes",
+    "Bytes of auction records, by where they went: ring, overwritten there, sample",
+    ["what"],
+    registry=REGISTRY,
+)
+AUCTIONS_LOST = Counter(
+    "adserver_auctions_lost",
+    "Auctions not kept: batches too large for the ring, pages that the sample was behind with",
+    ["what"],
+    registry=REGISTRY,
+)
+AUCTIONS_KEPT = Gauge(
+    "adserver_auctions_kept_seconds",
+    "Age of the oldest auction that can be explained",
+    registry=REGISTRY,
+    multiprocess_mode="livemin",
+)
 
 
 @cache
@@ -125,6 +144,17 @@ def observe(trace: Trace, verdict: Verdict) -> None:
         REJECTED.labels(Rejection(code).name).inc(count)
     for code, count in _counts(verdict.candidates.plan):
         PLANS.labels(Plan(code).name).inc(count)
+
+
+def observe_auctions(recorder: Recorder, now_ms: int) -> None:
+    """Count what was recorded since the last time."""
+    rose = recorder.rose()
+    for what in ("ring", "overwritten", "sample"):
+        AUCTION_BYTES.labels(what).inc(rose[what])
+    AUCTIONS_LOST.labels("ring").inc(rose["refused"])
+    AUCTIONS_LOST.labels("sample").inc(rose["dropped"])
+    oldest = recorder.ring.oldest_ms()
+    AUCTIONS_KEPT.set(0 if oldest is None else max(0, now_ms - oldest) / 1000)
 
 
 def _counts(codes: NDArray[np.integer]) -> Iterator[tuple[int, int]]:

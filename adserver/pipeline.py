@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from adserver.auctions.recorder import Recorder
 from adserver.batcher import EWMA, Ask
 from adserver.columns import bids_of, gate
 from adserver.commit import Till
@@ -40,6 +41,8 @@ class Pipeline:
     prices: AuctionSettings
     clock: Clock
     wall: Clock
+    recorder: Recorder | None = None
+    """None: what is decided is not kept, as when traffic is replayed."""
     seconds_per_row: float = 0.0
 
     async def decide(self, asks: Sequence[Ask]) -> list[Decision]:
@@ -73,6 +76,9 @@ class Pipeline:
         verdict = Verdict(asks, numbers, edition, encoded, candidates, bids, slate, quality)
         with trace.stage("commit"):
             decisions = self.till.commit(verdict, int(now * 1000), trace.milliseconds())
+        if self.recorder:
+            with trace.stage("record"):
+                self.recorder.write(verdict, decisions, int(now * 1000), money)
 
         self._learn_cost(trace, len(candidates.ad))
         observe(trace, verdict)

@@ -62,6 +62,15 @@ class Settings:
     """Scheme and host of event URLs as browsers reach us. Empty: taken from the Host header."""
     seat: str = "adserver"
     """Seat name in OpenRTB answers."""
+    auction_ring_mib: int = 256
+    """File per worker that keeps the latest auctions for `explain` and `why`: with 200 candidates
+    a decision takes some 20 KB, so 256 holds 12 000 of them, two minutes at 100 per second."""
+    auction_sample_one_in: int = 100
+    """One auction in so many is kept for days, for replays and forecasts."""
+    auction_sample_mib: int = 4096
+    """Most that a worker keeps of that sample; the oldest hours go first."""
+    adserver_debug_key: str = ""
+    """Callers of explain and why must send it as X-Adserver-Key. Empty: only this machine may."""
     seed: int = 7
     """Seed of the draw between equal bids; the same seed replays the same sales."""
 
@@ -72,6 +81,10 @@ class Settings:
     @property
     def snapshots(self) -> Path:
         return self.adserver_data / "snapshots"
+
+    @property
+    def auctions(self) -> Path:
+        return self.adserver_data / "auctions"
 
     @property
     def bundle(self) -> Path:
@@ -103,6 +116,9 @@ _BOUNDS = {
     "fairness_cap": (0.001, 1.0),
     "fairness_window": (100, 10_000_000),
     "clicks_per_day": (1000, 10_000_000_000),
+    "auction_ring_mib": (1, 1 << 20),
+    "auction_sample_one_in": (1, 1_000_000),
+    "auction_sample_mib": (1, 1 << 24),
 }
 
 

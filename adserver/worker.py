@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable
 import structlog
 
 from adserver import metrics
+from adserver.auctions.recorder import Recorder
 from adserver.batcher import Ask, Batcher
 from adserver.catalogue.snapshot import is_outdated
 from adserver.commit import Till
@@ -60,6 +61,7 @@ class Worker:
             signer, drawer.book, drawer.box, drawer.ledger, self.log, number, events
         )
         fairness = FairnessSettings(settings.fairness_cap, settings.fairness_window)
+        self.recorder = Recorder.of(settings, number, wall)
         self.pipeline = Pipeline(
             edition=edition,
             ranks=Ranks(self.editions.scorer, monotonic),
@@ -70,6 +72,7 @@ class Worker:
             prices=AuctionSettings(),
             clock=monotonic,
             wall=wall,
+            recorder=self.recorder,
         )
         self.batcher = Batcher(
             self.pipeline.decide,
@@ -108,6 +111,7 @@ class Worker:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self.editions.scorer.close()
         await asyncio.to_thread(self.log.close)
+        await asyncio.to_thread(self.recorder.close)
 
     async def decide(self, ask: Ask) -> Decision:
         if self.log.backlog > FULLEST_LOG or self.log.failure or not ask.request.slots:
@@ -178,6 +182,7 @@ class Worker:
         await asyncio.to_thread(refresh, self.pipeline.edition, self.drawer, wall())
         metrics.QUEUED.set(self.batcher.waiting)
         metrics.BREAKER.set(self.pipeline.ranks.breaker.circuit.name == "CLOSED")
+        metrics.observe_auctions(self.recorder, int(wall() * 1000))
         metrics.SNAPSHOT.set(self.pipeline.edition.version)
 
     async def _follow_snapshots(self) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,8 +12,10 @@ from adserver.auctions import asked
 from adserver.auctions.encoding import encode
 from adserver.auctions.record import AuctionRecord, Notes, Scarce
 from adserver.auctions.ring import RingWriter
-from adserver.auctions.sample import SampleWriter, is_sampled, pseudonymous
+from adserver.auctions.sample import SampleSettings, SampleWriter, is_sampled, pseudonymous
+from adserver.deadline import Clock
 from adserver.decision import Decision
+from adserver.settings import Settings
 from adserver.verdict import Verdict
 from auction.columns import MILLE, PPM, Bids
 
@@ -27,6 +29,39 @@ class Recorder:
     one_in: int
     key: str
     """Of the pseudonyms in the sample."""
+    _told: dict[str, int] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, settings: Settings, worker: int, clock: Clock) -> Recorder:
+        """In the data folder; `clock` gives wall seconds."""
+        folder, mib = settings.auctions, 1 << 20
+        limits = SampleSettings(limit_bytes=settings.auction_sample_mib * mib)
+        recorder = cls(
+            ring=RingWriter(folder, worker, settings.auction_ring_mib * mib),
+            sample=SampleWriter(folder, worker, clock, limits),
+            one_in=settings.auction_sample_one_in,
+            key=settings.adserver_token_key,
+        )
+        recorder.rose()  # what an earlier life of the worker wrote is not news
+        return recorder
+
+    def rose(self) -> dict[str, int]:
+        """What rose since the last call: bytes of the ring, overwritten ones, and of the sample;
+        batches that the ring refused, pages that the sample dropped."""
+        now = {
+            "ring": self.ring.written,
+            "overwritten": self.ring.overwritten,
+            "sample": self.sample.written,
+            "refused": self.ring.refused,
+            "dropped": self.sample.dropped,
+        }
+        rose = {what: total - self._told.get(what, 0) for what, total in now.items()}
+        self._told = now
+        return rose
+
+    def close(self) -> None:
+        """After the last `write`."""
+        self.sample.close()
 
     def write(
         self,

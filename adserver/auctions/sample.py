@@ -48,8 +48,6 @@ _WORD = 2**64 - 1
 
 @dataclass(frozen=True, slots=True)
 class SampleSettings:
-    one_in: int = 100
-    """One decision in so many is kept."""
     limit_bytes: int = 4 << 30
     """Of this worker's segments; the oldest are deleted beyond it."""
     segment_s: int = 3600
@@ -211,10 +209,10 @@ def read_sample(
 ) -> Iterator[AuctionRecord]:
     """Groups of sampled auctions made in [since, until), each worker's in their order.
 
-    Every record has up to `GROUP` pages of one snapshot format, ready for the auction as a batch:
-    `record.bids`, `record.slots`, `record.request(page)`, `record.notes.at_ms`. One page stands
-    for `SampleSettings.one_in`. To repeat a sale exactly take `record.pages()` one at a time (see
-    `adserver.auctions.again`). What is damaged is left out and counted.
+    Every record has up to `GROUP` pages, ready for the auction as a batch: `record.bids`,
+    `record.slots`, `record.request(page)`, `record.notes.at_ms`. One page stands for as many as
+    the setting `auction_sample_one_in` says. To repeat a sale exactly take `record.pages()` one at
+    a time (`adserver.auctions.again`). What is damaged is left out and counted.
     """
     damage = damage or Damage()
     found = segments(folder)

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from catalogue_sample import NOW, fresh_place
 
+from adserver.auctions.recorder import Recorder
 from adserver.batcher import Ask
 from adserver.commit import Till
 from adserver.deadline import Deadline
@@ -59,6 +60,7 @@ class System:
         self.drawer.limit(self.edition.overlay.budget)
         self.log = EventLog(folder / "events", 0, lambda: NOW, LogSettings(linger_ms=1))
         till = Till(0, self.drawer, signer_of(KEY), self.log, 360_000, clock)
+        self.recorder = Recorder.of(self.settings, 0, lambda: NOW)
         self.pipeline = Pipeline(
             edition=self.edition,
             ranks=Ranks(scorer or editions.scorer, clock),
@@ -69,6 +71,7 @@ class System:
             prices=AuctionSettings(),
             clock=clock,
             wall=lambda: self.wall,
+            recorder=self.recorder,
         )
 
     def decide(self, asked, seconds=1.0):
@@ -78,6 +81,7 @@ class System:
 
     def close(self):
         self.log.close()
+        self.recorder.close()
         assert self.drawer.ledger.check() == []
         assert self.pipeline.exposure.check() == []
 
