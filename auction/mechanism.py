@@ -22,6 +22,7 @@ from auction.fairness import Exposure
 from auction.settings import AuctionSettings
 from auction.workspace import (
     CLOCK,
+    ENTRY,
     MOST_ROOM,
     NO_CAPS,
     Desk,
@@ -48,18 +49,18 @@ def run_auction(
 
     `remaining_micros` [A] is by account (`account_of`); an account beyond its end has no money. It
     is unchanged when the call returns, but sales are taken off it meanwhile: share it with nobody.
-    Reserve `Slate.cost_micros` in the ledger. `exposure` counts each sale and covers new
-    advertisers by itself. Same columns, same exposure: same slate, on any machine. A slate in its
-    place holds the auction on the terms of fairness on which that one was, row by row, and counts
-    nothing: a recorded page is sold as it was.
+    Reserve `Slate.cost_micros` in the ledger. `exposure` counts each sale. Same columns, same
+    exposure: same slate, on any machine. A slate in its place holds the auction on the terms of
+    fairness on which that one was, row by row, and counts nothing: a recorded page is sold as it
+    was.
     """
     rows, places = _rows(bids), _places(slots, settings)
     _validate(rows, places)
     terms = _terms(exposure, rows, places)
     if isinstance(exposure, Slate):
         exposure = None
-    if exposure is not None and rows.advertiser.size:
-        exposure.cover(int(rows.advertiser.max()) + 1)
+    if exposure is not None:
+        exposure.prepare(places.floor.size)
     total, most_slots = places.floor.size, int(np.diff(places.offset).max(initial=0))
     desk = Desk.sized(int(np.diff(rows.offset).max(initial=0)), most_slots)
     sales, plain = Sales.sized(total), Sales.sized(total)
@@ -173,8 +174,12 @@ def _column(values: NDArray[Any], dtype: type[np.generic]) -> NDArray[Any]:
 
 
 def _no_memory() -> Memory:
-    nobody = np.zeros(0, np.int64)
-    return Memory(nobody, nobody, nobody, np.zeros(0, np.int32), np.zeros(CLOCK, np.int64))
+    return Memory(
+        entry=np.zeros((1, ENTRY), np.int64),
+        used=np.zeros(1, np.int64),
+        ring=np.zeros(0, np.int32),
+        clock=np.zeros((1, CLOCK), np.int64),
+    )
 
 
 def _validate(rows: Rows, places: Places) -> None:

@@ -6,11 +6,10 @@ last micro and the last reason. It knows one page; nothing of columns and batche
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict, deque
 from dataclasses import dataclass, field
 
 from auction.columns import MILLE, PPM, Rejection
-from auction.settings import BASIS_POINTS, AuctionSettings, FairnessSettings
+from auction.settings import AuctionSettings
 
 Pair = tuple[int, "Bidder"]
 ENDLESS = 2**62
@@ -45,36 +44,6 @@ class PlainSale:
     charge: int
     cost: int
     relaxed: bool
-
-
-class PlainExposure:
-    """`fairness.Exposure` with every dual price brought up to date at every sale."""
-
-    def __init__(self, settings: FairnessSettings) -> None:
-        self.settings = settings
-        self.dual: defaultdict[int, int] = defaultdict(int)
-        self.held: Counter[int] = Counter()
-        self.window: deque[int] = deque()
-        self.typical = settings.typical_cpm_micros * MILLE
-        self.relaxed = 0
-
-    def room(self, advertiser: int) -> int:
-        return self.settings.hard_limit - self.held[advertiser]
-
-    def remember(self, advertiser: int, value: int, relaxed: bool) -> None:
-        step = max(1, self.typical // self.settings.steps)
-        fall = step * self.settings.share_bp // BASIS_POINTS
-        for anyone in self.dual:
-            self.dual[anyone] = max(0, self.dual[anyone] - fall)
-        now = self.dual[advertiser]
-        self.dual[advertiser] = max(now, min(now + step, value))
-        if len(self.window) == self.settings.window:
-            self.held[self.window.popleft()] -= 1
-        self.window.append(advertiser)
-        self.held[advertiser] += 1
-        self.relaxed += relaxed
-        nudge = self.typical // 64 + 1
-        self.typical = max(1, self.typical + (nudge if value > self.typical else -nudge))
 
 
 @dataclass(slots=True)

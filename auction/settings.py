@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-BASIS_POINTS = 10_000
-"""Shares are whole basis points inside the auction, so that a replay needs no floats."""
+from auction.fairness_rules import FairnessRule, ScopeKind, contradictions
+
+MOST_SCOPES = 65_536
+"""More windows than this are a mistake: they would take gigabytes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +33,7 @@ class AuctionSettings:
 @dataclass(frozen=True, slots=True)
 class FairnessSettings:
     max_share: float = 0.15
-    """Share of the last `window` sales that one advertiser should not exceed; 1 switches the cap
-    off. Below 1 / (advertisers able to bid) most sales can only be made past the cap."""
+    """Of the whole site; like the next two it is the site's `FairnessRule`. 1 switches it off."""
 
     window: int = 10_000
     """Sales looked back on. Longer is smoother and forgives bursts; each worker has its own."""
@@ -44,21 +45,39 @@ class FairnessSettings:
     typical_cpm_micros: int = 1_000_000
     """First guess of the median winning bid; learnt from the sales within a few hundred."""
 
+    min_eligible_advertisers: int = 2
+    """Others who must be able to buy a slot before the site's cap binds in it."""
+
+    rules: tuple[FairnessRule, ...] = ()
+    """Of publishers, placements and segments; one of the site replaces the fields above."""
+
+    most_scopes: int = 256
+    """Publishers, placements and segments that are counted at once, each with a window of its own.
+    Those that appear when there are so many already have no cap, and are counted."""
+
     def problems(self) -> Iterator[str]:
-        if not 0 < self.max_share <= 1:
-            yield f"fairness.max_share ({self.max_share}) must be above 0 and at most 1"
-        if self.window < 1:
-            yield f"fairness.window ({self.window}) must be at least 1"
+        for rule in self.every_rule:
+            yield from rule.problems()
+        yield from contradictions(self.rules)
         if self.steps < 1:
             yield f"fairness.steps ({self.steps}) must be at least 1"
         if self.typical_cpm_micros < 1:
             yield f"fairness.typical_cpm_micros ({self.typical_cpm_micros}) must be at least 1"
+        if not 1 <= self.most_scopes <= MOST_SCOPES:
+            yield f"fairness.most_scopes ({self.most_scopes}) must be 1 to {MOST_SCOPES}"
 
     @property
-    def share_bp(self) -> int:
-        return round(self.max_share * BASIS_POINTS)
+    def site(self) -> FairnessRule:
+        for rule in self.rules:
+            if rule.scope is ScopeKind.SITE:
+                return rule
+        return FairnessRule(
+            max_share=self.max_share,
+            window=self.window,
+            min_eligible_advertisers=self.min_eligible_advertisers,
+        )
 
     @property
-    def hard_limit(self) -> int:
-        """Sales in a window at which an advertiser steps back: 1.05 of its share, rounded."""
-        return max(1, self.window * self.share_bp * 21 // (20 * BASIS_POINTS))
+    def every_rule(self) -> tuple[FairnessRule, ...]:
+        """The site's first."""
+        return self.site, *(rule for rule in self.rules if rule.scope is not ScopeKind.SITE)

@@ -10,6 +10,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from auction.fairness_rules import MOST_RIVALS
+
 I8 = NDArray[np.int8]
 I32 = NDArray[np.int32]
 I64 = NDArray[np.int64]
@@ -18,9 +20,29 @@ U64 = NDArray[np.uint64]
 Code = NDArray[np.uint8]
 Flag = NDArray[np.bool_]
 
-NEXT, SOLD, DECAY, TYPICAL, RELAXED = range(5)
-"""Meaning of `Memory.clock`: next place in the ring, sales, decay so far, median value, relaxed."""
-CLOCK = 5
+NEXT, SOLD, DECAY, RISE, TYPICAL, RELAXED, REVENUE, CREDIT, BOOSTED, BOOST_COST, OWED = range(11)
+"""Meaning of a row of `Memory.clock`, of one scope: next place in its ring, sales, how far dual
+prices have fallen and boosts have risen so far, median value, sales past the hard limit; prices per
+thousand impressions, in micros: of all sales, left for boosts, spent on `BOOSTED` sales, and what
+the page being written down owes."""
+CLOCK = 11
+
+KEY, HELD, DUAL, SEEN, BOOST, RISEN = range(6)
+"""Meaning of a row of `Memory.entry`: scope and advertiser, sales in the scope's window, dual price
+in value units when it was last written and `clock[DECAY]` then, boost and `clock[RISE]` then."""
+ENTRY = 8
+"""Whole cache lines."""
+VACANT = -1
+"""Key of a place in the table that nobody has."""
+
+COUNTS, CAPPING, SHARE_BP, LIMIT, STEPS, WINDOW, START, LEAST, RIVALS, FLOOR_BP, BUDGET_BP = range(
+    11
+)
+"""Meaning of a row of `Caps.rule`, of one scope: whether it counts at all, whether it caps, largest
+share, sales in the window that are past the hard cap, sales that move a dual price by the median,
+length of the window and its begin in the ring, sales before it acts, others able to buy that a cap
+needs, least share, part of revenue for boosts."""
+RULE = 11
 
 
 class Rows(NamedTuple):
@@ -68,15 +90,14 @@ class Places(NamedTuple):
 class Memory(NamedTuple):
     """State of `fairness.Exposure`."""
 
-    held: I64
-    """[A] sales of each advertiser in the ring."""
-    dual: I64
-    """[A] dual price, in value units, when it was last written."""
-    seen: I64
-    """[A] `clock[DECAY]` at that moment."""
+    entry: I64
+    """[a power of two, ENTRY] hashed by scope and advertiser; less than half full."""
+    used: I64
+    """[1] entries that somebody has."""
     ring: I32
-    """[W] advertiser of the last sales, -1 where none yet."""
+    """[sum of the windows] advertisers of the last sales of each scope, -1 where none yet."""
     clock: I64
+    """[scopes, CLOCK]"""
 
 
 class Rules(NamedTuple):
@@ -89,13 +110,11 @@ class Caps(NamedTuple):
     """`settings.FairnessSettings` in whole numbers."""
 
     on: bool
-    share_bp: int
-    limit: int
-    """Sales in the window at which an advertiser is past the hard cap."""
-    steps: int
+    rule: I64
+    """[scopes, RULE]"""
 
 
-NO_CAPS = Caps(on=False, share_bp=10_000, limit=0, steps=1)
+NO_CAPS = Caps(on=False, rule=np.zeros((1, RULE), np.int64))
 
 
 class Lots(NamedTuple):
@@ -137,6 +156,10 @@ class Page(NamedTuple):
     """[S] leading row, -1 when none."""
     second: I64
     """[S] leading row of another advertiser, -1 when none."""
+    rivals: I64
+    """[S] advertisers that pass, at most MOST_RIVALS."""
+    known: I64
+    """[MOST_RIVALS] who they are, while they are counted."""
 
 
 MOST_ROOM = 127
@@ -168,6 +191,8 @@ class Desk(NamedTuple):
     code: Code
     best: I64
     second: I64
+    rivals: I64
+    known: I64
 
     @classmethod
     def sized(cls, rows: int, slots: int) -> Desk:
@@ -183,6 +208,8 @@ class Desk(NamedTuple):
             code=np.empty(rows, np.uint8),
             best=np.empty(slots, np.int64),
             second=np.empty(slots, np.int64),
+            rivals=np.empty(slots, np.int64),
+            known=np.empty(MOST_RIVALS, np.int64),
         )
 
 

@@ -71,7 +71,7 @@ def measure(shape: Shape, fair: bool) -> dict[str, object]:
     rng = np.random.default_rng(7)
     batches = [market(rng, shape) for _ in range(BATCHES)]
     caps = FairnessSettings(max_share=CAP, window=1_000)
-    exposure = Exposure(caps, ADVERTISERS) if fair else None
+    exposure = Exposure(caps) if fair else None
     money, settings = np.full(CAMPAIGNS * LEVELS, 10**12), AuctionSettings()
     seconds, displaced, sold = [], 0, 0
     for number in range(BATCHES * (ROUNDS + 1)):

@@ -179,7 +179,7 @@ def measure(
     """Figures over all deviations of all bidders of `auctions` pages."""
     rng = np.random.default_rng(seed)
     drawn = pages(rng, auctions + WARM_UP, slots)
-    exposure = Exposure(CAPS, ADVERTISERS + 1) if fair else None
+    exposure = Exposure(CAPS) if fair else None
     for page in drawn[auctions:]:
         run_auction(*columns(page, page.value[None]), exposure, RICH.copy(), settings)
     found = [gains(page, exposure, settings) for page in drawn[:auctions]]

@@ -5,9 +5,11 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from auction.columns import MILLE, PPM, Bids, Rejection, Slate, Slots
-from auction.plain import Bidder, PlainExposure, PlainPage
-from auction.settings import BASIS_POINTS, AuctionSettings
+from auction.columns import MILLE, PPM, SCOPES, Bids, Rejection, Slate, Slots
+from auction.fairness_rules import MOST_RIVALS
+from auction.plain import Bidder, PlainPage
+from auction.plain_exposure import PlainExposure
+from auction.settings import AuctionSettings
 
 
 def plain_auction(
@@ -19,24 +21,64 @@ def plain_auction(
 ) -> Slate:
     """`mechanism.run_auction`, said plainly."""
     left = [int(micros) for micros in remaining_micros]
-    if exposure is not None and exposure.settings.share_bp >= BASIS_POINTS:
-        exposure = None
     slate = _empty_slate(len(bids.ad), len(slots.floor_micros))
     for request in range(len(slots.seed)):
         unfair = _page(bids, slots, request, settings, list(left))
         unfair.sell()
         page = _page(bids, slots, request, settings, left)
+        scopes = _scopes(slots, request)
         if exposure is not None:
-            pairs = [(slot, b.advertiser) for slot in range(len(page.floors)) for b in page.bidders]
-            page.dual = {pair: exposure.dual[pair[1]] for pair in pairs}
-            page.room = {pair: exposure.room(pair[1]) for pair in pairs}
+            _set_terms(page, exposure, scopes, _rivals(_page(bids, slots, request, settings, left)))
         page.sell()
         _write(slate, int(slots.offset[request]), page, unfair)
-        for slot in range(len(page.floors)):
-            if exposure is not None and slot in page.sales:
-                sale = page.sales[slot]
-                exposure.remember(sale.winner.advertiser, sale.winner.value[slot], sale.relaxed)
+        if exposure is not None:
+            _remember(page, unfair, exposure, scopes)
     return slate
+
+
+def _scopes(slots: Slots, request: int) -> list[list[int]]:
+    low, high = int(slots.offset[request]), int(slots.offset[request + 1])
+    if slots.scope is None:
+        return [[0] + [-1] * (SCOPES - 1)] * (high - low)
+    return [list(scope) for scope in slots.scope[low:high].tolist()]
+
+
+def _rivals(page: PlainPage) -> list[int]:
+    """By slot: advertisers that could buy it, counted as far as any rule asks."""
+    for bidder in page.bidders:
+        page.admit(bidder)
+    able = [{b.advertiser for b in page.bidders if t in b.passes} for t in range(len(page.floors))]
+    return [min(len(advertisers), MOST_RIVALS) for advertisers in able]
+
+
+def _set_terms(
+    page: PlainPage, exposure: PlainExposure, scopes: list[list[int]], rivals: list[int]
+) -> None:
+    for slot, scope in enumerate(scopes):
+        for advertiser in {bidder.advertiser for bidder in page.bidders}:
+            page.dual[slot, advertiser] = exposure.dual(scope, advertiser, rivals[slot])
+            page.room[slot, advertiser] = exposure.room(scope, advertiser, rivals[slot])
+
+
+def _remember(
+    page: PlainPage, unfair: PlainPage, exposure: PlainExposure, scopes: list[list[int]]
+) -> None:
+    """Count the sales; who raised a winner's score pays for what the page sold for less."""
+    plain, fair = (sum(sale.clear for sale in p.sales.values()) for p in (unfair, page))
+    loss = max(0, plain - fair)
+    sold = [(slot, page.sales[slot]) for slot in sorted(page.sales)]
+    owing = {
+        scope
+        for slot, sale in sold
+        for scope in scopes[slot]
+        if scope in exposure.scopes and exposure.scopes[scope].boost_of(sale.winner.advertiser) > 0
+    }
+    for slot, sale in sold:
+        for scope in scopes[slot]:
+            if scope in exposure.scopes:
+                exposure.scopes[scope].earn(sale.clear, loss if scope in owing else 0)
+                owing.discard(scope)
+        exposure.remember(sale.winner.advertiser, sale.winner.value[slot], scopes[slot])
 
 
 def _page(
@@ -54,7 +96,7 @@ def _page(
         left=left,
         dual={},
         room={},
-        scope=[(0,)] * (high - low),
+        scope=[tuple(scope) for scope in _scopes(slots, request)],
     )
 
 

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from auction.columns import PPM, Bids, Level, Rejection, Slate, Slots, account_of
 from auction.fairness import Exposure
 from auction.mechanism import run_auction
-from auction.plain import PlainExposure
+from auction.plain_exposure import PlainExposure
 from auction.settings import AuctionSettings, FairnessSettings
 
 HERE = Path(__file__).parent
@@ -112,7 +112,7 @@ def test_the_case_holds(path):
     plain = PlainExposure(case.caps) if case.caps else None
     for winner in case.past_winners:
         exposure.remember(winner, value=10**9)
-        plain.remember(winner, value=10**9, relaxed=False)
+        plain.remember(winner, value=10**9)
 
     slate = run_auction(case.bids, case.slots, exposure, case.remaining, case.settings)
 

@@ -3,8 +3,14 @@
 Each has a readable oracle: `auction.plain`, or the tests.
 """
 
-from auction.kernels.exposure import dual_now, remember
+from auction.kernels.exposure import (
+    boost_now,
+    dual_now,
+    move_entries,
+    place_of,
+    remember_sale,
+)
 from auction.kernels.ledger import reserve
 from auction.kernels.selling import sell
 
-__all__ = ["dual_now", "remember", "reserve", "sell"]
+__all__ = ["boost_now", "dual_now", "move_entries", "place_of", "remember_sale", "reserve", "sell"]

@@ -1,79 +1,290 @@
-"""Exposure of advertisers: the dual prices a page begins with, and what a sale does to them."""
+"""Exposure of advertisers: the dual prices a page begins with, and what its sales do to them.
+
+All of it is per scope (the site, a publisher, a placement, a segment); a slot is in a few of them.
+"""
 
 from __future__ import annotations
 
+import numpy as np
 from numba import njit
 
+from auction.columns import MILLE
+from auction.fairness_rules import BASIS_POINTS, MOST_RIVALS
 from auction.workspace import (
+    BOOST,
+    BOOST_COST,
+    BOOSTED,
+    BUDGET_BP,
+    CAPPING,
+    COUNTS,
+    CREDIT,
     DECAY,
+    DUAL,
+    FLOOR_BP,
+    HELD,
     I32,
+    I64,
+    KEY,
+    LEAST,
+    LIMIT,
     NEXT,
+    OWED,
     RELAXED,
+    REVENUE,
+    RISE,
+    RISEN,
+    RIVALS,
+    SEEN,
+    SHARE_BP,
     SOLD,
+    START,
+    STEPS,
     TYPICAL,
+    VACANT,
+    WINDOW,
     Caps,
     Memory,
     Page,
     Rows,
+    Sales,
 )
 
 ENDLESS = 2**62
+_SPREAD = np.uint64(0x9E3779B97F4A7C15)
+_TOP = np.uint64(32)
 
 
 @njit(cache=True, nogil=True)
-def dual_now(memory: Memory, advertiser: int) -> int:
-    """The dual price after the decay of all sales since it was written."""
-    faded = memory.clock[DECAY] - memory.seen[advertiser]
-    return int(max(0, memory.dual[advertiser] - faded))
+def place_of(entry: I64, scope: int, advertiser: int) -> int:
+    """Where the table has this advertiser in this scope, or the vacant place it would take.
 
-
-@njit(cache=True, nogil=True)
-def remember(
-    memory: Memory, caps: Caps, scope: I32, advertiser: int, value: int, relaxed: bool
-) -> None:
-    """Count one sale in the slot's scopes [SCOPES].
-
-    All dual prices fall by their share of a step and the winner's rises by one, never above
-    the value just sold: a higher price could not change who wins.
+    A vacant place reads as an advertiser that never won: nothing held, no dual price.
     """
-    clock = memory.clock
-    step = max(1, clock[TYPICAL] // caps.steps)
-    clock[DECAY] += step * caps.share_bp // 10_000
-    dual = dual_now(memory, advertiser)
-    memory.dual[advertiser] = max(dual, min(dual + step, value))
-    memory.seen[advertiser] = clock[DECAY]
-
-    oldest = memory.ring[clock[NEXT]]
-    if oldest >= 0:
-        memory.held[oldest] -= 1
-    memory.ring[clock[NEXT]] = advertiser
-    memory.held[advertiser] += 1
-    clock[NEXT] = (clock[NEXT] + 1) % memory.ring.size
-    clock[SOLD] += 1
-    clock[RELAXED] += relaxed
-
-    nudge = clock[TYPICAL] // 64 + 1
-    clock[TYPICAL] = clock[TYPICAL] + nudge if value > clock[TYPICAL] else clock[TYPICAL] - nudge
-    clock[TYPICAL] = max(1, clock[TYPICAL])
+    key = scope << 32 | advertiser
+    last = entry.shape[0] - 1
+    at = int((np.uint64(key) * _SPREAD) >> _TOP) & last
+    while entry[at, KEY] != key and entry[at, KEY] != VACANT:
+        at = (at + 1) & last
+    return int(at)
 
 
 @njit(cache=True, nogil=True)
-def look_up_fairness(rows: Rows, scope: I32, caps: Caps, memory: Memory, page: Page) -> bool:
-    """Each row's dual price and room in each slot, whose scopes are [S, SCOPES]; False when
-    fairness changes nothing on the page."""
-    matters = False
-    slots = page.best.size
-    for s in range(slots):
+def dual_now(clock: I64, entry: I64) -> int:
+    """The dual price after the decay of all sales of the scope since it was written."""
+    return int(max(0, entry[DUAL] - (clock[DECAY] - entry[SEEN])))
+
+
+@njit(cache=True, nogil=True)
+def boost_now(clock: I64, rule: I64, entry: I64) -> int:
+    """What is added to the score of an advertiser below its floor; at most what is left to spend.
+
+    It has risen with every sale since its own last one, up to the median winning value.
+    """
+    if rule[FLOOR_BP] == 0 or clock[SOLD] < rule[LEAST]:
+        return 0
+    if entry[HELD] * BASIS_POINTS >= rule[FLOOR_BP] * min(clock[SOLD], rule[WINDOW]):
+        return 0
+    risen = entry[BOOST] + clock[RISE] - entry[RISEN]
+    spendable = (clock[CREDIT] - 2 * MILLE) * MILLE  # prices are rounded by two micros in all
+    return int(max(0, min(risen, clock[TYPICAL], spendable)))
+
+
+@njit(cache=True, nogil=True)
+def count_rivals(rows: Rows, page: Page) -> None:
+    """How many advertisers could buy each slot, counted as far as any rule asks."""
+    for s in range(page.rivals.size):
+        bit = np.uint32(1 << s)
+        found = 0
         for i in range(rows.advertiser.size):
-            advertiser = rows.advertiser[i]
-            dual = dual_now(memory, advertiser)
-            page.dual[s, i] = dual
-            page.room[s, i] = caps.limit - memory.held[advertiser]
-            matters |= (dual != 0) | (page.room[s, i] <= slots)
-    return matters
+            if (page.passes[i] & bit) == 0 or rows.refused[i] != 0:
+                continue
+            if is_new(rows.advertiser[i], found, page.known):
+                page.known[found] = rows.advertiser[i]
+                found += 1
+                if found == MOST_RIVALS:
+                    break
+        page.rivals[s] = found
+
+
+@njit(cache=True, nogil=True)
+def is_new(advertiser: int, found: int, known: I64) -> bool:
+    for k in range(found):
+        if known[k] == advertiser:
+            return False
+    return True
 
 
 @njit(cache=True, nogil=True)
 def forget_fairness(page: Page) -> None:
     page.dual[:] = 0
     page.room[:] = ENDLESS
+
+
+@njit(cache=True, nogil=True)
+def look_up_fairness(rows: Rows, scope: I32, caps: Caps, memory: Memory, page: Page) -> bool:
+    """Each row's dual price and room in each slot, whose scopes are [S, SCOPES]; False when
+    fairness changes nothing on the page. Duals of a slot's scopes add up; the least room counts."""
+    forget_fairness(page)
+    matters = False
+    for s in range(scope.shape[0]):
+        for k in range(scope.shape[1]):
+            if counts(scope[s, k], caps) and is_first(scope, s, k):
+                matters |= look_up_scope(rows, scope, s, k, caps, memory, page)
+    return matters
+
+
+@njit(cache=True, nogil=True)
+def counts(scope: int, caps: Caps) -> bool:
+    return bool(scope >= 0 and caps.rule[scope, COUNTS] != 0)
+
+
+@njit(cache=True, nogil=True)
+def is_first(scope: I32, slot: int, k: int) -> bool:
+    """No earlier slot of the page is in this scope."""
+    for s in range(slot):
+        if scope[s, k] == scope[slot, k]:
+            return False
+    return True
+
+
+@njit(cache=True, nogil=True)
+def look_up_scope(
+    rows: Rows, scope: I32, first: int, k: int, caps: Caps, memory: Memory, page: Page
+) -> bool:
+    """What one scope adds in the slots that are in it: the table is asked once per row."""
+    this = scope[first, k]
+    rule, clock = caps.rule[this], memory.clock[this]
+    acts = rule[CAPPING] != 0 and clock[SOLD] >= rule[LEAST]
+    slots = scope.shape[0]
+    matters = False
+    for i in range(rows.advertiser.size):
+        entry = memory.entry[place_of(memory.entry, this, rows.advertiser[i])]
+        dual = dual_now(clock, entry) if acts else 0
+        room = rule[LIMIT] - entry[HELD] if acts else ENDLESS
+        boost = boost_now(clock, rule, entry)
+        if dual == 0 and boost == 0 and room > slots:
+            continue
+        matters = True
+        for s in range(first, slots):
+            if scope[s, k] != this:
+                continue
+            page.dual[s, i] -= boost
+            if page.rivals[s] > rule[RIVALS]:
+                page.dual[s, i] += dual
+                page.room[s, i] = min(page.room[s, i], room)
+    return matters
+
+
+@njit(cache=True, nogil=True)
+def remember_page(
+    rows: Rows,
+    low: int,
+    scope: I32,
+    caps: Caps,
+    memory: Memory,
+    page: Page,
+    sales: Sales,
+    plain: Sales,
+) -> None:
+    """Count the sales of a page, and charge what its boosts cost to those who gave them."""
+    loss = 0
+    for s in range(scope.shape[0]):
+        loss += plain.clear[s] - sales.clear[s]
+    for s in range(scope.shape[0]):
+        if sales.winner[s] >= 0:
+            won = rows.advertiser[sales.winner[s] - low]
+            owe_for_boosts(won, scope[s], max(0, loss), caps, memory)
+    for s in range(scope.shape[0]):
+        if sales.winner[s] < 0:
+            continue
+        won = sales.winner[s] - low
+        for k in range(scope.shape[1]):
+            this = scope[s, k]
+            if counts(this, caps):
+                earn(memory.clock[this], caps.rule[this], sales.clear[s])
+                remember_sale(memory, caps, this, rows.advertiser[won], page.value[s, won])
+
+
+@njit(cache=True, nogil=True)
+def owe_for_boosts(advertiser: int, scope: I32, loss: int, caps: Caps, memory: Memory) -> None:
+    """Each scope that raised a winner's score owes once all that the page sold for less."""
+    for k in range(scope.size):
+        if not counts(scope[k], caps):
+            continue
+        rule, clock = caps.rule[scope[k]], memory.clock[scope[k]]
+        entry = memory.entry[place_of(memory.entry, scope[k], advertiser)]
+        if boost_now(clock, rule, entry) > 0:
+            clock[BOOSTED] += 1
+            clock[OWED] = loss
+
+
+@njit(cache=True, nogil=True)
+def earn(clock: I64, rule: I64, clear: int) -> None:
+    """Put a part of the price aside for boosts, at most what a window earns; pay what is owed."""
+    clock[REVENUE] += clear
+    most = min(clock[TYPICAL] // MILLE, 10**10) * rule[WINDOW] // BASIS_POINTS * rule[BUDGET_BP]
+    saved = clock[CREDIT] + clear * rule[BUDGET_BP] // BASIS_POINTS
+    clock[CREDIT] = min(saved, max(most, clock[CREDIT])) - clock[OWED]
+    clock[BOOST_COST] += clock[OWED]
+    clock[OWED] = 0
+
+
+@njit(cache=True, nogil=True)
+def remember_sale(memory: Memory, caps: Caps, scope: int, advertiser: int, value: int) -> None:
+    """Count one sale in one scope.
+
+    All dual prices fall by their share of a step and the winner's rises by one, never above
+    the value just sold: a higher price could not change who wins. Boosts do the opposite.
+    """
+    rule, clock = caps.rule[scope], memory.clock[scope]
+    step = max(1, clock[TYPICAL] // rule[STEPS])
+    clock[DECAY] += step * rule[SHARE_BP] // BASIS_POINTS
+    clock[RISE] += step * rule[FLOOR_BP] // BASIS_POINTS
+    entry = memory.entry[place_of(memory.entry, scope, advertiser)]
+    if entry[KEY] == VACANT:
+        entry[KEY] = scope << 32 | advertiser
+        memory.used[0] += 1
+    dual = dual_now(clock, entry)
+    entry[DUAL] = max(dual, min(dual + step, value))
+    entry[SEEN] = clock[DECAY]
+    entry[BOOST] = max(0, min(entry[BOOST] + clock[RISE] - entry[RISEN], clock[TYPICAL]) - step)
+    entry[RISEN] = clock[RISE]
+    clock[RELAXED] += clock[SOLD] >= rule[LEAST] and entry[HELD] >= rule[LIMIT]
+    move_window(memory, rule, clock, scope, advertiser)
+    entry[HELD] += 1
+    clock[SOLD] += 1
+    nudge = clock[TYPICAL] // 64 + 1
+    clock[TYPICAL] = clock[TYPICAL] + nudge if value > clock[TYPICAL] else clock[TYPICAL] - nudge
+    clock[TYPICAL] = max(1, clock[TYPICAL])
+
+
+@njit(cache=True, nogil=True)
+def move_window(memory: Memory, rule: I64, clock: I64, scope: int, advertiser: int) -> None:
+    at = rule[START] + clock[NEXT]
+    oldest = memory.ring[at]
+    if oldest >= 0:
+        memory.entry[place_of(memory.entry, scope, oldest), HELD] -= 1
+    memory.ring[at] = advertiser
+    clock[NEXT] = (clock[NEXT] + 1) % rule[WINDOW]
+
+
+@njit(cache=True, nogil=True)
+def move_entries(memory: Memory, caps: Caps, target: I64) -> int:
+    """Put into an empty table what is worth remembering; how many that are.
+
+    An entry that reads as an advertiser that never won is forgotten.
+    """
+    moved = 0
+    for at in range(memory.entry.shape[0]):
+        entry = memory.entry[at]
+        if entry[KEY] == VACANT:
+            continue
+        scope, advertiser = entry[KEY] >> 32, entry[KEY] & 0xFFFFFFFF
+        clock = memory.clock[scope]
+        risen = entry[BOOST] + clock[RISE] - entry[RISEN] >= clock[TYPICAL]
+        floorless = caps.rule[scope, FLOOR_BP] == 0
+        if entry[HELD] == 0 and dual_now(clock, entry) == 0 and (floorless or risen):
+            continue
+        target[place_of(target, scope, advertiser)] = entry
+        moved += 1
+    return moved

@@ -10,7 +10,12 @@ import numpy as np
 from numba import njit
 
 from auction.columns import MILLE, PPM, Rejection
-from auction.kernels.exposure import forget_fairness, look_up_fairness, remember
+from auction.kernels.exposure import (
+    count_rivals,
+    forget_fairness,
+    look_up_fairness,
+    remember_page,
+)
 from auction.kernels.terms import given_terms, keep_terms
 from auction.kernels.ties import outranks
 from auction.workspace import (
@@ -463,6 +468,8 @@ def blank_page(desk: Desk, slots: int, n: int) -> Page:
         desk.code[:n],
         desk.best[:slots],
         desk.second[:slots],
+        desk.rivals[:slots],
+        desk.known,
     )
 
 
@@ -499,21 +506,20 @@ def sell(
         page = blank_page(desk, end - base, high - low)
         sold, unfair = sales_of(sales, base, end), sales_of(plain, base, end)
         price_in(here, page)
+        forget_fairness(page)
+        open_page(here, lots, remaining, page)
+        if caps.on:
+            count_rivals(here, page)
+        sell_page(here, low, lots, rules, remaining, page, unfair)
         if terms.given:
             matters = given_terms(terms, low, page)
         else:
             matters = caps.on and look_up_fairness(here, lots.scope, caps, memory, page)
-        forget_fairness(page)
-        open_page(here, lots, remaining, page)
-        sell_page(here, low, lots, rules, remaining, page, unfair)
         if matters:
             for s in range(end - base):
                 if unfair.winner[s] >= 0:
                     take_off(remaining, rows.account[unfair.winner[s]], -unfair.cost[s])
-            if terms.given:
-                given_terms(terms, low, page)
-            else:
-                look_up_fairness(here, lots.scope, caps, memory, page)
+            if not terms.given:
                 keep_terms(terms, low, page)
             open_page(here, lots, remaining, page)
             sell_page(here, low, lots, rules, remaining, page, sold)
@@ -525,16 +531,8 @@ def sell(
                 reason[base + s] = why_unsold(here, lots.seed, s, page)
                 continue
             reason[base + s] = WON
-            if caps.on:
-                won = sold.winner[s] - low
-                remember(
-                    memory,
-                    caps,
-                    lots.scope[s],
-                    here.advertiser[won],
-                    page.value[s, won],
-                    sold.relaxed[s],
-                )
+        if caps.on:
+            remember_page(here, low, lots.scope, caps, memory, page, sold, unfair)
     for t in range(sales.winner.size):
         if sales.winner[t] >= 0:
             take_off(remaining, rows.account[sales.winner[t]], -sales.cost[t])

@@ -28,7 +28,7 @@ class Market:
 
     def __init__(self, seed: int, candidates: int = 9) -> None:
         self.rng, self.candidates = np.random.default_rng(seed), candidates
-        self.exposure = Exposure(FairnessSettings(max_share=0.3, window=20, steps=4))
+        self.exposure = Exposure(FairnessSettings(0.3, 20, steps=4, min_eligible_advertisers=0))
         self.next = FIRST
         self.at_ms = AT_MS
         self.money = np.full(64 * LEVELS, 10**12, np.int64)

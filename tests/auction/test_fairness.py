@@ -7,11 +7,11 @@ import pytest
 from auction_market import RICH, Ad, Request, columns
 
 from auction.columns import Rejection, Slate
-from auction.fairness import Exposure
+from auction.fairness import SITE, Exposure
 from auction.mechanism import run_auction
-from auction.plain import PlainExposure
+from auction.plain_exposure import PlainExposure
 from auction.settings import AuctionSettings, FairnessSettings
-from auction.workspace import TYPICAL
+from auction.workspace import HELD, KEY, TYPICAL, VACANT
 
 CAPS = FairnessSettings(max_share=0.15, window=1_000)
 GIANTS = (1, 2)
@@ -108,7 +108,7 @@ def test_a_dual_price_rises_until_the_share_is_met():
     for sale in range(60):
         exposure.remember(1 if sale % 2 else 2 + sale, value=10**12)
 
-    assert exposure.dual(1) > 5 * exposure.memory.clock[TYPICAL] // CAPS.steps
+    assert exposure.dual(1) > 5 * exposure.total(TYPICAL, SITE) // CAPS.steps
 
 
 def test_a_dual_price_is_never_above_the_value_that_won():
@@ -127,7 +127,7 @@ def test_the_median_value_is_learnt_from_any_first_guess(rng, typical):
     for value in values.tolist():
         exposure.remember(1, value)
 
-    assert exposure.memory.clock[TYPICAL] == pytest.approx(np.median(values), rel=0.35)
+    assert exposure.total(TYPICAL, SITE) == pytest.approx(np.median(values), rel=0.35)
 
 
 def test_lazy_decay_equals_decay_at_every_sale(rng):
@@ -137,13 +137,14 @@ def test_lazy_decay_equals_decay_at_every_sale(rng):
         advertiser, value = int(rng.integers(1, 9)), int(rng.integers(1, 10**10))
 
         lazy.remember(advertiser, value)
-        eager.remember(advertiser, value, relaxed=False)
+        eager.remember(advertiser, value)
 
-        assert [lazy.dual(a) for a in eager.dual] == list(eager.dual.values())
+        dual = eager.scopes[SITE].dual
+        assert [lazy.dual(a) for a in dual] == list(dual.values())
 
 
 def test_a_lone_advertiser_past_its_share_is_served_and_counted_as_relaxed():
-    exposure = Exposure(FairnessSettings(max_share=0.15, window=10))
+    exposure = Exposure(FairnessSettings(max_share=0.15, window=10, min_eligible_advertisers=0))
     alone = Request(ads=(Ad(ad=1, advertiser=1, bid=900_000),), floors=(300_000,))
 
     sold, slates = sell_all([alone] * 20, exposure)
@@ -155,6 +156,22 @@ def test_a_lone_advertiser_past_its_share_is_served_and_counted_as_relaxed():
     assert exposure.check() == []
 
 
+def test_a_cap_does_not_bind_where_too_few_others_could_buy():
+    """Two giants and one shop: the cap is for markets, not for handing a slot to the only rival."""
+    exposure = Exposure(FairnessSettings(max_share=0.15, window=100))
+    few = (Ad(ad=1, advertiser=1, bid=900_000), Ad(ad=2, advertiser=2, bid=400_000))
+    more = (*few, Ad(ad=3, advertiser=3, bid=300_000))
+
+    alone, slates = sell_all([Request(ads=few)] * 100, exposure)
+    crowded, _ = sell_all([Request(ads=more)], exposure)
+
+    assert alone.tolist() == [1] * 100
+    assert not any(slate.relaxed.any() for slate in slates)
+    assert exposure.relaxed == 85
+    assert slates[-1].clear_micros.tolist() == [410_000] * 50
+    assert crowded.tolist() == [2]
+
+
 def test_the_dual_price_is_a_personal_reserve_never_above_the_bid():
     """Advertiser 1 must beat advertiser 2 by its dual price, and pays for that."""
     exposure = Exposure(FairnessSettings(max_share=0.15, window=10_000))
@@ -162,30 +179,38 @@ def test_the_dual_price_is_a_personal_reserve_never_above_the_bid():
         exposure.remember(1, value=10**12)
     dual_cpm = exposure.dual(1) // 1000
     strong, weak = Ad(ad=1, advertiser=1, bid=900_000), Ad(ad=2, advertiser=2, bid=500_000)
+    weakest = Ad(ad=3, advertiser=3, bid=400_000)
 
-    _, slates = sell_all([Request(ads=(strong, weak))], exposure)
+    _, slates = sell_all([Request(ads=(strong, weak, weakest))], exposure)
 
     assert 100_000 < dual_cpm < 400_000
     assert slates[0].clear_micros.tolist() == [-(-(500_000 + dual_cpm + 10_000) // 1000) * 1000]
 
 
-def test_new_advertisers_are_covered_without_forgetting_the_old():
-    exposure = Exposure(CAPS, advertisers=3)
-    exposure.remember(2, value=10**9)
+def test_a_table_that_has_grown_remembers_what_matters_and_forgets_the_rest():
+    """3 000 advertisers sell once each; the window of 1 000 holds the last third of them."""
+    exposure, dual = Exposure(CAPS), 0
+    for advertiser in range(3_000):
+        exposure.remember(advertiser, value=10**9)
+        dual = exposure.dual(2_999)
+    before = len(exposure.memory.entry)
 
-    exposure.cover(5_000)
+    exposure.prepare(10_000)
 
-    assert exposure.shares()[2] == 1.0
+    assert len(exposure.memory.entry) > before
+    assert exposure.memory.used[0] < 1_100
+    assert exposure.shares() == dict.fromkeys(range(2_000, 3_000), 0.001)
+    assert exposure.dual(2_999) == dual
     assert exposure.dual(4_999) == 0
     assert exposure.check() == []
 
 
 def test_check_tells_when_the_counts_have_left_the_ring():
-    exposure = Exposure(CAPS, advertisers=4)
+    exposure = Exposure(CAPS)
     exposure.remember(2, value=10**9)
-    exposure.memory.held[3] = 1
+    exposure.memory.entry[:, HELD] += exposure.memory.entry[:, KEY] != VACANT
 
-    assert exposure.check() == ["the counts are not those of the ring"]
+    assert exposure.check() == ["fairness[site *]: the counts are not those of the ring"]
 
 
 def test_bad_settings_are_all_named():

@@ -127,7 +127,8 @@ from auction.settings import AuctionSettings, FairnessSettings
 exposure = Exposure(FairnessSettings(max_share=0.3, window=50))
 ads = tuple(Ad(ad=a, advertiser=a % 5, bid=1000 * (a % 7), ppm=(a * 999,)) for a in range(1, 40))
 batch = columns([Request(ads=ads, floors=(0, 0, 5000), seed=seed) for seed in range(200)])
-print(as_dict(run_auction(*batch, exposure, RICH, AuctionSettings())), exposure.memory.dual)
+slate = run_auction(*batch, exposure, RICH, AuctionSettings())
+print(as_dict(slate), exposure.memory.entry.tolist())
 """
 
 

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from auction.columns import LEVELS, Bids, Rejection, Slots
 from auction.fairness import Exposure
 from auction.mechanism import run_auction
-from auction.plain import PlainExposure
+from auction.plain_exposure import PlainExposure
 from auction.settings import AuctionSettings, FairnessSettings
 
 PLAIN = AuctionSettings()
@@ -78,6 +78,7 @@ CAPS = st.builds(
     window=st.integers(1, 12),
     steps=st.integers(1, 30),
     typical_cpm_micros=st.integers(1, 3_000_000),
+    min_eligible_advertisers=st.integers(0, 3),
 )
 
 
