@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from adserver.edition import Edition
 from adserver.encode import Encoded
 from adserver.request import AdRequest
+from adserver.seen import Seen
 from auction.columns import LEVELS, Bids, Level, Rejection
 from retrieval.query import Candidates
 
@@ -22,12 +23,14 @@ def gate(
     candidates: Candidates,
     edition: Edition,
     remaining_micros: NDArray[np.int64],
+    seen: Seen,
 ) -> NDArray[np.uint8]:
-    """[R] rejection code of candidates that need no score: no budget left, creative refused."""
+    """[R] rejection code of candidates that need no score: seen too often or on the page already,
+    no budget left, creative refused."""
     ads = edition.snapshot.ads
-    rejected = np.zeros(len(candidates.ad), np.uint8)
+    rejected = seen.gate(candidates.offset, candidates.ad)
     campaign = ads.campaign[candidates.ad]
-    rejected[remaining_micros[campaign] <= 0] = Rejection.BUDGET
+    rejected[(rejected == 0) & (remaining_micros[campaign] <= 0)] = Rejection.BUDGET
     for row, request in enumerate(requests):
         if request.blocked_creatives:
             part = slice(candidates.offset[row], candidates.offset[row + 1])

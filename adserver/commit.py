@@ -1,7 +1,8 @@
 """A verdict becomes binding: money set aside, a ticket drawn, URLs signed, a line in the log.
 
-The only stage with side effects. A sale whose campaign has lost its last money to another worker
-since the auction is taken back, with that reason.
+The only stage with side effects. A sale that lost its campaign's last money, its person's last
+place under a cap or its place on the page to another worker since the auction is taken back, with
+that reason.
 """
 
 from __future__ import annotations
@@ -15,12 +16,22 @@ from adserver.deadline import Clock
 from adserver.decision import Decision, Outcome, Sold
 from adserver.eventlog import EventLog
 from adserver.events import decision_record
+from adserver.history import Histories, Sales
 from adserver.holds import Hold
 from adserver.money import Drawer
 from adserver.records import DAY_MS
 from adserver.tokens import Signer, Token
 from adserver.verdict import Verdict
 from auction.columns import LEVELS, Level, Pricing, Rejection
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """[T] of each slot: the ticket of the sale that stands, 0 for none, and why one does not."""
+
+    number: list[int]
+    reason: list[int]
+    """Rejection of a sale that the auction made and somebody else was faster; else 0."""
 
 
 @dataclass(slots=True)
@@ -33,6 +44,7 @@ class Till:
     log: EventLog
     hold_ms: int
     clock: Clock
+    histories: Histories
 
     def remaining(self) -> NDArray[np.int64]:
         """[C] micros left today by campaign id."""
@@ -51,37 +63,62 @@ class Till:
 
     def commit(self, verdict: Verdict, now_ms: int, stage_ms: dict[str, float]) -> list[Decision]:
         """The decisions, binding from now on; `now_ms` is wall time."""
-        granted = self._reserve(verdict, now_ms).tolist()
+        standing = self._stand(verdict, now_ms)
         return [
-            self._decision(verdict, row, granted, now_ms, stage_ms)
+            self._decision(verdict, row, standing, now_ms, stage_ms)
             for row in range(len(verdict.asks))
         ]
 
-    def _reserve(self, verdict: Verdict, now_ms: int) -> NDArray[np.bool_]:
-        """[T] which slots are sold and paid for; test requests cost nothing."""
+    def _stand(self, verdict: Verdict, now_ms: int) -> Standing:
+        """Which sales stand: test requests cost nothing and leave no trace."""
+        winner = verdict.slate.winner
+        reason = np.zeros(len(winner), np.uint8)
+        counts = (winner >= 0) & ~verdict.test[verdict.owner]
+        paid = np.flatnonzero(counts)
+        granted = self._reserve(verdict, paid, now_ms)
+        reason[paid[~granted]] = Rejection.BUDGET
+        number = np.zeros(len(winner), np.uint64)
+        sold = np.flatnonzero((winner >= 0) & (reason == 0))
+        number[sold] = [self.drawer.book.take() for _ in range(len(sold))]
+
+        kept = paid[granted]
+        sales = Sales(verdict.owner[kept].astype(np.int32), verdict.row[kept], number[kept])
+        lost = self.histories.reserve(verdict.seen, sales, now_ms)
+        self._give_back(verdict, kept[lost != 0])
+        reason[kept] = lost
+        return Standing(np.where(reason == 0, number, 0).tolist(), reason.tolist())
+
+    def _reserve(self, verdict: Verdict, paid: NDArray[np.intp], now_ms: int) -> NDArray[np.bool_]:
+        """Which of these slots are paid for."""
         slate, drawer = verdict.slate, self.drawer
-        sold = slate.winner >= 0
-        test = np.array([ask.request.test for ask in verdict.asks], np.bool_)
-        paid = np.flatnonzero(sold & ~test[verdict.owner])
-        campaign = verdict.bids.account[slate.winner[paid], Level.CAMPAIGN] // LEVELS
         with drawer.box.lock():
             drawer.box.turn_to(now_ms // DAY_MS, drawer.ledger)
-            granted = drawer.ledger.reserve(campaign, slate.cost_micros[paid])
-        sold[paid[~granted]] = False
-        return sold
+            return drawer.ledger.reserve(self._campaign(verdict, paid), slate.cost_micros[paid])
+
+    def _give_back(self, verdict: Verdict, slots: NDArray[np.intp]) -> None:
+        if not len(slots):
+            return
+        campaign = self._campaign(verdict, slots).tolist()
+        with self.drawer.box.lock():
+            for one, at in zip(campaign, slots.tolist(), strict=True):
+                self.drawer.ledger.release(one, verdict.cost[at])
+
+    def _campaign(self, verdict: Verdict, slots: NDArray[np.intp]) -> NDArray[np.int32]:
+        account: NDArray[np.int32] = verdict.bids.account[verdict.slate.winner[slots]]
+        return account[:, Level.CAMPAIGN] // LEVELS
 
     def _decision(
         self,
         verdict: Verdict,
         row: int,
-        granted: list[bool],
+        standing: Standing,
         now_ms: int,
         stage_ms: dict[str, float],
     ) -> Decision:
         ask, first = verdict.asks[row], verdict.starts[row]
         name = f"{verdict.numbers[row]:016x}"
         outcomes = tuple(
-            self._outcome(verdict, row, at, name, granted[at], now_ms)
+            self._outcome(verdict, row, at, name, standing, now_ms)
             for at in range(first, verdict.starts[row + 1])
         )
         decision = Decision(
@@ -99,20 +136,19 @@ class Till:
         return decision
 
     def _outcome(
-        self, verdict: Verdict, row: int, at: int, decision: str, granted: bool, now_ms: int
+        self, verdict: Verdict, row: int, at: int, decision: str, standing: Standing, now_ms: int
     ) -> Outcome:
         slate, request = verdict.slate, verdict.asks[row].request
         plain = int(slate.plain_winner[at])
         reason = Rejection(int(slate.reason[at]))
         slot = at - verdict.starts[row]
-        number, sold = 0, None
-        if granted:
-            number = self.drawer.book.take()
+        number, sold = standing.number[at], None
+        if number:
             sold = self._sold(verdict, row, at, decision, number, now_ms)
         return Outcome(
             slot=request.slots[slot],
             sold=sold,
-            reason=reason if granted or reason else Rejection.BUDGET,
+            reason=reason or Rejection(standing.reason[at]),
             runner_up=verdict.runner_up(at),
             number=number,
             plain_advertiser=int(verdict.bids.advertiser[plain]) if plain >= 0 else 0,
@@ -143,6 +179,7 @@ class Till:
             test=request.test,
             landing=creative.landing_url,
             line_item=creative.line_item_id,
+            identity=0 if request.test else self.histories.identity(verdict.seen, row, number),
             worker=self.worker,
         )
         if not request.test:

@@ -16,6 +16,7 @@ from adserver.catalogue.overlay import Overlay
 from adserver.catalogue.snapshot import Snapshot
 from adserver.decision import Creative
 from adserver.request import Slot
+from adserver.seen import Shelf
 from ranking.bundle import Bundle
 from ranking.table import AdTable
 from retrieval.planner import Retriever
@@ -38,6 +39,7 @@ class Edition:
     overlay: Overlay
     bundle: Bundle
     table: AdTable
+    shelf: Shelf
     _size_row: dict[tuple[int, int], int] = field(init=False, repr=False)
     _accepts: dict[tuple[Sequence[tuple[int, int]], ...], NDArray[np.uint32]] = field(
         default_factory=dict, repr=False

@@ -13,6 +13,7 @@ from adserver.deadline import monotonic
 from adserver.edition import Edition
 from adserver.errors import ConfigError
 from adserver.money import Drawer
+from adserver.seen import Shelf
 from adserver.settings import Settings
 from ranking.bundle import Bundle
 from ranking.features import RequestFields, encode_requests
@@ -70,7 +71,8 @@ class Editions:
         overlay = Overlay(snapshot, self._database, now_s)
         calibrate(retriever, overlay.live, monotonic, self._typical_vectors())
         table = AdTable.load(folder / "ranker")
-        return Edition(snapshot, index, retriever, overlay, self.bundle, table)
+        shelf = Shelf.of(snapshot)
+        return Edition(snapshot, index, retriever, overlay, self.bundle, table, shelf)
 
     def _typical_vectors(self) -> NDArray[np.float32]:
         """Of plain requests from a few countries, for timing the retrieval plans."""

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 
 from adserver.decision import Decision, Outcome
 from adserver.eventlog import EventLog, LogFailed
+from adserver.history import Histories
 from adserver.moneybox import Moneybox
 from adserver.records import (
     DAY_MS,
@@ -24,6 +25,7 @@ from adserver.records import (
 )
 from adserver.tickets import Mark, TicketBook, Use
 from adserver.tokens import Fault, Kind, Signer, Token, TokenError
+from auction.caps import NONE, Caps, On
 from auction.ledger import Ledger
 
 MARK = {kind: Mark[kind.name] for kind in Kind}
@@ -86,6 +88,9 @@ class Turnstile:
     log: EventLog
     worker: int
     settings: EventSettings
+    histories: Histories
+    caps: Caps = NONE
+    """Of the snapshot that is served."""
 
     async def receive(self, kind: Kind, text: str, now_ms: int) -> Receipt:
         """What the event counts and costs; when this returns it is on disk.
@@ -97,6 +102,8 @@ class Turnstile:
         token = found.token if isinstance(found, TokenError) else found
         code = _FAULT[found.reason] if isinstance(found, TokenError) else self._use(found, kind)
         billed = self._settle(token, now_ms) if token and is_billable(token, kind, code) else 0
+        if token and code.counts and kind.name in On.__members__:
+            self.histories.witness(token, On[kind.name], self.caps, now_ms)
         record = event_record(kind, code, token, now_ms, self.worker, billed)
         landing = self._landing(token, code) if token else ""
         if not code.counts:

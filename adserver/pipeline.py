@@ -17,6 +17,7 @@ from adserver.deadline import Clock, Deadline
 from adserver.decision import Decision
 from adserver.edition import Edition
 from adserver.encode import encode
+from adserver.history import Histories
 from adserver.metrics import observe
 from adserver.settings import Settings
 from adserver.trace import Numbers, Trace
@@ -35,6 +36,7 @@ class Pipeline:
     edition: Edition
     ranks: Ranks
     till: Till
+    histories: Histories
     exposure: Exposure
     numbers: Numbers
     settings: Settings
@@ -60,20 +62,21 @@ class Pipeline:
         with trace.stage("retrieve"):
             candidates = edition.retriever.retrieve(encoded.queries, edition.overlay.live, most)
         with trace.stage("gate"):
-            rejected = gate(requests, candidates, edition, self.till.remaining())
+            seen = self.histories.look(requests, edition.shelf, int(now * 1000))
+            rejected = gate(requests, candidates, edition, self.till.remaining(), seen)
         with trace.stage("rank"):
             pairs = Pairs(
                 edition.version, encoded.vector, encoded.bias, candidates.ad, candidates.offset
             )
             scores = await self.ranks.score(pairs, encoded.features, edition, deadline.remaining())
         with trace.stage("auction"):
-            bids = bids_of(candidates, scores.logit, rejected, encoded, edition)
+            bids = seen.discounted(bids_of(candidates, scores.logit, rejected, encoded, edition))
             # What nobody is shown must not count as somebody's exposure.
             exposure = None if all(request.test for request in requests) else self.exposure
             money = self.till.accounts()  # another batch may have sold while this one was scored
             slate = run_auction(bids, encoded.slots, exposure, money, self.prices)
         quality = max(scores.quality, TRUNCATED if most < self.settings.candidates else FULL)
-        verdict = Verdict(asks, numbers, edition, encoded, candidates, bids, slate, quality)
+        verdict = Verdict(asks, numbers, edition, encoded, candidates, bids, slate, quality, seen)
         with trace.stage("commit"):
             decisions = self.till.commit(verdict, int(now * 1000), trace.milliseconds())
         if self.recorder:

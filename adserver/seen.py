@@ -5,15 +5,17 @@ Knows neither the store nor how identities are made.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from adserver.catalogue.snapshot import Snapshot
 from adserver.identity import Callers, NoIdentity
+from adserver.settings import Settings
 from auction import frequency
 from auction.caps import NONE, Caps
-from auction.columns import Rejection
+from auction.columns import Bids, Rejection
 from auction.frequency import Ads, Batch, Moment, Rules
 
 REMEMBERED_MS = 86_400_000
@@ -31,6 +33,14 @@ class HistorySettings:
     """κ of exp(−κ n), by which the n-th showing is expected to be clicked less often; 0: off."""
     rules: Rules = field(default_factory=Rules)
 
+    @classmethod
+    def of(cls, settings: Settings) -> HistorySettings:
+        return cls(
+            settings.frequency_hold_s * 1000,
+            NoIdentity(settings.no_identity),
+            settings.repeat_discount,
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Shelf:
@@ -38,6 +48,21 @@ class Shelf:
 
     ads: Ads
     caps: Caps = NONE
+
+    @classmethod
+    def of(cls, snapshot: Snapshot) -> Shelf:
+        ads = snapshot.ads
+        return cls(
+            Ads(
+                ad=ads.ad_id,
+                line_item=ads.line_item,
+                line_item_id=snapshot.line_items.line_item_id,
+                campaign=ads.campaign,
+                advertiser=ads.advertiser,
+                creative=ads.creative,
+                labels=np.zeros(0, np.uint64),
+            )
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,18 +97,13 @@ class Seen:
             code[full] = Rejection.FREQUENCY
         return code
 
-    def discounted(
-        self,
-        pctr_ppm: NDArray[np.int64],
-        offset: NDArray[np.int32],
-        row: NDArray[np.int32],
-    ) -> NDArray[np.int64]:
-        """[R, S] click rates, less where the person has seen the campaign in the last day."""
+    def discounted(self, bids: Bids) -> Bids:
+        """Lower click rates where the person has seen the campaign in the last day, if asked."""
         if not self.settings.repeat_discount:
-            return pctr_ppm
+            return bids
         records, begin = self.person
         start_ms = self.moment.now_ms - REMEMBERED_MS + 1
-        campaign = self.shelf.ads.campaign[row]
-        seen = frequency.seen_counts(records, Batch(begin, offset, row), campaign, start_ms)
+        batch = Batch(begin, bids.offset, bids.ad)
+        seen = frequency.seen_counts(records, batch, self.shelf.ads.campaign[bids.ad], start_ms)
         table = frequency.discounts(self.settings.repeat_discount)
-        return frequency.discounted(pctr_ppm, seen, table)
+        return replace(bids, pctr_ppm=frequency.discounted(bids.pctr_ppm, seen, table))

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, get_type_hints
 
 from adserver.errors import ConfigError
+from adserver.identity import NoIdentity
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +52,15 @@ class Settings:
     """Largest share of the last `fairness_window` sales that one advertiser may take; 1 = off."""
     fairness_window: int = 10_000
     """Sales over which shares are counted. Larger is smoother and slower to react."""
+    no_identity: str = "page_only"
+    """Frequency caps of people without a user key. page_only: counted within the page view; serve:
+    ignored; skip: ads with caps are not shown to them."""
+    frequency_hold_s: int = 360
+    """A sale keeps its place under the caps this long while its ad has not been shown. At least as
+    long as pages may take to show one (300 s), or a cap may be passed; longer wastes places."""
+    repeat_discount: float = 0.0
+    """κ: an ad of a campaign seen n times in the last day is expected to be clicked exp(−κ n) times
+    as often. 0 is off; fit it to your click rate by repeat, 0.05 to 0.3 is usual."""
     clicks_per_day: int = 50_000_000
     """Sold slots whose single-use tickets are kept, a byte each in a sparse file: at least a day's,
     and as many days' as conversions may take."""
@@ -94,6 +104,9 @@ class Settings:
         """Every mistake, each naming its setting."""
         if self.scorer not in {"triton", "local"}:
             yield f"SCORER must be triton or local, not {self.scorer!r}"
+        if self.no_identity not in set(NoIdentity):
+            rules = ", ".join(NoIdentity)
+            yield f"NO_IDENTITY must be one of {rules}, not {self.no_identity!r}"
         for name, (least, most) in _BOUNDS.items():
             if not least <= getattr(self, name) <= most:
                 yield f"{name.upper()} must be {least} to {most}, not {getattr(self, name)}"
@@ -115,6 +128,8 @@ _BOUNDS = {
     "reserve_ms": (0.0, 50.0),
     "fairness_cap": (0.001, 1.0),
     "fairness_window": (100, 10_000_000),
+    "frequency_hold_s": (1, 3600),
+    "repeat_discount": (0.0, 5.0),
     "clicks_per_day": (1000, 10_000_000_000),
     "auction_ring_mib": (1, 1 << 20),
     "auction_sample_one_in": (1, 1_000_000),

@@ -18,6 +18,7 @@ from adserver.decision import Creative, Funnel, Outcome, RunnerUp, Sold
 from adserver.edition import Edition
 from adserver.encode import Encoded
 from adserver.request import Explain
+from adserver.seen import Seen
 from auction.columns import PPM, Bids, Rejection, Slate, bid_cpm_micros
 from retrieval.planner import Plan
 from retrieval.query import Candidates
@@ -64,6 +65,7 @@ class Verdict:
     bids: Bids
     slate: Slate
     quality: int
+    seen: Seen
 
     @cached_property
     def starts(self) -> list[int]:
@@ -75,6 +77,17 @@ class Verdict:
     def owner(self) -> NDArray[np.int64]:
         """[T] the request of each slot."""
         return np.repeat(np.arange(len(self.asks)), np.diff(self.encoded.slots.offset))
+
+    @cached_property
+    def test(self) -> NDArray[np.bool_]:
+        """[B] nobody will be shown this."""
+        return np.array([ask.request.test for ask in self.asks], np.bool_)
+
+    @cached_property
+    def row(self) -> NDArray[np.int32]:
+        """[T] row in the snapshot of the ad that won each slot; meaningless where unsold."""
+        ad = self.bids.ad
+        return ad[np.maximum(self.slate.winner, 0)] if len(ad) else self.slate.winner
 
     @cached_property
     def winners(self) -> Bidders:
@@ -145,16 +158,21 @@ class Verdict:
             retrieved=retrieved,
             scored=retrieved - int(np.count_nonzero(self.bids.rejected[part])),
             plan=Plan(int(candidates.plan[row])).name.lower(),
-            rejected=self._reasons(row, part, eligible - retrieved) if tell else {},
+            rejected=self._reasons(row, part, eligible - retrieved, outcomes) if tell else {},
         )
 
-    def _reasons(self, row: int, part: slice, passed_over: int) -> dict[str, int]:
+    def _reasons(
+        self, row: int, part: slice, passed_over: int, outcomes: Sequence[Outcome]
+    ) -> dict[str, int]:
         """Every ad of the catalogue that was not sold, by its one reason."""
         edition = self.edition
         counts = dict(edition.retriever.funnel(self.encoded.queries[row], edition.overlay.live))
         codes, ads = np.unique(self.slate.rejected[part], return_counts=True)
         for code, count in zip(codes.tolist(), ads.tolist(), strict=True):
             counts[code] = counts.get(code, 0) + count
+        for at, outcome in enumerate(outcomes, self.starts[row]):
+            if outcome.sold is None and self.slate.winner[at] >= 0:  # taken back at the till
+                counts[outcome.reason] = counts.get(outcome.reason, 0) + 1
         counts[Rejection.SIMILARITY] = passed_over
         counts.pop(Rejection.WON, None)
         return {Rejection(code).name: count for code, count in sorted(counts.items()) if count}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import Awaitable, Callable
+from secrets import token_bytes
 
 import structlog
 
@@ -19,11 +20,14 @@ from adserver.decline import declined
 from adserver.editions import Editions, refresh
 from adserver.eventlog import EventLog, LogSettings
 from adserver.events import EventSettings, Turnstile
+from adserver.history import PAGE, PERSON, Histories
 from adserver.http import EventAnswer
 from adserver.money import open_drawer
 from adserver.pipeline import Pipeline
 from adserver.request import AdRequest, Explain, Slot
+from adserver.seen import HistorySettings
 from adserver.settings import Settings
+from adserver.state.disk import DiskStore
 from adserver.tokens import ON_PAGE, Kind, event_token, signer_of
 from adserver.trace import Numbers
 from adserver.wire.render import Urls, UrlsOf
@@ -38,6 +42,8 @@ FULLEST_LOG = 0.9
 not be sold."""
 REPORT_S = 10.0
 """How old the report page may be."""
+STATE_BYTES = 16 << 30
+"""Bound of the state store's file, which is sparse."""
 RELEASES = 5_000
 """Reservations looked at per refresh: twice what a worker can make meanwhile, in milliseconds."""
 WARM_UPS = (1, 8, 1, 8)
@@ -54,18 +60,37 @@ class Worker:
         edition = self.editions.open(wall())
         self.drawer = open_drawer(settings, len(edition.overlay.budget), number, wall())
         self.drawer.limit(edition.overlay.budget)
+        self.store = DiskStore(settings.adserver_data / "state", STATE_BYTES)
+        self.histories = Histories(self.store, token_bytes(32), HistorySettings.of(settings))
         self.log = EventLog(settings.adserver_data / "events", number, wall, LogSettings())
         signer = signer_of(settings.adserver_token_key, (settings.adserver_token_key_previous,))
         events, drawer = EventSettings(), self.drawer
         self.turnstile = Turnstile(
-            signer, drawer.book, drawer.box, drawer.ledger, self.log, number, events
+            signer,
+            drawer.book,
+            drawer.box,
+            drawer.ledger,
+            self.log,
+            number,
+            events,
+            self.histories,
+            edition.shelf.caps,
         )
         fairness = FairnessSettings(settings.fairness_cap, settings.fairness_window)
         self.recorder = Recorder.of(settings, number, wall)
         self.pipeline = Pipeline(
             edition=edition,
             ranks=Ranks(self.editions.scorer, monotonic),
-            till=Till(number, drawer, signer, self.log, events.hold_s * 1000, monotonic),
+            till=Till(
+                number,
+                drawer,
+                signer,
+                self.log,
+                events.hold_s * 1000,
+                monotonic,
+                self.histories,
+            ),
+            histories=self.histories,
             exposure=Exposure(fairness),
             numbers=Numbers.of(number, int(wall())),
             settings=settings,
@@ -83,6 +108,7 @@ class Worker:
             in_flight=2 if settings.scorer == "triton" else 1,
         )
         self._report, self._report_at, self._report_lock = "", -REPORT_S, asyncio.Lock()
+        self._swept = {PERSON: b"", PAGE: b""}
         self._tasks: list[asyncio.Task[None]] = []
         self._warm = self._draining = False
 
@@ -95,7 +121,10 @@ class Worker:
             await self.pipeline.decide([self._rehearsal()] * size)
         self.pipeline.seconds_per_row = 0.0  # compiling is not what a row costs
         self._warm = True
-        for job in (self._refresh, self._follow_snapshots, self._release):
+        jobs = [self._refresh, self._follow_snapshots, self._release]
+        if self.number == 0:
+            jobs.append(self._sweep)
+        for job in jobs:
             self._tasks.append(asyncio.create_task(_forever(job), name=job.__name__))
 
     def drain(self) -> None:
@@ -112,6 +141,7 @@ class Worker:
         await self.editions.scorer.close()
         await asyncio.to_thread(self.log.close)
         await asyncio.to_thread(self.recorder.close)
+        self.store.close()
 
     async def decide(self, ask: Ask) -> Decision:
         if self.log.backlog > FULLEST_LOG or self.log.failure or not ask.request.slots:
@@ -192,10 +222,19 @@ class Worker:
         await self.editions.introduce(edition)
         self.drawer.limit(edition.overlay.budget)
         self.pipeline.edition = edition
+        self.turnstile.caps = edition.shelf.caps
         log.info("serving a new snapshot", version=edition.version, worker=self.number)
 
     async def _release(self) -> None:
         self.drawer.holds.release_due(int(wall() * 1000), RELEASES)
+
+    async def _sweep(self) -> None:
+        """Histories and pages that have died, a few thousand at a time, round and round."""
+        caps, now_ms = self.pipeline.edition.shelf.caps, int(wall() * 1000)
+        for prefix, after in self._swept.items():
+            self._swept[prefix] = await asyncio.to_thread(
+                self.histories.sweep, prefix, after, caps, now_ms
+            )
 
 
 async def _draw_report() -> str:

@@ -32,10 +32,13 @@ from adserver.decision import Decision
 from adserver.editions import Editions
 from adserver.eventlog import EventLog, LogSettings
 from adserver.events import EventSettings
+from adserver.history import Histories
 from adserver.money import open_drawer
 from adserver.pipeline import Pipeline
 from adserver.request import Dialect, Explain
+from adserver.seen import HistorySettings
 from adserver.settings import Settings
+from adserver.state.memory import MemoryStore
 from adserver.tokens import signer_of
 from adserver.trace import Numbers
 from adserver.wire import decision as wire_decision
@@ -105,10 +108,12 @@ async def _decide_all(
     drawer.limit(edition.overlay.budget)
     log = EventLog(scratch / "events", WORKER, lambda: now, LogSettings())
     hold_ms = EventSettings().hold_s * 1000
+    histories = Histories(MemoryStore(), KEY.encode(), HistorySettings.of(settings))
     pipeline = Pipeline(
         edition=edition,
         ranks=Ranks(editions.scorer, _still),
-        till=Till(WORKER, drawer, signer_of(KEY), log, hold_ms, _still),
+        till=Till(WORKER, drawer, signer_of(KEY), log, hold_ms, _still, histories),
+        histories=histories,
         exposure=Exposure(FairnessSettings(settings.fairness_cap, settings.fairness_window)),
         numbers=Numbers.of(WORKER, int(now)),
         settings=settings,

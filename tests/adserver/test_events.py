@@ -7,10 +7,13 @@ import pytest
 from adserver.decision import Creative, Decision, Funnel, Outcome, Sold
 from adserver.eventlog import EventLog, LogSettings, read
 from adserver.events import EventSettings, Receipt, Turnstile, decision_record
+from adserver.history import Histories
 from adserver.holds import Hold, Holds, rebuild, restore, unsettled
 from adserver.moneybox import Moneybox
 from adserver.records import DAY_MS, Filter
 from adserver.request import AdRequest, Slot
+from adserver.seen import HistorySettings
+from adserver.state.memory import MemoryStore
 from adserver.tickets import BLOCK, TicketBook
 from adserver.tokens import Kind, Token, event_token, signer_of
 from auction.columns import Pricing, Rejection
@@ -70,7 +73,8 @@ def worker(tmp_path):
     ledger.set_limit(CAMPAIGN, LIMIT)
     log = EventLog(tmp_path / "events", 0, lambda: NOW / 1000, LogSettings(linger_ms=1))
     with TicketBook(tmp_path / "tickets", 2 * BLOCK, NOW) as book:
-        turnstile = Turnstile(signer_of("k" * 32), book, box, ledger, log, 0, SETTINGS)
+        histories = Histories(MemoryStore(), b"x" * 32, HistorySettings())
+        turnstile = Turnstile(signer_of("k" * 32), book, box, ledger, log, 0, SETTINGS, histories)
         yield Worker(turnstile, Holds(book, box, ledger))
         assert not ledger.check()
         log.close()

@@ -6,6 +6,7 @@ import multiprocessing
 
 import numpy as np
 import pytest
+from auction_market import Ad, Request, columns
 
 from adserver.history import PAGE, PERSON, Histories, Sales
 from adserver.identity import NoIdentity
@@ -280,11 +281,11 @@ def test_what_was_seen_is_expected_to_be_clicked_less_where_that_is_asked(store)
     desk = Desk(store, NONE, repeat_discount=0.5)
     sold, _ = desk.sell((asks(), 0))
     desk.event(sold[0])
-    rates, rows = np.full((2, 1), 10_000), np.array([1, 4], np.int32)
+    ads = tuple(Ad(ad=row, advertiser=1, bid=1000, ppm=(10_000,)) for row in (1, 4))
+    bids, _ = columns([Request(ads=ads, floors=(0,))])
 
-    seen = desk.look(asks())
-
-    assert seen.discounted(rates, np.array([0, 2], np.int32), rows).tolist() == [[6065], [10_000]]
+    assert desk.look(asks()).discounted(bids).pctr_ppm.tolist() == [[6065], [10_000]]
+    assert desk.look(asks("bob")).discounted(bids).pctr_ppm.tolist() == [[10_000], [10_000]]
 
 
 PEOPLE, WORKERS, BATCH = 10_000, 4, 40

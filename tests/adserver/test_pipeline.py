@@ -17,14 +17,18 @@ from adserver.deadline import Deadline
 from adserver.editions import Editions
 from adserver.encode import with_parents
 from adserver.eventlog import EventLog, LogSettings, read
+from adserver.history import Histories
 from adserver.money import open_drawer
 from adserver.pipeline import Pipeline
 from adserver.records import DecisionRecord
 from adserver.request import AdRequest, Explain, Slot
+from adserver.seen import HistorySettings
 from adserver.settings import Settings
+from adserver.state.memory import MemoryStore
 from adserver.tokens import signer_of
 from adserver.trace import Numbers
 from adserver.wire import decision as wire_decision
+from auction.caps import Cap, Caps, Entity
 from auction.columns import Rejection
 from auction.fairness import Exposure
 from auction.settings import AuctionSettings, FairnessSettings
@@ -59,12 +63,14 @@ class System:
         self.drawer = open_drawer(self.settings, len(self.edition.overlay.budget), 0, NOW)
         self.drawer.limit(self.edition.overlay.budget)
         self.log = EventLog(folder / "events", 0, lambda: NOW, LogSettings(linger_ms=1))
-        till = Till(0, self.drawer, signer_of(KEY), self.log, 360_000, clock)
         self.recorder = Recorder.of(self.settings, 0, lambda: NOW)
+        histories = Histories(MemoryStore(), b"x" * 32, HistorySettings.of(self.settings))
+        till = Till(0, self.drawer, signer_of(KEY), self.log, 360_000, clock, histories)
         self.pipeline = Pipeline(
             edition=self.edition,
             ranks=Ranks(scorer or editions.scorer, clock),
             till=till,
+            histories=histories,
             exposure=Exposure(FairnessSettings()),
             numbers=Numbers.of(0, 1),
             settings=self.settings,
@@ -236,3 +242,55 @@ def test_a_child_category_implies_its_parent_once():
     assert with_parents(["IAB17-3", "IAB17", "IAB17-4"]) == [
         "IAB17-3", "IAB17", "IAB17-4",
     ]  # fmt: skip
+
+
+def capped_system(new_system, **settings):
+    """Each person may see two ads of the whole site in an hour."""
+    system = new_system(**settings)
+    caps = Caps.of({(Entity.USER, 0): [Cap(2, 3600)]})
+    shelf = replace(system.edition.shelf, caps=caps)
+    system.pipeline.edition = replace(system.edition, shelf=shelf)
+    return system
+
+
+def test_nobody_is_sold_more_than_the_caps_allow_within_a_page_and_across_pages(new_system, pages):
+    system = capped_system(new_system)
+    mine = [replace(page, user="ann", page_view="") for page in pages[:20]]
+
+    decisions = [*system.decide(mine), *system.decide(mine)]
+
+    sold = [o for d in decisions for o in d.outcomes if o.sold]
+    assert len(sold) == 2
+    assert decisions[-1].outcomes[0].reason == Rejection.FREQUENCY
+    for decision in decisions:
+        ads = len({o.sold.creative.ad_id for o in decision.outcomes if o.sold})
+        assert ads + sum(decision.funnel.rejected.values()) == len(system.edition.snapshot.ads)
+
+
+def test_a_sale_refused_at_the_till_costs_its_campaign_nothing(new_system, pages):
+    system = capped_system(new_system)
+
+    decisions = system.decide([replace(page, user="ann", page_view="") for page in pages[:20]])
+
+    sold = [o.sold for d in decisions for o in d.outcomes if o.sold]
+    assert system.drawer.ledger.reserved.sum() == sum(each.reserved_micros for each in sold)
+
+
+def test_test_requests_take_no_place_in_a_history(new_system, pages):
+    system = capped_system(new_system)
+    page = replace(pages[0], user="ann", page_view="pv", test=True)
+
+    system.decide([page] * 5)
+
+    assert system.pipeline.histories.store.scan(b"h1/") == []
+    assert system.pipeline.histories.store.scan(b"v1/") == []
+
+
+def test_a_page_that_asks_slot_by_slot_shows_no_ad_and_no_advertiser_twice(new_system, pages):
+    system = new_system()
+    calls = [replace(page, user="", page_view="pv", publisher="p") for page in pages[:30]]
+
+    decisions = [one for call in calls for one in system.decide([call])]
+
+    owners = [o.sold.creative.advertiser_id for d in decisions for o in d.outcomes if o.sold]
+    assert len(owners) == len(set(owners)) > 10
