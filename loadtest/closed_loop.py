@@ -9,13 +9,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import cycle
-from time import monotonic, process_time
+from itertools import count, cycle
+from time import monotonic, process_time, time_ns
 
 from loadtest.recorder import Recorder
 from loadtest.tally import Run, Summary, summarise
 from loadtest.target import Target
-from loadtest.traffic import Shot
+from loadtest.traffic import Shot, viewed_anew
 
 CONNECTIONS_PER_REQUEST = 4
 """More connections than requests in flight: where each belongs to one server process, requests
@@ -41,7 +41,7 @@ async def closed_loop(target: Target, load: Sequence[Shot], crowd: Crowd) -> Sum
     await recorder.client.open(connections)
     recorder.measured_from = monotonic() + crowd.warm_up_s
     until = recorder.measured_from + crowd.seconds
-    endless, left = cycle(load), crowd.most
+    endless, left = map(viewed_anew, cycle(load), count(time_ns())), crowd.most
 
     def ask() -> None:
         nonlocal left

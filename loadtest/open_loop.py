@@ -15,7 +15,7 @@ import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from time import monotonic, process_time
+from time import monotonic, process_time, time_ns
 from typing import Annotated
 
 import numpy as np
@@ -30,7 +30,7 @@ from loadtest.recorder import Recorder, Viewer
 from loadtest.table import table
 from loadtest.tally import Run, Summary, summarise
 from loadtest.target import Target, default_url, target_of
-from loadtest.traffic import Shot, shots
+from loadtest.traffic import Shot, shots, viewed_anew
 
 DISTINCT = 20_000
 """Different requests made beforehand; a longer run sends them again."""
@@ -90,6 +90,7 @@ class _Pacer:
         self.late: list[float] = []
         self.cpu_from = process_time()
         self._recorder, self._load, self._next = recorder, load, 0
+        self._first_view = time_ns()
         start = monotonic() + 0.05
         recorder.measured_from = start + warm_up_s
         self._due: list[float] = (after + start).tolist()
@@ -100,7 +101,8 @@ class _Pacer:
         due, load, recorder = self._due, self._load, self._recorder
         while self._next < len(due) and due[self._next] <= monotonic():
             at = due[self._next]
-            recorder.send(load[self._next % len(load)], at)
+            shot = load[self._next % len(load)]
+            recorder.send(viewed_anew(shot, self._first_view + self._next), at)
             self._next += 1
             self._note(at)
         if self._next < len(due):

@@ -16,6 +16,7 @@ from simulator.world import World
 
 DECISION, AUCTION, IMPRESSION, VIEWABLE, CLICK = range(5)
 ROUTES = ("/v1/decision", "/openrtb2/auction", "/e/impression", "/e/viewable", "/e/click")
+_PAGE_VIEW = b'"page_view_id":"'
 AUCTION_SHARE = 0.2
 """How many of the ad requests are OpenRTB."""
 WORLD_SEED = 1
@@ -61,6 +62,14 @@ def shots(seed: int, count: int, host: str, deadline_ms: int = 0) -> tuple[Shot,
         Shot(body.route, _post(ROUTES[body.route], host, body.json), body.slots)
         for body in bodies(seed, count, deadline_ms)
     )
+
+
+def viewed_anew(shot: Shot, number: int) -> Shot:
+    """The same request from page view `number`: a server remembers what stands on a page, so one
+    that is asked for again and again would fill up."""
+    at = shot.raw.find(_PAGE_VIEW) + len(_PAGE_VIEW)
+    renewed = b"%08x" % (number & 0xFFFFFFFF)
+    return shot._replace(raw=shot.raw[:at] + renewed + shot.raw[at + len(renewed) :])
 
 
 def get(route: int, path: str, host: str) -> Shot:

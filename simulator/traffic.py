@@ -28,7 +28,8 @@ def requests(world: World, rng: np.random.Generator, count: int) -> list[dict[st
     sample = visits(world, rng, count)
     serial = rng.integers(0, 1 << 62, (count, 2))
     return [
-        decision(world, sample, i, f"{serial[i, 0]:x}", f"{serial[i, 1]:x}") for i in range(count)
+        decision(world, sample, i, f"{serial[i, 0]:x}", f"{serial[i, 1]:016x}")
+        for i in range(count)
     ]
 
 

@@ -24,7 +24,14 @@ pytestmark = pytest.mark.triton
 
 @pytest.fixture(scope="module")
 def pages() -> list[dict]:
-    return requests(World(1), np.random.default_rng(5), 200)
+    return each_on_its_own_page(requests(World(1), np.random.default_rng(5), 200))
+
+
+def each_on_its_own_page(bodies: list[dict]) -> list[dict]:
+    """Asked again, they are new page views, which have no ads yet."""
+    for body in bodies:
+        body["page"]["page_view_id"] = None
+    return bodies
 
 
 def sold(answer: dict) -> list[dict]:

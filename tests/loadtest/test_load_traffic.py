@@ -6,7 +6,7 @@ from collections import Counter
 
 import orjson
 
-from loadtest.traffic import AUCTION, DECISION, bodies, shots
+from loadtest.traffic import AUCTION, DECISION, bodies, shots, viewed_anew
 
 COUNT = 2_000
 
@@ -49,3 +49,17 @@ def test_a_request_is_complete_http():
         assert sent == body.json
         assert f"Content-Length: {len(sent)}".encode() in head
         assert b"Host: x:1" in head
+
+
+def test_a_request_that_is_sent_again_is_of_a_page_view_of_its_own():
+    first = shots(1, 40, "ads.example:80")
+
+    for number, shot in enumerate(first):
+        again = viewed_anew(shot, number)
+        head, _, body = again.raw.partition(b"\r\n\r\n")
+        sent, asked = orjson.loads(body), orjson.loads(shot.raw.partition(b"\r\n\r\n")[2])
+        views = [one.get("page", one.get("ext"))["page_view_id"] for one in (sent, asked)]
+
+        assert views[0] == f"{number:08x}{views[1][8:]}"
+        assert len(again.raw) == len(shot.raw)
+        assert head == shot.raw.partition(b"\r\n\r\n")[0]
