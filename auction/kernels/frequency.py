@@ -145,12 +145,14 @@ def place_of_ad(ads: Ads, ad: int, kind: int, caps: CapColumns) -> int:
 
 
 @njit(cache=True, nogil=True)
-def any_full(rows: Records, low: int, high: int, caps: CapColumns, held: I32) -> bool:
+def kinds_full(rows: Records, low: int, high: int, caps: CapColumns, held: I32) -> int:
+    """Bit k: an entity of kind k has been had as often as it may be."""
+    kinds = 0
     for i in range(low, high):
         for kind in range(rows[i]["reach"] + 1):
             if is_full(place_of(caps, kind, entity_of(rows[i], kind)), caps, held):
-                return True
-    return False
+                kinds |= 1 << kind
+    return kinds
 
 
 @njit(cache=True, nogil=True)
@@ -175,9 +177,10 @@ def find_capped(
         if low == high:
             continue
         tally(rows, low, high, caps, moment, held, 1)
-        if any_full(rows, low, high, caps, held):
-            for i in range(offset[b], offset[b + 1]):
-                for kind in range(KINDS):
+        kinds = kinds_full(rows, low, high, caps, held)
+        for kind in range(KINDS):
+            if kinds >> kind & 1:
+                for i in range(offset[b], offset[b + 1]):
                     capped[i] |= is_full(place_of_ad(ads, row[i], kind, caps), caps, held)
         tally(rows, low, high, caps, moment, held, -1)
 
