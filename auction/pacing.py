@@ -26,6 +26,10 @@ I64 = NDArray[np.int64]
 
 DEEPEST = float(np.log(PPM))
 """ln(1 + μ) at which one millionth of the bid is left."""
+CHANGED = 0.05
+"""A goal that changes by more than this share is found anew, in large steps."""
+LEVEL = 4.0
+"""Steps of a plan over which its level is averaged."""
 AHEAD = 0.4
 """Front-loaded plans begin this much faster than even ones, and end as much slower."""
 
@@ -49,12 +53,10 @@ class Mode(IntEnum):
 class PacingSettings:
     react_s: float = 4.0
     """Time in which a busy plan corrects its rate. Below three ticks it swings."""
-    fewest: float = 8.0
+    fewest: float = 4.0
     """Deliveries that a plan is moved by at its start: fewer find the level sooner, and jump."""
-    most: float = 200.0
+    most: float = 100.0
     """Deliveries that a plan is moved by when it is settled. More make bids steadier and slower."""
-    surprise: float = 4.0
-    """Standard deviations from what was due at which a settled plan starts anew."""
     rate_s: float = 600.0
     """Time over which the current rate of delivery is averaged, for urgency."""
     longest_gap_s: float = 60.0
@@ -94,8 +96,8 @@ STATE = np.dtype(
         ("amount", np.int64),  # the goal when last seen
         ("seen", np.int64),  # delivered and promised at the last tick
         ("dual", np.float64),  # ln(1 + μ)
-        ("steps", np.float64),  # deliveries since the plan began or was surprised
-        ("lately", np.float64),  # delivered less due, recently, in deliveries
+        ("level", np.float64),  # its average over the last deliveries
+        ("steps", np.float64),  # deliveries since the plan began or its goal changed
         ("rate", np.float64),  # units delivered per unit of traffic, lately; negative: unknown
     ]
 )
@@ -172,24 +174,18 @@ class Pacer:
     def _learn(self, gained: F64, due: F64, elapsed: float) -> None:
         """ln(1 + μ) moves by the error over `batch` deliveries, or over `react_s` when busy."""
         settings, state = self.settings, self.state
-        price = np.maximum(1.0, self.plans.unit * np.exp(-state["dual"]))
-        state["steps"] += np.maximum(gained, 0.0) / price
-        self._notice_surprise((gained - due) / price, due / price, elapsed)
+        changed = np.abs(self.plans.amount - state["amount"]) > CHANGED * state["amount"]
+        state["steps"][changed] = 0.0
+        price = np.maximum(1.0, self.plans.unit * np.exp(-state["level"]))
         batch = np.clip(0.5 * np.sqrt(state["steps"]), settings.fewest, settings.most)
         scale = np.maximum(batch * price, due * (settings.react_s / elapsed))
         dual = np.clip(state["dual"] + (gained - due) / scale, 0.0, DEEPEST)
         state["dual"] = np.where(self.plans.mode == Mode.ASAP, 0.0, dual)
-
-    def _notice_surprise(self, error: F64, due: F64, elapsed: float) -> None:
-        """A plan whose goal has changed, or whose traffic has, takes large steps again."""
-        settings, state = self.settings, self.state
-        window = np.maximum(settings.react_s, settings.fewest * elapsed / np.maximum(due, 1e-9))
-        state["lately"] = np.exp(-elapsed / window) * state["lately"] + error
-        noise = np.sqrt(np.maximum(settings.fewest, due * settings.react_s / elapsed))
-        jumped = np.abs(self.plans.amount - state["amount"]) > 0.05 * state["amount"]
-        anew = (np.abs(state["lately"]) > settings.surprise * noise) | jumped
-        state["steps"][anew] = 0.0
-        state["lately"][anew] = 0.0
+        # Steps in proportion to the bid of the moment would be large whenever it is low: the
+        # errors would no longer cancel, and the plan would run ahead.
+        known = np.minimum(1.0, due / (LEVEL * scale))
+        state["level"] += known * (state["dual"] - state["level"])
+        state["steps"] += np.maximum(gained, 0.0) / price
 
     def _follow_rate(self, gained: I64, now_s: float, elapsed: float) -> None:
         mass = self.curve.between(np.array(now_s - elapsed), np.array(now_s))
@@ -229,8 +225,8 @@ class Pacer:
             faults.append("the plans are not in the order of their keys")
         if not ((state["dual"] >= 0) & (state["dual"] <= DEEPEST)).all():
             faults.append("a dual price is out of its range")
-        if (state["steps"] < 0).any() or not np.isfinite(state["lately"]).all():
-            faults.append("a plan's steps are not numbers")
+        if (state["steps"] < 0).any() or not np.isfinite(state["steps"]).all():
+            faults.append("a plan's steps are not a count")
         if not np.isfinite(state["rate"]).all():
             faults.append("a rate is not a number")
         return faults
