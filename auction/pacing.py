@@ -76,6 +76,9 @@ class Plans:
     unit: F64
     """Units of one delivery at the full bid: 1, or the typical price in micros."""
     mode: NDArray[np.uint8]
+    period: I64
+    """Number of the period, not negative: the day, or 0 of a flight. What was delivered in one
+    does not count in the next; moving a flight's dates leaves it what it is."""
     start_s: F64
     end_s: F64
 
@@ -86,13 +89,13 @@ class Plans:
     def none(cls) -> Plans:
         no = np.zeros(0)
         whole, small = no.astype(np.int64), no.astype(np.uint8)
-        return cls(whole, small, whole, no, small, no, no)
+        return cls(whole, small, whole, no, small, whole, no, no)
 
 
 STATE = np.dtype(
     [
         ("key", np.int64),
-        ("start_s", np.float64),  # of the period that `seen` belongs to
+        ("period", np.int64),  # that `seen` belongs to
         ("amount", np.int64),  # the goal when last seen
         ("seen", np.int64),  # delivered and promised at the last tick
         ("dual", np.float64),  # ln(1 + μ)
@@ -120,7 +123,7 @@ class Pacer:
         """
         known = self.state if state is None else state
         fresh = np.zeros(len(plans), STATE)
-        fresh["key"], fresh["start_s"], fresh["amount"] = plans.key, np.nan, plans.amount
+        fresh["key"], fresh["period"], fresh["amount"] = plans.key, -1, plans.amount
         fresh["rate"] = -1.0
         if len(known):
             place = np.minimum(np.searchsorted(known["key"], plans.key), len(known) - 1)
@@ -136,14 +139,14 @@ class Pacer:
         """
         plans, state = self.plans, self.state
         elapsed = now_s - self.now_s
-        began = state["start_s"] != plans.start_s
+        began = state["period"] != plans.period
         gained = np.where(began, 0, delivered - state["seen"])
         due = self._due(now_s, np.where(began, 0, state["seen"]))
         if 0 < elapsed <= self.settings.longest_gap_s:
             due[began] = 0
             self._learn(gained.astype(np.float64), due, elapsed)
             self._follow_rate(gained, now_s, elapsed)
-        state["start_s"], state["seen"], state["amount"] = plans.start_s, delivered, plans.amount
+        state["period"], state["seen"], state["amount"] = plans.period, delivered, plans.amount
         self.now_s = now_s
 
     def _due(self, now_s: float, seen: I64) -> F64:

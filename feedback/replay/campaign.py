@@ -134,6 +134,7 @@ class Dual:
                 amount=one * budget_micros,
                 unit=np.array([max(1.0, price_micros)]),
                 mode=np.array([Mode.EVEN], np.uint8),
+                period=0 * one,
                 start_s=np.zeros(1),
                 end_s=np.array([max(1, auctions) / PER_SECOND]),
             )

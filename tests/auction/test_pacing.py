@@ -30,6 +30,7 @@ def plans(*rows):
         amount=amount.astype(np.int64),
         unit=unit.astype(np.float64),
         mode=mode.astype(np.uint8),
+        period=(start / DAY).astype(np.int64),
         start_s=start.astype(np.float64),
         end_s=end.astype(np.float64),
     )
