@@ -20,6 +20,7 @@ from adserver.encode import encode
 from adserver.history import Histories
 from adserver.metrics import observe
 from adserver.settings import Settings
+from adserver.shares import in_scopes
 from adserver.trace import Numbers, Trace
 from adserver.verdict import Verdict
 from auction.fairness import Exposure
@@ -59,6 +60,7 @@ class Pipeline:
 
         with trace.stage("encode"):
             encoded = encode(requests, numbers, edition, now, self.settings.seed)
+            encoded = in_scopes(encoded, requests, self.exposure)
         with trace.stage("retrieve"):
             candidates = edition.retriever.retrieve(encoded.queries, edition.overlay.live, most)
         with trace.stage("gate"):

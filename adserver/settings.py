@@ -12,6 +12,8 @@ from typing import Any, get_type_hints
 
 from adserver.errors import ConfigError
 from adserver.identity import NoIdentity
+from adserver.share_rules import read_rules
+from auction.settings import FairnessSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +54,12 @@ class Settings:
     """Largest share of the last `fairness_window` sales that one advertiser may take; 1 = off."""
     fairness_window: int = 10_000
     """Sales over which shares are counted. Larger is smoother and slower to react."""
+    fairness_rules: str = ""
+    """JSON list of shares to hold in publishers, placements, segments or the site, with floors for
+    small advertisers: see docs/auction.md. A rule of the site replaces the two settings above."""
+    fairness_scopes: int = 256
+    """Publishers, placements and segments counted at once, each with a window of its own (four
+    bytes per sale of the window); those that come later have no cap."""
     no_identity: str = "page_only"
     """Frequency caps of people without a user key. page_only: counted within the page view; serve:
     ignored; skip: ads with caps are not shown to them."""
@@ -100,6 +108,15 @@ class Settings:
     def bundle(self) -> Path:
         return self.model_repository / "ctr_ranker" / "1"
 
+    @property
+    def fairness(self) -> FairnessSettings:
+        return FairnessSettings(
+            self.fairness_cap,
+            self.fairness_window,
+            rules=read_rules(self.fairness_rules),
+            most_scopes=self.fairness_scopes,
+        )
+
     def problems(self) -> Iterator[str]:
         """Every mistake, each naming its setting."""
         if self.scorer not in {"triton", "local"}:
@@ -114,6 +131,10 @@ class Settings:
             yield "FEWEST_CANDIDATES must not exceed CANDIDATES"
         if self.batch_rows < self.candidates:
             yield "BATCH_ROWS must be at least CANDIDATES"
+        try:
+            yield from (f"FAIRNESS_RULES: {mistake}" for mistake in self.fairness.problems())
+        except ValueError as error:
+            yield f"FAIRNESS_RULES: {error}"
 
 
 _BOUNDS = {
@@ -130,6 +151,7 @@ _BOUNDS = {
     "fairness_window": (100, 10_000_000),
     "frequency_hold_s": (1, 3600),
     "repeat_discount": (0.0, 5.0),
+    "fairness_scopes": (1, 65_536),
     "clicks_per_day": (1000, 10_000_000_000),
     "auction_ring_mib": (1, 1 << 20),
     "auction_sample_one_in": (1, 1_000_000),

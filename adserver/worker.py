@@ -32,7 +32,7 @@ from adserver.tokens import ON_PAGE, Kind, event_token, signer_of
 from adserver.trace import Numbers
 from adserver.wire.render import Urls, UrlsOf
 from auction.fairness import Exposure
-from auction.settings import AuctionSettings, FairnessSettings
+from auction.settings import AuctionSettings
 from ranking.tiers import Ranks
 
 REFRESH_S = 0.5
@@ -76,7 +76,6 @@ class Worker:
             self.histories,
             edition.shelf.caps,
         )
-        fairness = FairnessSettings(settings.fairness_cap, settings.fairness_window)
         self.recorder = Recorder.of(settings, number, wall)
         self.pipeline = Pipeline(
             edition=edition,
@@ -91,7 +90,7 @@ class Worker:
                 self.histories,
             ),
             histories=self.histories,
-            exposure=Exposure(fairness),
+            exposure=Exposure(settings.fairness),
             numbers=Numbers.of(number, int(wall())),
             settings=settings,
             prices=AuctionSettings(),

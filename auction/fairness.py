@@ -69,6 +69,9 @@ class Exposure:
             clock=clock,
         )
         self._add(ScopeKind.SITE, EVERY, settings.site)
+        for rule in settings.every_rule[1:]:
+            if rule.of != EVERY:  # whatever else appears, it has its place
+                self._add(rule.scope, rule.of, rule)
 
     @property
     def kinds(self) -> frozenset[ScopeKind]:

@@ -33,7 +33,7 @@ class FairnessRule:
     of: str = EVERY
     """One publisher, placement or segment by its key, or each of them for itself ("*")."""
 
-    max_share: float = 0.15
+    max_share: float = 1.0
     """Share of the last `window` sales that one advertiser should not exceed; 1: no cap. Below
     1 / (advertisers able to bid) most sales can only be made past the cap."""
 
@@ -107,9 +107,11 @@ _BOUNDS = {
 
 
 def contradictions(rules: Sequence[FairnessRule]) -> Iterator[str]:
-    """Two rules for the same scope: which one holds would be a matter of luck."""
+    """Rules that ask for nothing, and two for one scope: which one held would be luck."""
     seen: set[tuple[ScopeKind, str]] = set()
     for rule in rules:
         if (rule.scope, rule.of) in seen:
             yield f"{rule.name} is given twice"
+        if not rule.counts:
+            yield f"{rule.name} has neither a max_share below 1 nor a floor_share"
         seen.add((rule.scope, rule.of))

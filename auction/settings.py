@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from auction.fairness_rules import FairnessRule, ScopeKind, contradictions
+from auction.fairness_rules import EVERY, FairnessRule, ScopeKind, contradictions
 
 MOST_SCOPES = 65_536
 """More windows than this are a mistake: they would take gigabytes."""
@@ -59,6 +59,8 @@ class FairnessSettings:
         for rule in self.every_rule:
             yield from rule.problems()
         yield from contradictions(self.rules)
+        if sum(rule.of != EVERY for rule in self.rules) > self.most_scopes:
+            yield f"fairness: more rules than most_scopes ({self.most_scopes})"
         if self.steps < 1:
             yield f"fairness.steps ({self.steps}) must be at least 1"
         if self.typical_cpm_micros < 1:

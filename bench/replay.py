@@ -44,7 +44,7 @@ from adserver.trace import Numbers
 from adserver.wire import decision as wire_decision
 from adserver.wire import openrtb as wire_openrtb
 from auction.fairness import Exposure
-from auction.settings import AuctionSettings, FairnessSettings
+from auction.settings import AuctionSettings
 from loadtest.traffic import DECISION, bodies
 from ranking.tiers import Ranks
 
@@ -114,7 +114,7 @@ async def _decide_all(
         ranks=Ranks(editions.scorer, _still),
         till=Till(WORKER, drawer, signer_of(KEY), log, hold_ms, _still, histories),
         histories=histories,
-        exposure=Exposure(FairnessSettings(settings.fairness_cap, settings.fairness_window)),
+        exposure=Exposure(settings.fairness),
         numbers=Numbers.of(WORKER, int(now)),
         settings=settings,
         prices=AuctionSettings(),

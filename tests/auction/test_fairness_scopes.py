@@ -143,7 +143,7 @@ def test_a_rule_for_one_key_comes_before_the_rule_for_each():
 
 
 def test_scopes_past_the_most_have_no_cap_and_are_counted():
-    rule = FairnessRule(PLACEMENT, window=10)
+    rule = FairnessRule(PLACEMENT, max_share=0.2, window=10)
     exposure = Exposure(FairnessSettings(rules=(rule,), most_scopes=2))
 
     scopes = [exposure.scope(PLACEMENT, key) for key in ("a", "b", "c", "a", "c")]
@@ -229,7 +229,7 @@ def test_bad_rules_are_all_named():
     rules = (
         FairnessRule(max_share=0.0, window=0),
         FairnessRule(PUBLISHER, min_eligible_advertisers=9),
-        FairnessRule(PUBLISHER, floor_share=0.2),
+        FairnessRule(PUBLISHER, max_share=0.1, floor_share=0.2),
         FairnessRule(ScopeKind.SITE, of="home"),
     )
 
@@ -240,6 +240,9 @@ def test_bad_rules_are_all_named():
         "fairness[site *].window must be 1 to 10000000, not 0",
         "fairness[publisher *].min_eligible_advertisers must be 0 to 8, not 9",
         "fairness[publisher *].floor_share must be below max_share",
+        "fairness[publisher *] has neither a max_share below 1 nor a floor_share",
         "fairness[publisher *] is given twice",
+        "fairness[site home] has neither a max_share below 1 nor a floor_share",
+        "fairness: more rules than most_scopes (0)",
         "fairness.most_scopes (0) must be 1 to 65536",
     ]
