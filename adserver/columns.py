@@ -29,8 +29,9 @@ def gate(
     no budget left, creative refused."""
     ads = edition.snapshot.ads
     rejected = seen.gate(candidates.offset, candidates.ad)
-    campaign = ads.campaign[candidates.ad]
-    rejected[(rejected == 0) & (remaining_micros[campaign] <= 0)] = Rejection.BUDGET
+    account = _accounts(edition, candidates.ad)
+    money = np.where(account >= 0, remaining_micros[account], 1)
+    rejected[(rejected == 0) & (money <= 0).any(axis=1)] = Rejection.BUDGET
     for row, request in enumerate(requests):
         if request.blocked_creatives:
             part = slice(candidates.offset[row], candidates.offset[row + 1])
@@ -58,7 +59,7 @@ def bids_of(
         ad=row,
         creative=ads.creative[row],
         advertiser=ads.advertiser[row],
-        account=_accounts(ads.campaign[row]),
+        account=_accounts(edition, row),
         bid_micros=edition.overlay.bid_micros[row],
         per_click=ads.per_click[row],
         pctr_ppm=_click_rates(candidates, logit, encoded.slot_bias, edition),
@@ -67,10 +68,15 @@ def bids_of(
     )
 
 
-def _accounts(campaign: NDArray[np.int32]) -> NDArray[np.int32]:
-    """[R, LEVELS] the campaign's budget alone."""
-    account = np.full((len(campaign), LEVELS), -1, np.int32)
-    account[:, Level.CAMPAIGN] = campaign * LEVELS + Level.CAMPAIGN
+def _accounts(edition: Edition, ad: NDArray[np.int32]) -> NDArray[np.int32]:
+    """[R, LEVELS] the budgets that pay for each ad."""
+    ads, items = edition.snapshot.ads, edition.snapshot.line_items
+    account = np.full((len(ad), LEVELS), -1, np.int32)
+    account[:, Level.ADVERTISER] = ads.advertiser[ad]
+    account[:, Level.CAMPAIGN] = ads.campaign[ad]
+    account[:, Level.LINE_ITEM] = items.line_item_id[ads.line_item[ad]]
+    account[:, : Level.DEAL] *= LEVELS
+    account[:, : Level.DEAL] += np.arange(Level.DEAL, dtype=np.int32)
     return account
 
 

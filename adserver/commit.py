@@ -7,6 +7,8 @@ that reason.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,12 +19,12 @@ from adserver.decision import Decision, Outcome, Sold
 from adserver.eventlog import EventLog
 from adserver.events import decision_record
 from adserver.history import Histories, Sales
-from adserver.holds import Hold
+from adserver.holds import BILLABLE, Hold
 from adserver.money import Drawer
 from adserver.records import DAY_MS
 from adserver.tokens import Signer, Token
 from adserver.verdict import Verdict
-from auction.columns import LEVELS, Level, Pricing, Rejection
+from auction.columns import LEVELS, Pricing, Rejection
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +34,8 @@ class Standing:
     number: list[int]
     reason: list[int]
     """Rejection of a sale that the auction made and somebody else was faster; else 0."""
+    payers: list[list[int]]
+    """The limited accounts that its reservation is in; -1 where a level has none."""
 
 
 @dataclass(slots=True)
@@ -47,15 +51,14 @@ class Till:
     histories: Histories
 
     def remaining(self) -> NDArray[np.int64]:
-        """[C] micros left today by campaign id."""
-        return self.drawer.ledger.remaining()
+        """[A] micros that each account has left; the ledger's own array."""
+        return self.drawer.remaining
 
-    def accounts(self) -> NDArray[np.int64]:
-        """[A] micros left today by account; only campaigns have a budget."""
-        campaigns = self.remaining()
-        micros = np.zeros(len(campaigns) * LEVELS, np.int64)
-        micros[Level.CAMPAIGN :: LEVELS] = campaigns
-        return micros
+    @contextmanager
+    def money(self) -> Iterator[NDArray[np.int64]]:
+        """The same, while nobody else changes it."""
+        with self.drawer.bank.steady():
+            yield self.drawer.remaining
 
     def write_down(self, decision: Decision, now_ms: int) -> None:
         """One line in the log; when it takes no more, the worker declines what comes next."""
@@ -75,7 +78,9 @@ class Till:
         reason = np.zeros(len(winner), np.uint8)
         counts = (winner >= 0) & ~verdict.test[verdict.owner]
         paid = np.flatnonzero(counts)
-        granted = self._reserve(verdict, paid, now_ms)
+        granted, limited = self.drawer.bank.reserve(
+            self._accounts(verdict, paid), verdict.slate.cost_micros[paid], now_ms // DAY_MS
+        )
         reason[paid[~granted]] = Rejection.BUDGET
         number = np.zeros(len(winner), np.uint64)
         sold = np.flatnonzero((winner >= 0) & (reason == 0))
@@ -84,28 +89,22 @@ class Till:
         kept = paid[granted]
         sales = Sales(verdict.owner[kept].astype(np.int32), verdict.row[kept], number[kept])
         lost = self.histories.reserve(verdict.seen, sales, now_ms)
-        self._give_back(verdict, kept[lost != 0])
         reason[kept] = lost
-        return Standing(np.where(reason == 0, number, 0).tolist(), reason.tolist())
+        payers = np.full((len(winner), LEVELS), -1, np.int64)
+        payers[paid] = limited
+        standing = Standing(
+            np.where(reason == 0, number, 0).tolist(), reason.tolist(), payers.tolist()
+        )
+        self._give_back(verdict, kept[lost != 0].tolist(), standing)
+        return standing
 
-    def _reserve(self, verdict: Verdict, paid: NDArray[np.intp], now_ms: int) -> NDArray[np.bool_]:
-        """Which of these slots are paid for."""
-        slate, drawer = verdict.slate, self.drawer
-        with drawer.box.lock():
-            drawer.box.turn_to(now_ms // DAY_MS, drawer.ledger)
-            return drawer.ledger.reserve(self._campaign(verdict, paid), slate.cost_micros[paid])
-
-    def _give_back(self, verdict: Verdict, slots: NDArray[np.intp]) -> None:
-        if not len(slots):
-            return
-        campaign = self._campaign(verdict, slots).tolist()
-        with self.drawer.box.lock():
-            for one, at in zip(campaign, slots.tolist(), strict=True):
-                self.drawer.ledger.release(one, verdict.cost[at])
-
-    def _campaign(self, verdict: Verdict, slots: NDArray[np.intp]) -> NDArray[np.int32]:
+    def _accounts(self, verdict: Verdict, slots: NDArray[np.intp]) -> NDArray[np.int32]:
         account: NDArray[np.int32] = verdict.bids.account[verdict.slate.winner[slots]]
-        return account[:, Level.CAMPAIGN] // LEVELS
+        return account
+
+    def _give_back(self, verdict: Verdict, slots: list[int], standing: Standing) -> None:
+        for at in slots:
+            self.drawer.bank.release(_limited(standing.payers[at]), verdict.cost[at])
 
     def _decision(
         self,
@@ -145,6 +144,8 @@ class Till:
         number, sold = standing.number[at], None
         if number:
             sold = self._sold(verdict, row, at, decision, number, now_ms)
+            if not request.test:
+                self._hold(verdict, at, number, standing.payers[at], now_ms)
         return Outcome(
             slot=request.slots[slot],
             sold=sold,
@@ -182,7 +183,14 @@ class Till:
             identity=0 if request.test else self.histories.identity(verdict.seen, row, number),
             worker=self.worker,
         )
-        if not request.test:
-            hold = Hold(now_ms + self.hold_ms, number, creative.campaign_id, cost, per_click)
-            self.drawer.holds.add(hold)
         return verdict.sold(row, at, creative, self.signer.sign(token))
+
+    def _hold(self, verdict: Verdict, at: int, number: int, payers: list[int], now_ms: int) -> None:
+        pricing = Pricing.CPC if verdict.winners.per_click[at] else Pricing.CPM
+        due, billable = now_ms + self.hold_ms, BILLABLE[pricing]
+        hold = Hold(due, number, _limited(payers), verdict.cost[at], billable, self.worker)
+        self.drawer.holds.add(hold)
+
+
+def _limited(payers: list[int]) -> tuple[int, ...]:
+    return tuple(account for account in payers if account >= 0)

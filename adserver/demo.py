@@ -31,7 +31,7 @@ from adserver.children import Child
 from adserver.deadline import monotonic, wall
 from adserver.errors import ConfigError
 from adserver.inference_server import TritonProcess
-from adserver.money import restore_from_log
+from adserver.rebuilding import restore_from_log
 from adserver.settings import Settings
 from adserver.tokens import kept_key
 from adserver.triton_wheel import InferenceServerError, Unavailable, install
@@ -94,8 +94,7 @@ async def _serve_all(settings: Settings, console: Console) -> int:
     stop = asyncio.Event()
     for what in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         asyncio.get_running_loop().add_signal_handler(what, stop.set)
-    campaigns = Snapshot.load(settings.snapshots, verify=False).campaigns.campaign_id
-    restore_from_log(settings, int(campaigns.max(initial=0)) + 1, wall())
+    restore_from_log(settings, wall())
     settings, triton = await _triton(settings, console)
     watch = [asyncio.create_task(triton.supervise())] if triton else []
     workers = _workers(settings)

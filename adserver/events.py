@@ -1,6 +1,6 @@
 """What the events of a sale do: verified, counted once, billed, logged.
 
-Knows tokens, tickets, the ledger and the log; knows no HTTP. Times are wall milliseconds and come
+Knows tokens, tickets, the bank and the log; knows no HTTP. Times are wall milliseconds and come
 as arguments.
 """
 
@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from adserver.bank import Bank
+from adserver.books import Sale, payers
 from adserver.decision import Decision, Outcome
 from adserver.eventlog import EventLog, LogFailed
 from adserver.history import Histories
-from adserver.moneybox import Moneybox
 from adserver.records import (
     DAY_MS,
     ClickRecord,
@@ -26,7 +27,6 @@ from adserver.records import (
 from adserver.tickets import Mark, TicketBook, Use
 from adserver.tokens import Fault, Kind, Signer, Token, TokenError
 from auction.caps import NONE, Caps, On
-from auction.ledger import Ledger
 
 MARK = {kind: Mark[kind.name] for kind in Kind}
 _RECORD: dict[Kind, type[EventRecord]] = {
@@ -83,8 +83,7 @@ class Turnstile:
 
     signer: Signer
     book: TicketBook
-    box: Moneybox
-    ledger: Ledger
+    bank: Bank
     log: EventLog
     worker: int
     settings: EventSettings
@@ -100,8 +99,12 @@ class Turnstile:
         """
         found = self.signer.verify(text, kind, now_ms, self.settings.max_age_ms(kind))
         token = found.token if isinstance(found, TokenError) else found
-        code = _FAULT[found.reason] if isinstance(found, TokenError) else self._use(found, kind)
-        billed = self._settle(token, now_ms) if token and is_billable(token, kind, code) else 0
+        code, use = self._judge(found, kind)
+        billed = 0
+        if token and is_billable(token, kind, code):
+            billed = self._settle(
+                token, 0 if use is Use.RELEASED else token.reserved_micros, now_ms
+            )
         if token and code.counts and kind.name in On.__members__:
             self.histories.witness(token, On[kind.name], self.caps, now_ms)
         record = event_record(kind, code, token, now_ms, self.worker, billed)
@@ -122,20 +125,22 @@ class Turnstile:
         proof = self.signer.conversion(replace(token, landing="")) if clicked else ""
         return token.landing.replace(CONVERSION_MACRO, proof)
 
-    def _use(self, token: Token, kind: Kind) -> Filter:
-        use = self.book.use(token.number, MARK[kind])
+    def _judge(self, found: Token | TokenError, kind: Kind) -> tuple[Filter, Use]:
+        if isinstance(found, TokenError):
+            return _FAULT[found.reason], Use.GONE
+        use = self.book.use(found.number, MARK[kind])
         if use is Use.TOO_EARLY:
-            return Filter.NO_PRIOR_CLICK if kind is Kind.CONVERSION else Filter.NO_PRIOR_IMP
-        if use is Use.RELEASED and kind is not token.billable:
-            return Filter.OK  # it costs nothing anyway
-        return _USE[use]
+            early = Filter.NO_PRIOR_CLICK if kind is Kind.CONVERSION else Filter.NO_PRIOR_IMP
+            return early, use
+        if use is Use.RELEASED and (kind is not found.billable or kind is Kind.CONVERSION):
+            # it costs nothing anyway; and a conversion may well come after its reservation went
+            return Filter.OK, use
+        return _USE[use], use
 
-    def _settle(self, token: Token, now_ms: int) -> int:
-        if token.campaign >= len(self.ledger.spent):  # of a snapshot later than this ledger
-            self.ledger = self.box.ledger(token.campaign + 1)
-        with self.box.lock():
-            self.box.turn_to(now_ms // DAY_MS, self.ledger)
-            return self.ledger.settle(token.campaign, token.reserved_micros, token.charge_micros)
+    def _settle(self, token: Token, reserved: int, now_ms: int) -> int:
+        owners = (token.advertiser, token.campaign, token.line_item, token.deal)
+        sale = Sale(payers(*owners), token.worker, reserved, token.charge_micros)
+        return self.bank.settle(sale, now_ms // DAY_MS)
 
 
 def is_billable(token: Token, kind: Kind, code: Filter) -> bool:

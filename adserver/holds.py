@@ -1,23 +1,29 @@
-"""Money set aside for sold slots, given back when nothing came of them; and the money's rebuilding.
+"""Reservations of sold slots, given back when nothing came of them.
 
-The shared ledger is a fold over the event log: what was billed today, and what may still be.
+Knows tickets, the bank and the event log; when something is due comes as an argument.
 """
 
 from __future__ import annotations
 
+import threading
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
+from adserver.bank import Bank
+from adserver.books import payers
 from adserver.eventlog import read
-from adserver.events import EventSettings
-from adserver.moneybox import Moneybox
-from adserver.records import DAY_MS, ClickRecord, DecisionRecord, EventRecord, ViewableRecord
+from adserver.records import DAY_MS, DecisionRecord, EventRecord, SlotRecord
 from adserver.tickets import Mark, TicketBook
-from auction.ledger import Ledger
+from auction.columns import Pricing
+
+BILLABLE = {
+    Pricing.CPM: Mark.IMPRESSION,
+    Pricing.CPC: Mark.CLICK,
+    Pricing.CPA: Mark.CONVERSION,
+    Pricing.FLAT: Mark.IMPRESSION,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,70 +32,93 @@ class Hold:
 
     due_ms: int
     number: int
-    campaign: int
+    accounts: tuple[int, ...]
     reserved_micros: int
-    per_click: bool
+    billable: Mark
+    seller: int
+    """The worker whose lease it is part of."""
 
 
 class Holds:
-    """The reservations that this worker made, oldest first, given back when nothing came."""
+    """The reservations that this worker looks after, given back when nothing came."""
 
-    def __init__(self, book: TicketBook, box: Moneybox, ledger: Ledger) -> None:
-        self.book, self.box, self.ledger = book, box, ledger
+    def __init__(self, book: TicketBook, bank: Bank) -> None:
+        self.book, self.bank = book, bank
         self._waiting: deque[Hold] = deque()
+        self._lock = threading.Lock()
 
     def __len__(self) -> int:
         return len(self._waiting)
 
     def add(self, hold: Hold) -> None:
-        """Holds are due in the order in which they come."""
+        """Of a sale just made: due after all others of this worker."""
         self._waiting.append(hold)
+
+    def adopt(self, holds: Iterable[Hold]) -> None:
+        """Reservations of an earlier life, or of a worker that is gone."""
+        found = list(holds)
+        for hold in found:
+            if hold.seller == self.bank.worker:
+                self.bank.hold(hold.accounts, hold.reserved_micros)
+        with self._lock:
+            self._waiting = deque(sorted([*self._waiting, *found], key=lambda hold: hold.due_ms))
 
     def release_due(self, now_ms: int, most: int = 1000) -> int:
         """How many reservations were given back; looks at no more than `most`, so call it often."""
+        lost = 0
+        others: dict[int, dict[int, int]] = {}
+        for hold in self._due(now_ms, most):
+            unsold = self.book.release(hold.number, hold.billable)
+            lost += unsold
+            if hold.seller != self.bank.worker:
+                if unsold:
+                    _add(others.setdefault(hold.seller, {}), hold)
+            elif unsold:
+                self.bank.release(hold.accounts, hold.reserved_micros)
+            else:
+                self.bank.drop(hold.accounts, hold.reserved_micros)
+        for seller, micros in others.items():
+            self.bank.release_of(seller, micros, now_ms // DAY_MS)
+        return lost
+
+    def _due(self, now_ms: int, most: int) -> list[Hold]:
         due: list[Hold] = []
-        while self._waiting and self._waiting[0].due_ms <= now_ms and len(due) < most:
-            due.append(self._waiting.popleft())
-        lost = [hold for hold in due if self.book.release(hold.number, _billable(hold))]
-        with self.box.lock():
-            for hold in lost:
-                self.ledger.release(hold.campaign, hold.reserved_micros)
-        return len(lost)
+        with self._lock:
+            while self._waiting and self._waiting[0].due_ms <= now_ms and len(due) < most:
+                due.append(self._waiting.popleft())
+        return due
 
 
-def _billable(hold: Hold) -> Mark:
-    return Mark.CLICK if hold.per_click else Mark.IMPRESSION
+def _add(micros: dict[int, int], hold: Hold) -> None:
+    for account in hold.accounts:
+        micros[account] = micros.get(account, 0) + hold.reserved_micros
 
 
-def rebuild(folder: Path, day: int) -> dict[int, int]:
-    """Micros billed to each campaign on a UTC day (days since 1970), folded from the log."""
-    spent: dict[int, int] = {}
-    for record in read(folder, since_ms=day * DAY_MS, decisions=False):
-        if isinstance(record, EventRecord) and record.billed_micros and record.t // DAY_MS == day:
-            spent[record.campaign] = spent.get(record.campaign, 0) + record.billed_micros
-    return spent
+def promised(holds: Iterable[Hold]) -> dict[int, dict[int, int]]:
+    """Micros set aside by seller and account."""
+    sums: dict[int, dict[int, int]] = {}
+    for hold in holds:
+        _add(sums.setdefault(hold.seller, {}), hold)
+    return sums
 
 
 def unsettled(
-    folder: Path,
-    now_ms: int,
-    settings: EventSettings,
-    of: Callable[[int], bool] = lambda worker: True,
+    folder: Path, now_ms: int, hold_s: int, of: Callable[[int], bool] = lambda worker: True
 ) -> list[Hold]:
     """Reservations of the last `hold_s` whose billable event has not come, says the log.
 
-    Of one worker, for its successor; of all, when all start anew.
+    Of some workers, for their successor; of all, when all start anew.
     """
-    hold_ms = settings.hold_s * 1000
     holds: list[Hold] = []
-    came: set[tuple[int, bool]] = set()
-    for record in read(folder, since_ms=now_ms - hold_ms):
+    came: set[tuple[int, Mark]] = set()
+    for record in read(folder, since_ms=now_ms - hold_s * 1000):
         if isinstance(record, EventRecord):
-            if record.code.counts and not isinstance(record, ViewableRecord):
-                came.add((record.number, isinstance(record, ClickRecord)))
+            if record.code.counts:
+                kind = type(record).__struct_config__.tag
+                came.add((record.number, Mark[str(kind).upper()]))
         elif of(record.worker):
-            holds += _holds(record, hold_ms)
-    return [hold for hold in holds if (hold.number, hold.per_click) not in came]
+            holds += _holds(record, hold_s * 1000)
+    return [hold for hold in holds if (hold.number, hold.billable) not in came]
 
 
 def _holds(record: DecisionRecord, hold_ms: int) -> Iterator[Hold]:
@@ -98,23 +127,13 @@ def _holds(record: DecisionRecord, hold_ms: int) -> Iterator[Hold]:
             yield Hold(
                 record.t + hold_ms,
                 slot.number,
-                slot.campaign,
+                payers(slot.advertiser, slot.campaign, slot.line_item, slot.deal),
                 slot.reserved_micros,
-                slot.per_click,
+                BILLABLE[_pricing(slot)],
+                record.worker,
             )
 
 
-def restore(box: Moneybox, ledger: Ledger, folder: Path, now_ms: int, holds: list[Hold]) -> None:
-    """Make the shared money say what the log says. Before any worker runs, with limits set."""
-    day = now_ms // DAY_MS
-    spent = rebuild(folder, day)
-    with box.lock():
-        box.turn_to(day, ledger)
-        ledger.spent[:] = 0
-        ledger.reserved[:] = 0
-        for campaign, micros in spent.items():
-            ledger.spent[campaign] = micros
-        for hold in holds:
-            ledger.reserved[hold.campaign] += hold.reserved_micros
-        promised = ledger.spent + ledger.reserved
-        np.maximum(ledger.daily_limit, promised, out=ledger.ceiling)
+def _pricing(slot: SlotRecord) -> Pricing:
+    """Lines from before there were more than two say only `per_click`."""
+    return Pricing.CPC if slot.per_click and not slot.pricing else Pricing(slot.pricing)

@@ -75,8 +75,8 @@ class Pipeline:
             bids = seen.discounted(bids_of(candidates, scores.logit, rejected, encoded, edition))
             # What nobody is shown must not count as somebody's exposure.
             exposure = None if all(request.test for request in requests) else self.exposure
-            money = self.till.accounts()  # another batch may have sold while this one was scored
-            slate = run_auction(bids, encoded.slots, exposure, money, self.prices)
+            with self.till.money() as money:  # another batch may have sold meanwhile
+                slate = run_auction(bids, encoded.slots, exposure, money, self.prices)
         quality = max(scores.quality, TRUNCATED if most < self.settings.candidates else FULL)
         verdict = Verdict(asks, numbers, edition, encoded, candidates, bids, slate, quality, seen)
         with trace.stage("commit"):

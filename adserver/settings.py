@@ -72,6 +72,8 @@ class Settings:
     clicks_per_day: int = 50_000_000
     """Sold slots whose single-use tickets are kept, a byte each in a sparse file: at least a day's,
     and as many days' as conversions may take."""
+    state_bytes: int = 16 << 30
+    """Most bytes of the state that workers share. A sparse file: be generous."""
     adserver_token_key: str = ""
     """Secret that signs event URLs. `adserver demo` makes and keeps one; `serve` demands one."""
     adserver_token_key_previous: str = ""
@@ -152,6 +154,7 @@ _BOUNDS = {
     "frequency_hold_s": (1, 3600),
     "repeat_discount": (0.0, 5.0),
     "fairness_scopes": (1, 65_536),
+    "state_bytes": (1 << 20, 1 << 44),
     "clicks_per_day": (1000, 10_000_000_000),
     "auction_ring_mib": (1, 1 << 20),
     "auction_sample_one_in": (1, 1_000_000),

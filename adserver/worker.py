@@ -17,17 +17,16 @@ from adserver.commit import Till
 from adserver.deadline import Deadline, monotonic, wall
 from adserver.decision import Decision, Outcome
 from adserver.decline import declined
-from adserver.editions import Editions, refresh
+from adserver.editions import Editions, refresh, set_limits
 from adserver.eventlog import EventLog, LogSettings
 from adserver.events import EventSettings, Turnstile
 from adserver.history import PAGE, PERSON, Histories
 from adserver.http import EventAnswer
-from adserver.money import open_drawer
+from adserver.money import open_drawer, open_store
 from adserver.pipeline import Pipeline
 from adserver.request import AdRequest, Explain, Slot
 from adserver.seen import HistorySettings
 from adserver.settings import Settings
-from adserver.state.disk import DiskStore
 from adserver.tokens import ON_PAGE, Kind, event_token, signer_of
 from adserver.trace import Numbers
 from adserver.wire.render import Urls, UrlsOf
@@ -42,8 +41,6 @@ FULLEST_LOG = 0.9
 not be sold."""
 REPORT_S = 10.0
 """How old the report page may be."""
-STATE_BYTES = 16 << 30
-"""Bound of the state store's file, which is sparse."""
 RELEASES = 5_000
 """Reservations looked at per refresh: twice what a worker can make meanwhile, in milliseconds."""
 WARM_UPS = (1, 8, 1, 8)
@@ -58,9 +55,9 @@ class Worker:
         self.settings, self.number = settings, number
         self.editions = Editions(settings)
         edition = self.editions.open(wall())
-        self.drawer = open_drawer(settings, len(edition.overlay.budget), number, wall())
-        self.drawer.limit(edition.overlay.budget)
-        self.store = DiskStore(settings.adserver_data / "state", STATE_BYTES)
+        self.store = open_store(settings)
+        self.drawer = open_drawer(settings, number, wall(), self.store)
+        set_limits(edition, self.drawer, wall())
         self.histories = Histories(self.store, token_bytes(32), HistorySettings.of(settings))
         self.log = EventLog(settings.adserver_data / "events", number, wall, LogSettings())
         signer = signer_of(settings.adserver_token_key, (settings.adserver_token_key_previous,))
@@ -68,8 +65,7 @@ class Worker:
         self.turnstile = Turnstile(
             signer,
             drawer.book,
-            drawer.box,
-            drawer.ledger,
+            drawer.bank,
             self.log,
             number,
             events,
@@ -120,7 +116,7 @@ class Worker:
             await self.pipeline.decide([self._rehearsal()] * size)
         self.pipeline.seconds_per_row = 0.0  # compiling is not what a row costs
         self._warm = True
-        jobs = [self._refresh, self._follow_snapshots, self._release]
+        jobs = [self._refresh, self._follow_snapshots, self._release, self._tend]
         if self.number == 0:
             jobs.append(self._sweep)
         for job in jobs:
@@ -138,6 +134,7 @@ class Worker:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self.editions.scorer.close()
+        await asyncio.to_thread(self.drawer.close)
         await asyncio.to_thread(self.log.close)
         await asyncio.to_thread(self.recorder.close)
         self.store.close()
@@ -219,10 +216,13 @@ class Worker:
             return
         edition = await asyncio.to_thread(self.editions.open, wall())
         await self.editions.introduce(edition)
-        self.drawer.limit(edition.overlay.budget)
+        set_limits(edition, self.drawer, wall())
         self.pipeline.edition = edition
         self.turnstile.caps = edition.shelf.caps
         log.info("serving a new snapshot", version=edition.version, worker=self.number)
+
+    async def _tend(self) -> None:
+        await asyncio.to_thread(self.drawer.tend, wall())
 
     async def _release(self) -> None:
         self.drawer.holds.release_due(int(wall() * 1000), RELEASES)

@@ -1,138 +1,129 @@
-"""Whose money is spent, whose is set aside, and what is left of the day.
+"""One worker's side of the budgets: the money that it leased, and what it promised of it.
 
-Knows campaigns as dense ids and money as int64 micros. It has no clock (the caller says when a day
-ends), no files and no locks: the arrays may be memory-mapped and shared by processes, and whoever
-shares them holds the lock around each call.
+Knows accounts as indices (`columns.account_of`) and money as int64 micros. It has no clock, no
+store and no locks; what was leased, spent and is left for all workers is in `auction.books`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from enum import IntEnum
-from typing import NamedTuple
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from auction import kernels
+from auction.books import UNLIMITED
 
-
-class Step(IntEnum):
-    """What an entry of the ledger's history did."""
-
-    LIMIT = 1
-    RESERVE = 2
-    SETTLE = 3
-    RELEASE = 4
-    NEW_DAY = 5
-
-
-class Entry(NamedTuple):
-    """One step of the history; amounts that a step does not need are 0."""
-
-    step: Step
-    campaign: int = 0
-    micros: int = 0
-    """The new limit, or the reservation made, settled or released."""
-    cost_micros: int = 0
-    """What a settled event costs."""
+SHORTEST_S = 0.1
+"""Sales of a shorter time say nothing about their pace."""
 
 
 class Ledger:
-    """Never lets a campaign spend or promise more than the highest limit of its day.
+    """Never promises more than was leased. Accounts without a limit need no lease and cost nothing.
 
-    A sale is reserved at its expected cost, settled at its real cost when the billable event
-    comes, released when it does not. What a click costs beyond the money left is not billed.
+    A sale is reserved at its expected cost on every level that it is paid from. A reservation
+    that came to nothing is free again here; one that was billed leaves with the lease's part that
+    was behind it, and this side need not hear of it.
     """
 
-    def __init__(
-        self,
-        daily_limit: NDArray[np.int64],
-        spent: NDArray[np.int64],
-        reserved: NDArray[np.int64],
-        ceiling: NDArray[np.int64] | None = None,
-    ) -> None:
-        """Work on these arrays [C] in place; `ceiling` is the highest limit since the day began."""
-        self.daily_limit = np.asarray(daily_limit)
-        self.spent = np.asarray(spent)
-        self.reserved = np.asarray(reserved)
-        if ceiling is None:
-            ceiling = np.maximum(self.daily_limit, self.spent + self.reserved)
-        self.ceiling = np.asarray(ceiling)
+    def __init__(self, accounts: int) -> None:
+        self.limited = np.zeros(accounts, np.bool_)
+        self.free = np.zeros(accounts, np.int64)
+        """[A] leased and not promised."""
+        self.left = np.full(accounts, UNLIMITED, np.int64)
+        """[A] free, and what the books had available at the last look: kept current in place."""
+        self.held = np.zeros(accounts, np.int64)
+        """[A] reserved by sales that may still be billed, or were lately."""
+        self.used = np.zeros(accounts, np.int64)
+        """[A] micros reserved since the last `pace`."""
+        self.rate = np.zeros(accounts, np.int64)
+        """[A] micros reserved per second."""
 
-    @classmethod
-    def empty(cls, campaigns: int) -> Ledger:
-        """All zero, in this process's memory."""
-        return cls(*np.zeros((4, campaigns), np.int64))
+    def __len__(self) -> int:
+        return len(self.limited)
 
-    def remaining(self) -> NDArray[np.int64]:
-        """[C] money neither spent nor set aside; a new array."""
-        left: NDArray[np.int64] = self.daily_limit - self.spent - self.reserved
-        left[left < 0] = 0
-        return left
-
-    def set_limit(self, campaign: int, micros: int) -> None:
-        """Change the limit of the day; what is spent or promised already stays so."""
-        self.daily_limit[campaign] = micros
-        self.ceiling[campaign] = max(int(self.ceiling[campaign]), micros)
+    def grow(self, accounts: int) -> None:
+        """Know the accounts below this number too; new ones are unlimited."""
+        more = accounts - len(self)
+        if more <= 0:
+            return
+        for name in ("limited", "free", "held", "used", "rate"):
+            column = getattr(self, name)
+            setattr(self, name, np.concatenate([column, np.zeros(more, column.dtype)]))
+        self.left = np.concatenate([self.left, np.full(more, UNLIMITED, np.int64)])
 
     def reserve(
-        self, campaign: NDArray[np.integer], micros: NDArray[np.integer]
+        self, account: NDArray[np.integer], micros: NDArray[np.integer]
     ) -> NDArray[np.bool_]:
-        """Row by row, all or nothing: True where the campaign had the money, now set aside."""
-        granted = np.zeros(len(campaign), np.bool_)
+        """[T] row by row: True where every level of `account` [T, 4] had the money free.
+
+        -1 is no account; one that this ledger does not know has nothing.
+        """
+        granted = np.empty(len(account), np.bool_)
         kernels.reserve(
-            np.ascontiguousarray(campaign, np.int64),
+            np.ascontiguousarray(account, np.int32),
             np.ascontiguousarray(micros, np.int64),
-            self.daily_limit,
-            self.spent,
-            self.reserved,
+            self.limited,
+            self.free,
+            self.left,
+            self.held,
+            self.used,
             granted,
         )
         return granted
 
-    def settle(self, campaign: int, reserved_micros: int, cost_micros: int) -> int:
-        """Turn a reservation into spend; the micros billed, at most the cost and what is left."""
-        self.release(campaign, reserved_micros)
-        free = int(self.daily_limit[campaign] - self.spent[campaign] - self.reserved[campaign])
-        billed = max(0, min(cost_micros, free))
-        self.spent[campaign] += billed
-        return billed
+    def missing(self, account: Sequence[int], micros: int) -> dict[int, int] | None:
+        """What must be leased before these levels can pay `micros`; None if one is unknown."""
+        known = [a for a in account if a >= 0]
+        if micros < 0 or any(a >= len(self) for a in known):
+            return None
+        short = {a: micros - int(self.free[a]) for a in known if self.limited[a]}
+        return {a: less for a, less in short.items() if less > 0}
 
-    def release(self, campaign: int, micros: int) -> None:
-        """Give back what was set aside; never more than is."""
-        self.reserved[campaign] -= min(micros, int(self.reserved[campaign]))
+    def hold(self, account: Iterable[int], micros: int) -> None:
+        """A sale of an earlier life may be billed this much; its lease is behind it already."""
+        for a in account:
+            self.held[a] += micros
 
-    def roll_day(self) -> None:
-        """Begin a day: nothing spent, reservations still under way carried over."""
-        self.spent[:] = 0
-        np.maximum(self.daily_limit, self.reserved, out=self.ceiling)
+    def drop(self, account: Iterable[int], micros: int) -> None:
+        """It was billed."""
+        for a in account:
+            self.held[a] -= micros
 
-    def replay(self, history: Iterable[Entry]) -> Ledger:
-        """Take the steps of a history again; from an empty ledger this rebuilds the state."""
-        for step, campaign, micros, cost in history:
-            match step:
-                case Step.LIMIT:
-                    self.set_limit(campaign, micros)
-                case Step.RESERVE:
-                    self.reserve(np.array([campaign]), np.array([micros]))
-                case Step.SETTLE:
-                    self.settle(campaign, micros, cost)
-                case Step.RELEASE:
-                    self.release(campaign, micros)
-                case Step.NEW_DAY:
-                    self.roll_day()
-        return self
+    def release(self, account: Iterable[int], micros: int) -> None:
+        """It was not billed and will not be: free for the next sale."""
+        for a in account:
+            self.held[a] -= micros
+            self.free[a] += micros
+            if self.limited[a]:
+                self.left[a] += micros
+
+    def lend(self, account: int, micros: int) -> None:
+        """More was leased or (negative) given back; what is left stays the same."""
+        self.free[account] += micros
+
+    def see(self, account: int, limited: bool, available: int) -> None:
+        """What the books say now."""
+        self.limited[account] = limited
+        self.left[account] = available + self.free[account] if limited else UNLIMITED
+
+    def pace(self, account: NDArray[np.int64], seconds: float) -> None:
+        """Measure how fast these accounts are sold from: faster at once, slower in a few steps."""
+        fresh = (self.used[account] / max(seconds, SHORTEST_S)).astype(np.int64)
+        slowed = (self.rate[account] + 3 * fresh) // 4
+        self.rate[account] = np.maximum(fresh, slowed)
+        self.used[account] = 0
 
     def check(self) -> list[str]:
         """Broken invariants, in words; empty when all hold."""
-        faults = [
-            ("negative spend", self.spent < 0),
-            ("negative reservations", self.reserved < 0),
-            ("spent and reserved above the limit", self.spent + self.reserved > self.ceiling),
+        known = [
+            ("negative free money", self.free < 0),
+            ("negative reservations", self.held < 0),
+            ("less left than free", self.left < self.free),
+            ("an unlimited account that can run out", ~self.limited & (self.left != UNLIMITED)),
         ]
         return [
-            f"{what}: campaigns {np.flatnonzero(where)[:5].tolist()}"
-            for what, where in faults
+            f"{what}: accounts {np.flatnonzero(where)[:5].tolist()}"
+            for what, where in known
             if where.any()
         ]

@@ -18,7 +18,6 @@ import numpy as np
 
 from auction.columns import LEVELS, Bids, Level, Slots
 from auction.fairness import Exposure
-from auction.ledger import Ledger
 from auction.mechanism import run_auction
 from auction.settings import AuctionSettings, FairnessSettings
 
@@ -95,23 +94,6 @@ def measure(shape: Shape, fair: bool) -> dict[str, object]:
     }
 
 
-def measure_ledger(rows: int) -> dict[str, object]:
-    """One reserve call for the sales of a batch."""
-    ledger = Ledger.empty(CAMPAIGNS)
-    ledger.daily_limit[:] = 10**12
-    rng, seconds = np.random.default_rng(7), []
-    for _ in range(500):
-        campaign, micros = rng.integers(1, CAMPAIGNS, rows), rng.integers(1, 5_000, rows)
-        begin = time.thread_time()
-        ledger.reserve(campaign, micros)
-        seconds.append(time.thread_time() - begin)
-    return {
-        "bench": "ledger.reserve",
-        "rows": rows,
-        "us_per_call": round(float(np.median(seconds)) * 1e6, 2),
-    }
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
     parser.add_argument("--candidates", type=int, nargs="+", default=[50, 200, 2_000])
@@ -123,7 +105,6 @@ def main() -> None:
         for fair in (False, True):
             shape = Shape(arguments.batch, candidates, arguments.slots)
             print(json.dumps(measure(shape, fair)), flush=True)
-    print(json.dumps(measure_ledger(arguments.batch * arguments.slots)))
 
 
 if __name__ == "__main__":

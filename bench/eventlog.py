@@ -17,7 +17,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from adserver.eventlog import EventLog, LogSettings, read
-from adserver.moneybox import Moneybox
 from adserver.records import DecisionRecord, Filter, ImpressionRecord, SlotRecord
 from adserver.tickets import Mark, TicketBook, capacity_for
 from adserver.tokens import ON_PAGE, Kind, Token, event_token, signer_of
@@ -60,7 +59,6 @@ def main() -> None:
 def _figures(folder: Path, scale: int) -> Iterator[dict[str, object]]:
     yield from _tokens(50_000 // scale)
     yield from _tickets(folder, 50_000 // scale)
-    yield _moneybox(folder, 20_000 // scale)
     yield _append(folder / "append", 100_000 // scale)
     for waiting in (1, 16, 64, 256):
         yield _durable(folder / f"durable-{waiting}", waiting, 10_000 // scale)
@@ -84,20 +82,6 @@ def _tickets(folder: Path, times: int) -> Iterator[dict[str, object]]:
         yield _line(
             "ticket.use", _us(lambda: book.use(next(serials), Mark.IMPRESSION), times), "us"
         )
-
-
-def _moneybox(folder: Path, times: int) -> dict[str, object]:
-    box = Moneybox(folder / "money")
-    ledger = box.ledger(1000)
-    ledger.set_limit(7, 1 << 60)
-
-    def settle() -> None:
-        with box.lock():
-            ledger.settle(7, 0, 1)
-
-    figure = _line("ledger.settle_locked", _us(settle, times), "us")
-    box.close()
-    return figure
 
 
 def _append(folder: Path, times: int) -> dict[str, object]:

@@ -29,7 +29,7 @@ from adserver.catalogue.sample import create_sample
 from adserver.commit import Till
 from adserver.deadline import Deadline
 from adserver.decision import Decision
-from adserver.editions import Editions
+from adserver.editions import Editions, set_limits
 from adserver.eventlog import EventLog, LogSettings
 from adserver.events import EventSettings
 from adserver.history import Histories
@@ -102,10 +102,8 @@ async def _decide_all(
     editions = Editions(settings)
     edition = editions.open(now)
     await editions.introduce(edition)
-    drawer = open_drawer(
-        replace(settings, adserver_data=scratch), len(edition.overlay.budget), WORKER, now
-    )
-    drawer.limit(edition.overlay.budget)
+    drawer = open_drawer(replace(settings, adserver_data=scratch), WORKER, now)
+    set_limits(edition, drawer, now)
     log = EventLog(scratch / "events", WORKER, lambda: now, LogSettings())
     hold_ms = EventSettings().hold_s * 1000
     histories = Histories(MemoryStore(), KEY.encode(), HistorySettings.of(settings))

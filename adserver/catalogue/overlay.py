@@ -21,6 +21,7 @@ from adserver.catalogue.columns import AdColumns, LineItemColumns
 from adserver.catalogue.reading import ACTIVE, current_revision
 from adserver.catalogue.snapshot import Snapshot
 from adserver.catalogue.value import base_value
+from auction.columns import LEVELS, Level
 from ranking.table import AdTable
 from retrieval.query import Live
 
@@ -51,6 +52,15 @@ class Overlay:
         self.bid_micros = np.array(self._ads.bid_micros)
         """[N] today's bid of each ad; replaced, never edited."""
         self._log_odds = AdTable.load(snapshot.folder / "ranker").bias
+        self._accounts = tuple(
+            owner * LEVELS + level
+            for level, owner in (
+                (Level.ADVERTISER, self._items.advertiser),
+                (Level.CAMPAIGN, self._items.campaign),
+                (Level.LINE_ITEM, self._items.line_item_id),
+            )
+        )
+        """Of each level [L] who pays for a line item."""
         self._by_ad_id = np.argsort(self._ads.ad_id, kind="stable")
         self._not_paused = self._all_active()
         self.live = Live(
@@ -64,8 +74,8 @@ class Overlay:
     def refresh(self, now: float, remaining: NDArray[np.int64] | None) -> Live:
         """Bring in what the database says, the flights of `now` (wall seconds), the money left.
 
-        `remaining` is micros left today by campaign id; None: the whole budget. A line item runs
-        while its campaign can still pay for one event at its full bid. A database that cannot be
+        `remaining` is micros left by account; None: the whole budgets. A line item runs while
+        its accounts can all still pay for one event at its full bid. A database that cannot be
         asked changes nothing but `trouble`.
         """
         try:
@@ -73,7 +83,7 @@ class Overlay:
             self.trouble = ""
         except SQLAlchemyError as error:
             self.trouble = str(error)
-        bits = packed(self._running(now, self.budget if remaining is None else remaining))
+        bits = packed(self._running(now, remaining))
         if not np.array_equal(bits, self.live.line_item):
             self.live = Live(bits, self.live.ad, self.live.base)
         return self.live
@@ -132,12 +142,14 @@ class Overlay:
         active: NDArray[np.bool_] = self._line_item & owners
         return active
 
-    def _running(self, now: float, money: NDArray[np.int64]) -> NDArray[np.bool_]:
+    def _running(self, now: float, money: NDArray[np.int64] | None) -> NDArray[np.bool_]:
         items = self._items
-        known = items.campaign < len(money)
-        affordable = (money[np.where(known, items.campaign, 0)] >= self._cost) | ~known
         # a budget just cut to nothing stops its campaign before the ledger has heard of it
-        affordable &= self.budget[items.campaign] >= self._cost
+        affordable = self.budget[items.campaign] >= self._cost
+        if money is not None and money.size:
+            for account in self._accounts:
+                known = account < len(money)
+                affordable &= (money[np.where(known, account, 0)] >= self._cost) | ~known
         in_flight = (items.start_s <= now) & (now < items.end_s)
         running: NDArray[np.bool_] = self._not_paused & in_flight & affordable
         return running

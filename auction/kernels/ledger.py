@@ -4,17 +4,35 @@ from __future__ import annotations
 
 from numba import njit
 
-from auction.workspace import I64, Flag
+from auction.workspace import I32, I64, Flag
 
 
 @njit(cache=True, nogil=True)
 def reserve(
-    campaign: I64, micros: I64, limit: I64, spent: I64, reserved: I64, granted: Flag
+    account: I32,
+    micros: I64,
+    limited: Flag,
+    free: I64,
+    left: I64,
+    held: I64,
+    used: I64,
+    granted: Flag,
 ) -> None:
-    """Row by row: set the whole amount aside, or nothing of it."""
-    for i in range(campaign.size):
-        c = campaign[i]
-        known = 0 <= c < limit.size and micros[i] >= 0
-        granted[i] = known and micros[i] <= limit[c] - spent[c] - reserved[c]
-        if granted[i]:
-            reserved[c] += micros[i]
+    """Row by row: set the whole amount aside on all levels, or nothing of it on any."""
+    for i in range(account.shape[0]):
+        amount = micros[i]
+        enough = amount >= 0
+        for level in range(account.shape[1]):
+            a = account[i, level]
+            if a >= limited.size or (a >= 0 and limited[a] and free[a] < amount):
+                enough = False
+        granted[i] = enough
+        if not enough:
+            continue
+        for level in range(account.shape[1]):
+            a = account[i, level]
+            if a >= 0 and limited[a]:
+                free[a] -= amount
+                left[a] -= amount
+                held[a] += amount
+                used[a] += amount

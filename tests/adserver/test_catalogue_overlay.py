@@ -9,6 +9,8 @@ from adserver.catalogue import operations, schema
 from adserver.catalogue.overlay import Overlay, packed
 from adserver.catalogue.snapshot import Snapshot
 from adserver.errors import ConfigError
+from auction.books import UNLIMITED
+from auction.columns import LEVELS, Level, account_of
 from ranking.table import AdTable
 
 DAY_S = 86_400.0
@@ -40,6 +42,13 @@ def running(overlay, snapshot):
     """[L] the line items whose bit is set."""
     bits = np.unpackbits(overlay.live.line_item.view(np.uint8), bitorder="little")
     return bits[: len(snapshot.line_items)].astype(bool)
+
+
+def by_account(campaign_micros):
+    """Money by account, of campaigns only; the rest is unlimited."""
+    money = np.full(LEVELS * len(campaign_micros), UNLIMITED)
+    money[Level.CAMPAIGN :: LEVELS] = campaign_micros
+    return money
 
 
 def a_running_line_item(overlay, snapshot):
@@ -136,7 +145,7 @@ def test_a_budget_cut_to_nothing_counts_before_the_ledger_has_heard_of_it(
     overlay, snapshot, engine
 ):
     row = a_running_line_item(overlay, snapshot)
-    remaining = overlay.budget.copy()
+    remaining = by_account(overlay.budget)
 
     operations.set_budget(engine, int(snapshot.line_items.campaign[row]), 0)
     overlay.refresh(NOW, remaining)
@@ -147,7 +156,7 @@ def test_a_budget_cut_to_nothing_counts_before_the_ledger_has_heard_of_it(
 def test_a_campaign_that_the_ledger_does_not_know_yet_runs(overlay, snapshot):
     row = a_running_line_item(overlay, snapshot)
 
-    overlay.refresh(NOW, overlay.budget[:1])
+    overlay.refresh(NOW, by_account(overlay.budget[:1]))
 
     assert running(overlay, snapshot)[row]
 
@@ -166,10 +175,23 @@ def test_a_line_item_runs_while_its_campaign_can_pay_one_more_event(overlay, sna
     cost = bid if snapshot.ads.per_click[ad] else bid // 1_000
 
     for left, expected in ((cost, True), (cost - 1, False), (0, False)):
-        remaining = overlay.budget.copy()
-        remaining[campaign] = left
+        remaining = by_account(overlay.budget)
+        remaining[account_of(Level.CAMPAIGN, int(campaign))] = left
         overlay.refresh(NOW, remaining)
         assert running(overlay, snapshot)[row] == expected
+
+
+@pytest.mark.parametrize("level", [Level.ADVERTISER, Level.CAMPAIGN, Level.LINE_ITEM])
+def test_a_line_item_stops_when_any_of_its_budgets_has_run_out(overlay, snapshot, level):
+    row = a_running_line_item(overlay, snapshot)
+    items = snapshot.line_items
+    owner = (items.advertiser, items.campaign, items.line_item_id)[level][row]
+    remaining = np.full(10**5, UNLIMITED)
+    remaining[account_of(level, int(owner))] = 0
+
+    overlay.refresh(NOW, remaining)
+
+    assert not running(overlay, snapshot)[row]
 
 
 def test_arrays_that_were_handed_out_never_change(overlay, snapshot, engine):

@@ -4,24 +4,28 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pytest
 
+from adserver.bank import Bank
+from adserver.books import Books, payers
 from adserver.decision import Creative, Decision, Funnel, Outcome, Sold
 from adserver.eventlog import EventLog, LogSettings, read
 from adserver.events import EventSettings, Receipt, Turnstile, decision_record
 from adserver.history import Histories
-from adserver.holds import Hold, Holds, rebuild, restore, unsettled
-from adserver.moneybox import Moneybox
+from adserver.holds import BILLABLE, Hold, Holds, unsettled
+from adserver.rebuilding import restore
 from adserver.records import DAY_MS, Filter
 from adserver.request import AdRequest, Slot
 from adserver.seen import HistorySettings
 from adserver.state.memory import MemoryStore
 from adserver.tickets import BLOCK, TicketBook
 from adserver.tokens import Kind, Token, event_token, signer_of
-from auction.columns import Pricing, Rejection
+from auction.books import UNLIMITED
+from auction.columns import Level, Pricing, Rejection, account_of
 
 NOW = 1_793_500_000_000
 DAY = NOW // DAY_MS
 SETTINGS = EventSettings()
-CAMPAIGN = 7
+CAMPAIGN, LINE_ITEM, ADVERTISER = 7, 3, 4
+ACCOUNT = account_of(Level.CAMPAIGN, CAMPAIGN)
 LIMIT = 10_000
 
 
@@ -32,28 +36,38 @@ class Worker:
     turnstile: Turnstile
     holds: Holds
 
-    def sell(self, per_click=False, test=False):
+    def sell(self, pricing=Pricing.CPM, test=False):
         """Reserve, hand out a ticket, log: what a decision does for a sold slot."""
-        book, ledger = self.turnstile.book, self.turnstile.ledger
-        charge, reserved = (5000, 100) if per_click else (1000, 1000)
-        sold = replace(SOLD, charge_micros=charge, per_click=per_click, reserved_micros=reserved)
+        book, bank = self.turnstile.book, self.turnstile.bank
+        charge, reserved = (1000, 1000) if pricing is Pricing.CPM else (5000, 100)
+        sold = replace(
+            SOLD,
+            charge_micros=charge,
+            per_click=pricing is not Pricing.CPM,
+            reserved_micros=reserved,
+        )
         outcome = Outcome(SLOT, sold, Rejection.WON, number=book.take())
         decision = replace(DECISION, request=replace(REQUEST, test=test), outcomes=(outcome,))
         if not test:
-            ledger.reserve(np.array([CAMPAIGN]), np.array([reserved]))
-            self.holds.add(
-                Hold(NOW + SETTINGS.hold_s * 1000, outcome.number, CAMPAIGN, reserved, per_click)
+            granted, _ = bank.reserve(
+                np.array([[-1, ACCOUNT, -1, -1]]), np.array([reserved]), NOW // DAY_MS
             )
+            assert granted.all()
+            due, billable = NOW + SETTINGS.hold_s * 1000, BILLABLE[pricing]
+            self.holds.add(Hold(due, outcome.number, (ACCOUNT,), reserved, billable, 0))
         self.turnstile.log.append(decision_record(decision, NOW, 0))
-        return self.turnstile.signer.sign(sale_token(decision.id, 0, outcome, sold, NOW, test))
+        token = sale_token(decision.id, 0, outcome, sold, NOW, test)
+        return self.turnstile.signer.sign(replace(token, pricing=pricing))
 
     def receive(self, kind, signed, now=NOW):
         text = event_token(signed, kind)
         return asyncio.run(self.turnstile.receive(kind, text, now))
 
     def money(self):
-        ledger = self.turnstile.ledger
-        return int(ledger.spent[CAMPAIGN]), int(ledger.reserved[CAMPAIGN])
+        """Spent today, and promised, of the campaign."""
+        bank = self.turnstile.bank
+        (book,) = bank.books.read([ACCOUNT])
+        return book.spent_day, book.out - int(bank.ledger.free[ACCOUNT])
 
 
 SLOT = Slot("top", "news/top")
@@ -67,18 +81,16 @@ DECISION = Decision("d1", REQUEST, (), 0, 1, "ctr:1", Funnel(), {}, 1.0)
 
 @pytest.fixture
 def worker(tmp_path):
-    box = Moneybox(tmp_path / "money")
-    ledger = box.ledger(100)
-    box.turn_to(DAY, ledger)
-    ledger.set_limit(CAMPAIGN, LIMIT)
+    bank = Bank(Books(MemoryStore()), 0, 1)
+    bank.limit({ACCOUNT: (LIMIT, UNLIMITED)}, DAY)
     log = EventLog(tmp_path / "events", 0, lambda: NOW / 1000, LogSettings(linger_ms=1))
     with TicketBook(tmp_path / "tickets", 2 * BLOCK, NOW) as book:
-        histories = Histories(MemoryStore(), b"x" * 32, HistorySettings())
-        turnstile = Turnstile(signer_of("k" * 32), book, box, ledger, log, 0, SETTINGS, histories)
-        yield Worker(turnstile, Holds(book, box, ledger))
-        assert not ledger.check()
+        histories = Histories(bank.books.store, b"x" * 32, HistorySettings())
+        turnstile = Turnstile(signer_of("k" * 32), book, bank, log, 0, SETTINGS, histories)
+        yield Worker(turnstile, Holds(book, bank))
+        assert not bank.books.check()
+        assert not bank.ledger.check()
         log.close()
-    box.close()
 
 
 def sale_token(
@@ -102,6 +114,7 @@ def sale_token(
         pricing=Pricing.CPC if sold.per_click else Pricing.CPM,
         test=test,
         landing=creative.landing_url,
+        line_item=creative.line_item_id,
     )
 
 
@@ -119,7 +132,7 @@ def test_an_impression_bid_pays_for_the_impression_once(worker):
 
 
 def test_a_click_bid_pays_for_the_click(worker):
-    signed = worker.sell(per_click=True)
+    signed = worker.sell(Pricing.CPC)
 
     shown = worker.receive(Kind.IMPRESSION, signed)
     assert (shown, worker.money()) == (Receipt(Filter.OK), (0, 100))
@@ -130,7 +143,7 @@ def test_a_click_bid_pays_for_the_click(worker):
 
 
 def test_a_click_costs_at_most_what_is_left_of_the_day(worker):
-    sales = [worker.sell(per_click=True) for _ in range(3)]
+    sales = [worker.sell(Pricing.CPC) for _ in range(3)]
 
     for signed in sales:
         worker.receive(Kind.IMPRESSION, signed)
@@ -141,7 +154,7 @@ def test_a_click_costs_at_most_what_is_left_of_the_day(worker):
 
 
 def test_a_click_without_an_impression_is_free_but_goes_where_it_should(worker):
-    receipt = worker.receive(Kind.CLICK, worker.sell(per_click=True))
+    receipt = worker.receive(Kind.CLICK, worker.sell(Pricing.CPC))
 
     assert receipt == Receipt(Filter.NO_PRIOR_IMP, landing="https://acme.example/")
     assert worker.money() == (0, 100)
@@ -212,7 +225,7 @@ def test_settled_money_is_not_given_back(worker):
 
 
 def test_a_click_bid_that_was_only_shown_gives_its_money_back(worker):
-    worker.receive(Kind.IMPRESSION, worker.sell(per_click=True))
+    worker.receive(Kind.IMPRESSION, worker.sell(Pricing.CPC))
 
     assert worker.holds.release_due(NOW + DAY_MS) == 1
     assert worker.money() == (0, 0)
@@ -220,7 +233,7 @@ def test_a_click_bid_that_was_only_shown_gives_its_money_back(worker):
 
 def test_a_new_day_begins_with_nothing_spent_and_keeps_reservations(worker):
     worker.receive(Kind.IMPRESSION, worker.sell())
-    open_sale = worker.sell(per_click=True)
+    open_sale = worker.sell(Pricing.CPC)
     worker.receive(Kind.IMPRESSION, open_sale)
     midnight = (DAY + 1) * DAY_MS
 
@@ -230,28 +243,54 @@ def test_a_new_day_begins_with_nothing_spent_and_keeps_reservations(worker):
     assert worker.money() == (5000, 0)
 
 
-def test_the_log_alone_rebuilds_the_money(worker, tmp_path):
+def test_a_conversion_is_billed_even_after_its_reservation_went_back(worker):
+    """Who buys takes longer to decide than a page is shown; a reservation cannot wait for that."""
+    signed = worker.sell(Pricing.CPA)
+    worker.receive(Kind.IMPRESSION, signed)
+    worker.receive(Kind.CLICK, signed)
+    worker.holds.release_due(NOW + SETTINGS.hold_s * 1000)
+    token = worker.turnstile.signer.verify(event_token(signed, Kind.CLICK), Kind.CLICK, NOW, 1)
+    proof = worker.turnstile.signer.conversion(token)
+
+    receipt = asyncio.run(worker.turnstile.receive(Kind.CONVERSION, proof, NOW + 3_600_000))
+
+    assert receipt == Receipt(Filter.OK, billed_micros=5000)
+    assert worker.money() == (5000, 0)
+
+
+def test_spend_is_counted_on_every_level_limited_or_not(worker):
     worker.receive(Kind.IMPRESSION, worker.sell())
-    clicked = worker.sell(per_click=True)
+
+    accounts = payers(ADVERTISER, CAMPAIGN, LINE_ITEM, 0)
+    books = worker.turnstile.bank.books.read(accounts)
+    assert [(book.spent, book.limited) for book in books] == [
+        (1000, False),
+        (1000, True),
+        (1000, False),
+    ]
+
+
+def test_the_log_alone_restores_the_books(worker, tmp_path):
+    worker.receive(Kind.IMPRESSION, worker.sell())
+    clicked = worker.sell(Pricing.CPC)
     worker.receive(Kind.IMPRESSION, clicked)
     worker.receive(Kind.CLICK, clicked)
     worker.sell()
     worker.sell(test=True)
-    before = worker.money()
+    bank, log = worker.turnstile.bank, tmp_path / "events"
+    bank.tend(DAY, NOW / 1000)
+    bank.surrender(DAY)
+    before = dict(bank.books.all())
     worker.turnstile.log.close()
-    log, turnstile = tmp_path / "events", worker.turnstile
-    turnstile.ledger.spent[:] = turnstile.ledger.reserved[:] = 99
+    bank.books.put({a: book._replace(spent_day=0, lease=()) for a, book in before.items()})
 
-    holds = unsettled(log, NOW, SETTINGS)
-    restore(turnstile.box, turnstile.ledger, log, NOW, holds)
+    holds = unsettled(log, NOW, SETTINGS.hold_s)
+    restore(bank.books, log, holds, DAY)
 
-    assert worker.money() == before == (6000, 1000)
-    assert rebuild(log, DAY) == {CAMPAIGN: 6000}
-    assert rebuild(log, DAY + 1) == {}
-    assert [hold.reserved_micros for hold in unsettled(log, NOW, SETTINGS, lambda w: w == 0)] == [
-        1000
-    ]
-    assert unsettled(log, NOW, SETTINGS, lambda w: w == 1) == []
+    assert worker.money() == (6000, 1000)
+    assert dict(bank.books.all()) == before
+    assert [hold.reserved_micros for hold in holds] == [1000]
+    assert unsettled(log, NOW, SETTINGS.hold_s, lambda w: w == 1) == []
 
 
 def test_every_event_is_in_the_log_with_what_became_of_it(worker, tmp_path):
@@ -275,48 +314,3 @@ def test_an_event_that_could_not_be_logged_says_so_and_a_click_still_redirects(w
     receipt = worker.receive(Kind.CLICK, signed)
 
     assert receipt == Receipt(Filter.OK, landing="https://acme.example/", logged=False)
-
-
-def test_two_views_of_the_moneybox_are_one_purse(tmp_path):
-    one, two = Moneybox(tmp_path / "money"), Moneybox(tmp_path / "money")
-    small, large = one.ledger(10), two.ledger(1000)
-
-    with one.lock():
-        small.set_limit(3, 500)
-    with two.lock():
-        granted = large.reserve(np.array([3, 3]), np.array([400, 400]))
-
-    assert granted.tolist() == [True, False]
-    assert small.remaining()[3] == 100
-    one.close()
-    two.close()
-
-
-def test_the_day_turns_for_every_campaign_even_if_a_short_ledger_turns_it(tmp_path):
-    box = Moneybox(tmp_path / "money")
-    long, short = box.ledger(1000), box.ledger(10)
-    long.set_limit(999, 500)
-    long.settle(999, 0, 300)
-
-    with box.lock():
-        assert box.turn_to(DAY, short)
-        assert not box.turn_to(DAY, long)
-        assert not box.turn_to(DAY - 1, long)
-
-    assert long.remaining()[999] == 500
-    assert not long.check()
-    box.close()
-
-
-def test_a_campaign_newer_than_the_workers_ledger_is_billed_like_any_other(worker):
-    newer = worker.turnstile.box.ledger(5000)
-    newer.set_limit(4321, 10_000)
-    creative = replace(CREATIVE, campaign_id=4321)
-    sold = replace(SOLD, creative=creative, reserved_micros=0)
-    outcome = Outcome(SLOT, sold, Rejection.WON, number=worker.turnstile.book.take())
-    token = sale_token(DECISION.id, 0, outcome, sold, NOW, test=False)
-
-    receipt = worker.receive(Kind.IMPRESSION, worker.turnstile.signer.sign(token))
-
-    assert receipt == Receipt(Filter.OK, billed_micros=1000)
-    assert newer.spent[4321] == 1000

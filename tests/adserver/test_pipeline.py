@@ -14,7 +14,7 @@ from adserver.auctions.recorder import Recorder
 from adserver.batcher import Ask
 from adserver.commit import Till
 from adserver.deadline import Deadline
-from adserver.editions import Editions
+from adserver.editions import Editions, set_limits
 from adserver.encode import with_parents
 from adserver.eventlog import EventLog, LogSettings, read
 from adserver.history import Histories
@@ -28,8 +28,9 @@ from adserver.state.memory import MemoryStore
 from adserver.tokens import signer_of
 from adserver.trace import Numbers
 from adserver.wire import decision as wire_decision
+from auction.books import UNLIMITED
 from auction.caps import Cap, Caps, Entity
-from auction.columns import Rejection
+from auction.columns import Level, Rejection, account_of
 from auction.fairness import Exposure
 from auction.settings import AuctionSettings, FairnessSettings
 from ranking.scorer import FALLBACK, FULL, TRUNCATED, Gone
@@ -60,8 +61,8 @@ class System:
         editions = Editions(self.settings)
         self.edition = editions.open(NOW)
         asyncio.run(editions.introduce(self.edition))
-        self.drawer = open_drawer(self.settings, len(self.edition.overlay.budget), 0, NOW)
-        self.drawer.limit(self.edition.overlay.budget)
+        self.drawer = open_drawer(self.settings, 0, NOW)
+        set_limits(self.edition, self.drawer, NOW)
         self.log = EventLog(folder / "events", 0, lambda: NOW, LogSettings(linger_ms=1))
         self.recorder = Recorder.of(self.settings, 0, lambda: NOW)
         histories = Histories(MemoryStore(), b"x" * 32, HistorySettings.of(self.settings))
@@ -88,7 +89,8 @@ class System:
     def close(self):
         self.log.close()
         self.recorder.close()
-        assert self.drawer.ledger.check() == []
+        assert self.drawer.bank.ledger.check() == []
+        assert self.drawer.bank.books.check() == []
         assert self.pipeline.exposure.check() == []
 
 
@@ -189,10 +191,10 @@ def test_reservations_are_the_sum_of_what_was_sold(new_system, pages):
     decisions = system.decide(pages)
 
     sold = [o.sold for decision in decisions for o in decision.outcomes if o.sold]
-    expected = np.zeros_like(system.drawer.ledger.reserved)
+    expected = np.zeros_like(system.drawer.bank.ledger.held)
     for sale in sold:
-        expected[sale.creative.campaign_id] += sale.reserved_micros
-    assert np.array_equal(system.drawer.ledger.reserved, expected)
+        expected[account_of(Level.CAMPAIGN, sale.creative.campaign_id)] += sale.reserved_micros
+    assert np.array_equal(system.drawer.bank.ledger.held, expected)
 
 
 def test_a_campaign_without_money_is_not_shown(new_system, pages):
@@ -200,9 +202,8 @@ def test_a_campaign_without_money_is_not_shown(new_system, pages):
     decisions = system.decide(pages)
     winner = next(o.sold for d in decisions for o in d.outcomes if o.sold).creative.campaign_id
 
-    budget = system.edition.overlay.budget.copy()
-    budget[winner] = 0
-    system.drawer.limit(budget)
+    account = np.array([account_of(Level.CAMPAIGN, winner)])
+    system.drawer.limit(account, np.zeros(1, np.int64), np.array([UNLIMITED]), NOW)
     again = system.decide(pages)
 
     assert winner not in {o.sold.creative.campaign_id for d in again for o in d.outcomes if o.sold}
@@ -213,7 +214,7 @@ def test_test_requests_cost_nobody_anything(new_system, pages):
 
     system.decide([replace(page, test=True) for page in pages])
 
-    assert not system.drawer.ledger.reserved.any()
+    assert not system.drawer.bank.ledger.held.any()
     assert len(system.drawer.holds) == 0
 
 
@@ -273,7 +274,7 @@ def test_a_sale_refused_at_the_till_costs_its_campaign_nothing(new_system, pages
     decisions = system.decide([replace(page, user="ann", page_view="") for page in pages[:20]])
 
     sold = [o.sold for d in decisions for o in d.outcomes if o.sold]
-    assert system.drawer.ledger.reserved.sum() == sum(each.reserved_micros for each in sold)
+    assert system.drawer.bank.ledger.held.sum() == sum(each.reserved_micros for each in sold)
 
 
 def test_test_requests_take_no_place_in_a_history(new_system, pages):
