@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from auction import kernels
 from auction.columns import LEVELS, MILLE, SCOPES, STANDARD_TIER, Bids, Slate, Slots
 from auction.fairness import Exposure
-from auction.settings import AuctionSettings
+from auction.settings import AuctionSettings, Mode
 from auction.workspace import (
     CLOCK,
     ENTRY,
@@ -34,6 +34,8 @@ from auction.workspace import (
     Terms,
 )
 
+TIERS = 256
+"""Tiers that a column could name."""
 MOST_SLOTS = 32
 """Slots of one request are bits of `Bids.slots`."""
 
@@ -54,7 +56,7 @@ def run_auction(
     fairness on which that one was, row by row, and counts nothing: a recorded page is sold as it
     was.
     """
-    rows, places = _rows(bids), _places(slots, settings)
+    rows, places = _rows(bids, settings), _places(slots, settings)
     _validate(rows, places)
     terms = _terms(exposure, rows, places)
     if isinstance(exposure, Slate):
@@ -68,7 +70,7 @@ def run_auction(
     kernels.sell(
         rows,
         places,
-        Rules(settings.increment_micros * MILLE, settings.advertiser_once),
+        Rules(settings.increment_micros * MILLE, settings.advertiser_once, _modes(settings)),
         exposure.caps if exposure is not None else NO_CAPS,
         np.require(remaining_micros, np.int64, ("C", "W")),
         exposure.memory if exposure is not None else _no_memory(),
@@ -107,9 +109,11 @@ def _terms(exposure: Exposure | Slate | None, rows: Rows, places: Places) -> Ter
     return Terms(True, _column(exposure.dual, np.int64), _column(exposure.room, np.int8))
 
 
-def _rows(bids: Bids) -> Rows:
+def _rows(bids: Bids, settings: AuctionSettings) -> Rows:
     rows = len(bids.ad)
     floor = _optional(bids.floor_micros, rows, -1, np.int64)
+    fixed = _optional(bids.fixed_price, rows, 0, np.bool_)
+    reserve = _optional(bids.reserve_micros, rows, 0, np.int64)
     return Rows(
         offset=_column(bids.offset, np.int32),
         ad=_column(bids.ad, np.int32),
@@ -128,9 +132,9 @@ def _rows(bids: Bids) -> Rows:
             bids.bid_micros if bids.full_bid_micros is None else bids.full_bid_micros, np.int64
         ),
         deal=_optional(bids.deal, rows, -1, np.int32),
-        floor=np.where(floor < 0, -1, floor * MILLE),
-        reserve=_optional(bids.reserve_micros, rows, 0, np.int64) * MILLE,
-        fixed=_optional(bids.fixed_price, rows, 0, np.bool_),
+        floor=np.where(floor < 0, -1, np.maximum(floor, settings.minimum_floor_micros) * MILLE),
+        reserve=np.where(fixed, 0, reserve * MILLE),
+        fixed=fixed,
         labels=_optional(bids.labels, rows, 0, np.uint64),
         package=_optional(bids.package, rows, 0, np.int32),
         kind=_optional(bids.package_kind, rows, 0, np.uint8),
@@ -147,6 +151,13 @@ def _places(slots: Slots, settings: AuctionSettings) -> Places:
         scope=_scope(slots),
         private=_optional(slots.private, len(floor), 0, np.bool_),
     )
+
+
+def _modes(settings: AuctionSettings) -> NDArray[np.uint8]:
+    modes = np.full(TIERS, Mode.AUCTION, np.uint8)
+    for tier, mode in settings.modes.items():
+        modes[tier] = mode
+    return modes
 
 
 def _scope(slots: Slots) -> NDArray[np.int32]:

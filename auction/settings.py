@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from enum import IntEnum
 
 from auction.fairness_rules import EVERY, FairnessRule, ScopeKind, contradictions
 
 MOST_SCOPES = 65_536
 """More windows than this are a mistake: they would take gigabytes."""
+MOST_TIER = 100
+MOST_INCREMENT = 1_000_000
+"""A dollar a thousand: more would price no auction, and less keeps products in 64 bits."""
+
+
+class Mode(IntEnum):
+    """How the rows of one tier compete."""
+
+    AUCTION = 0  # the greatest rank wins and pays its critical bid
+    GUARANTEED = 1  # the most urgent contract wins and pays its bid
+    WEIGHTED = 2  # one is drawn, each with probability in proportion to its share; it pays its bid
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,11 +35,20 @@ class AuctionSettings:
     advertiser_once: bool = True
     """Competitive exclusion: an advertiser fills at most one slot of a page."""
 
+    modes: Mapping[int, Mode] = field(default_factory=dict)
+    """How the rows of a tier (1 to 100) compete; AUCTION where nothing is said. Give sponsorships
+    and guaranteed contracts tiers of their own above the auction."""
+
     def problems(self) -> Iterator[str]:
-        if self.increment_micros < 0:
-            yield f"auction.increment_micros ({self.increment_micros}) must not be negative"
+        if not 0 <= self.increment_micros <= MOST_INCREMENT:
+            yield (
+                f"auction.increment_micros ({self.increment_micros}) must be 0 to {MOST_INCREMENT}"
+            )
         if self.minimum_floor_micros < 1:
             yield f"auction.minimum_floor_micros ({self.minimum_floor_micros}) must be at least 1"
+        for tier in sorted(self.modes):
+            if not 1 <= tier <= MOST_TIER:
+                yield f"auction.modes: tier {tier} must be 1 to {MOST_TIER}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -104,6 +104,8 @@ class Rules(NamedTuple):
     increment: int
     """In value units."""
     advertiser_once: bool
+    modes: Code
+    """[256] `settings.Mode` by tier."""
 
 
 class Caps(NamedTuple):
@@ -133,14 +135,22 @@ class Lots(NamedTuple):
 class Page(NamedTuple):
     """Work space of one request: n rows, S slots."""
 
+    unit: I64
+    """[n] bid for one billable event."""
     value: I64
     """[S, n] what one impression is worth to the bidder."""
+    rank: I64
+    """[S, n] bid for one event times its weight; the same memory as `value` without weights."""
     score: I64
-    """[S, n] value less dual price; kernels.NOT_BIDDING when out of the running."""
+    """[S, n] by what rows of a tier are compared; page.NOT_BIDDING when out of the running."""
     passes: U32
-    """[n] slots that the row fits, can pay and whose floor it meets."""
+    """[n] of `affords`, slots whose floor it meets."""
+    allowed: U32
+    """[n] slots that the row fits and may buy."""
     affords: U32
-    """[n] slots that the row fits and can pay."""
+    """[n] of these, slots whose price it could pay with its whole bid."""
+    inside: U32
+    """[n] in the tier that is being sold: slots that the row may take within the hard caps."""
     alive: Flag
     """[n] still able to win a slot."""
     most: I64
@@ -180,10 +190,14 @@ class Terms(NamedTuple):
 class Desk(NamedTuple):
     """Room for the greatest page of a batch; what is [S, n] on a page is flat."""
 
+    unit: I64
     value: I64
+    rank: I64
     score: I64
     passes: U32
+    allowed: U32
     affords: U32
+    inside: U32
     alive: Flag
     most: I64
     dual: I64
@@ -197,10 +211,14 @@ class Desk(NamedTuple):
     @classmethod
     def sized(cls, rows: int, slots: int) -> Desk:
         return cls(
+            unit=np.empty(rows, np.int64),
             value=np.empty(rows * slots, np.int64),
+            rank=np.empty(rows * slots, np.int64),
             score=np.empty(rows * slots, np.int64),
             passes=np.empty(rows, np.uint32),
+            allowed=np.empty(rows, np.uint32),
             affords=np.empty(rows, np.uint32),
+            inside=np.empty(rows, np.uint32),
             alive=np.empty(rows, np.bool_),
             most=np.empty(rows, np.int64),
             dual=np.empty(rows * slots, np.int64),

@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
-from auction.columns import MILLE, PPM, SCOPES, Bids, Rejection, Slate, Slots
+from auction.columns import (
+    MILLE,
+    PPM,
+    SCOPES,
+    STANDARD_TIER,
+    Bids,
+    PackageKind,
+    Rejection,
+    Slate,
+    Slots,
+)
 from auction.fairness_rules import MOST_RIVALS
-from auction.plain import Bidder, PlainPage
+from auction.plain import PlainPage
+from auction.plain_bidder import Bidder
 from auction.plain_exposure import PlainExposure
 from auction.settings import AuctionSettings
 
@@ -78,7 +91,7 @@ def _remember(
             if scope in exposure.scopes:
                 exposure.scopes[scope].earn(sale.clear, loss if scope in owing else 0)
                 owing.discard(scope)
-        exposure.remember(sale.winner.advertiser, sale.winner.value[slot], scopes[slot])
+        exposure.remember(sale.winner.advertiser, sale.winner.rank(slot), scopes[slot])
 
 
 def _page(
@@ -88,8 +101,9 @@ def _page(
     least = settings.minimum_floor_micros
     rows = range(int(bids.offset[request]), int(bids.offset[request + 1]))
     return PlainPage(
-        bidders=[_bidder(bids, row, high - low) for row in rows],
+        bidders=[_bidder(bids, row, high - low, least) for row in rows],
         floors=[max(least, int(floor)) * MILLE for floor in slots.floor_micros[low:high]],
+        private=_of(slots.private, slice(low, high), [False] * (high - low)),
         first_price=bool(slots.first_price[request]),
         seed=int(slots.seed[request]),
         settings=settings,
@@ -100,23 +114,41 @@ def _page(
     )
 
 
-def _bidder(bids: Bids, row: int, slots: int) -> Bidder:
-    bid, per_click = int(bids.bid_micros[row]), bool(bids.per_click[row])
-    ppm = [int(rate) for rate in bids.pctr_ppm[row]]
+def _bidder(bids: Bids, row: int, slots: int, least: int) -> Bidder:
+    per_click = bool(bids.per_click[row])
+    event = bids.pctr_ppm[row].tolist() if per_click else [PPM] * slots
+    floor = _of(bids.floor_micros, row, -1)
     return Bidder(
         row=row,
         ad=int(bids.ad[row]),
         creative=int(bids.creative[row]),
         advertiser=int(bids.advertiser[row]),
         account=tuple(bids.account[row].tolist()),
-        value={
-            slot: bid * ppm[slot] if per_click else bid // MILLE * PPM
-            for slot in range(slots)
-            if int(bids.slots[row]) >> slot & 1
-        },
-        ppm=ppm if per_click else None,
+        unit=_unit(int(bids.bid_micros[row]), per_click),
+        event=event,
+        weight=_of(bids.weight_ppm, row, event),
+        fits={slot for slot in range(slots) if int(bids.slots[row]) >> slot & 1},
         refused=Rejection(int(bids.rejected[row])),
+        full_unit=_unit(_of(bids.full_bid_micros, row, int(bids.bid_micros[row])), per_click),
+        tier=_of(bids.tier, row, STANDARD_TIER),
+        share=_of(bids.share, row, 1),
+        deal=_of(bids.deal, row, -1),
+        floor=max(floor, least) * MILLE if floor >= 0 else None,
+        reserve=_of(bids.reserve_micros, row, 0) * MILLE,
+        fixed=_of(bids.fixed_price, row, False),
+        labels=_of(bids.labels, row, 0),
+        package=_of(bids.package, row, 0),
+        kind=PackageKind(_of(bids.package_kind, row, 0)),
     )
+
+
+def _unit(bid: int, per_click: bool) -> int:
+    return bid if per_click else bid // MILLE
+
+
+def _of(column: NDArray[Any] | None, at: int | slice, default: Any) -> Any:
+    """A place of an optional column, in plain Python."""
+    return default if column is None else column[at].tolist()
 
 
 def _empty_slate(rows: int, slots: int) -> Slate:

@@ -202,7 +202,7 @@ def remember_page(
             this = scope[s, k]
             if counts(this, caps):
                 earn(memory.clock[this], caps.rule[this], sales.clear[s])
-                remember_sale(memory, caps, this, rows.advertiser[won], page.value[s, won])
+                remember_sale(memory, caps, this, rows.advertiser[won], page.rank[s, won])
 
 
 @njit(cache=True, nogil=True)

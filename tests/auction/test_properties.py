@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
+import pytest
+from auction_crowd import Crowd, crowd, some_money, some_settings
 from auction_market import (
     CALM,
     RICH,
@@ -19,9 +22,8 @@ from auction_market import (
 from auction_oracle import plain_auction
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from numpy.typing import NDArray
 
-from auction.columns import LEVELS, Bids, Rejection, Slots
+from auction.columns import Rejection
 from auction.fairness import Exposure
 from auction.mechanism import run_auction
 from auction.plain_exposure import PlainExposure
@@ -110,21 +112,8 @@ def test_the_compiled_auction_equals_the_plain_one_under_a_cap(batches, money, r
 
 def test_crowded_random_batches_sell_as_the_plain_auction_does(rng):
     """Many more pages than Hypothesis reaches, with every reason and relaxed sales among them."""
-    codes, relaxed = set(), 0
-    for _ in range(12):
-        caps = FairnessSettings(max_share=rng.choice([0.15, 0.3, 0.5]), window=20, steps=7)
-        compiled, plain = Exposure(caps), PlainExposure(caps)
-        for _ in range(30):
-            bids, slots = crowd(rng)
-            money = rng.integers(-3, rng.choice([10, 100, 10**6]), 10 * LEVELS)
-            rules = AuctionSettings(advertiser_once=bool(rng.random() < 0.5))
+    codes, relaxed = equal_on_crowds(rng, pages=1_000, shape=Crowd())
 
-            slate = run_auction(bids, slots, compiled, money, rules)
-
-            assert as_dict(slate) == as_dict(plain_auction(bids, slots, plain, money, rules))
-            assert_the_rules_hold(bids, slots, slate, money, rules)
-            codes |= set(slate.rejected.tolist())
-            relaxed += int(slate.relaxed.sum())
     assert relaxed > 0
     assert codes == {
         Rejection.WON,
@@ -139,39 +128,48 @@ def test_crowded_random_batches_sell_as_the_plain_auction_does(rng):
     }
 
 
-def crowd(rng: np.random.Generator) -> tuple[Bids, Slots]:
-    """A batch in which few ads, advertisers and campaigns meet again and again."""
-    requests = int(rng.integers(1, 6))
-    rows, places = rng.integers(0, 25, requests), rng.integers(0, 7, requests)
-    n, most = int(rows.sum()), int(rng.choice([30, 3000]))
-    per_click = rng.random(n) < 0.5
-    bids = Bids(
-        offset=np.concatenate([[0], rows.cumsum()]).astype(np.int32),
-        ad=rng.integers(1, 30, n, dtype=np.int32),
-        creative=rng.integers(1, 30, n, dtype=np.int32),
-        advertiser=rng.integers(1, 8, n, dtype=np.int32),
-        account=some_accounts(rng, n),
-        bid_micros=np.where(
-            per_click, rng.integers(0, most * 100, n), rng.integers(0, most, n) * 1000
-        ),
-        per_click=per_click,
-        pctr_ppm=rng.integers(1, rng.choice([10, 100_000]), (n, max(1, places.max()))),
-        slots=rng.integers(0, 128, n).astype(np.uint32),
-        rejected=np.where(rng.random(n) < 0.1, Rejection.PAUSED, 0).astype(np.uint8),
-    )
-    return bids, Slots(
-        offset=np.concatenate([[0], places.cumsum()]).astype(np.int32),
-        floor_micros=rng.integers(0, most * 600, int(places.sum())),
-        first_price=rng.random(requests) < 0.1,
-        seed=rng.integers(0, 2**63, requests).astype(np.uint64),
-    )
+@pytest.mark.parametrize("slots", [1, 3, 6])
+def test_crowded_batches_with_all_rules_sell_as_the_plain_auction_does(rng, slots):
+    """Tiers, deals, weights, reserves, labels, packages, four levels of budgets, a cap."""
+    shape = Crowd(slots=slots, rows=12, all_rules=True)
+
+    codes, relaxed = equal_on_crowds(rng, pages=3_000, shape=shape)
+
+    assert relaxed > 0
+    assert codes >= {
+        Rejection.NOT_IN_DEAL,
+        Rejection.PACING,
+        Rejection.ROADBLOCK,
+        Rejection.BELOW_DEAL_FLOOR,
+        Rejection.LOST_TO_DEAL,
+        Rejection.LOWER_TIER,
+    }
 
 
-def some_accounts(rng: np.random.Generator, n: int) -> NDArray[np.int32]:
-    """Of all levels: limits shared by several, limits of none, and unknown ones."""
-    numbers = rng.integers(0, 11, (n, LEVELS), dtype=np.int32)
-    account = numbers * LEVELS + np.arange(LEVELS, dtype=np.int32)
-    return np.where(rng.random((n, LEVELS)) < 0.4, account, -1).astype(np.int32)
+def equal_on_crowds(
+    rng: np.random.Generator, pages: int, shape: Crowd, **rules: Any
+) -> tuple[set[int], int]:
+    """Sell generated batches both ways; the codes seen, and how many sales were relaxed."""
+    codes: set[int] = set()
+    sold, relaxed = 0, 0
+    while sold < pages:
+        caps = FairnessSettings(max_share=rng.choice([0.15, 0.3, 0.5]), window=20, steps=7)
+        compiled, plain = Exposure(caps), PlainExposure(caps)
+        for _ in range(20):
+            bids, slots = crowd(rng, shape)
+            money, settings = some_money(rng), some_settings(rng, **rules)
+            before = money.copy()
+
+            slate = run_auction(bids, slots, compiled, money, settings)
+
+            again = plain_auction(bids, slots, plain, money, settings)
+            assert as_dict(slate) == as_dict(again)
+            assert_the_rules_hold(bids, slots, slate, money, settings)
+            assert (money == before).all()
+            codes |= set(slate.rejected.tolist())
+            relaxed += int(slate.relaxed.sum())
+            sold += len(slots.seed)
+    return codes, relaxed
 
 
 def sell(request: Request, exposure: Exposure | None = None) -> tuple[int, int]:
