@@ -16,6 +16,7 @@ from aiohttp import web
 
 from adserver.errors import ConfigError
 from adserver.http import Routes
+from adserver.insider import Insider
 from adserver.settings import Settings, from_environment
 from adserver.web.files import static_files
 from adserver.worker import Worker
@@ -34,7 +35,12 @@ async def serve(settings: Settings, number: int) -> None:
     worker = Worker(settings, number)
     await worker.start()
     routes = Routes(
-        worker, settings.deadline_ms, settings.public_url, settings.seat, static_files()
+        worker,
+        settings.deadline_ms,
+        settings.public_url,
+        settings.seat,
+        static_files(),
+        Insider(settings.adserver_debug_key),
     )
     # Bodies reach us as they were sent: a broken gzip is the caller's mistake, to be named.
     runner = web.AppRunner(

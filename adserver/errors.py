@@ -38,6 +38,20 @@ class BadRequest(AdServerError):
         return {"error": {"code": self.code, "field": self.field, "message": self.message}}
 
 
+class NotFound(AdServerError):
+    """What was asked for is not here, or not any more; the message says why."""
+
+    status = 404
+    code = "not_found"
+
+
+class Forbidden(AdServerError):
+    """Not for this caller."""
+
+    status = 403
+    code = "forbidden"
+
+
 class Overloaded(AdServerError):
     """More requests than can be answered in time; the caller may try again after a while."""
 

@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Protocol
 
+import orjson
 import structlog
 from aiohttp import web
 
@@ -18,6 +19,7 @@ from adserver.batcher import Ask
 from adserver.deadline import Deadline, monotonic
 from adserver.decision import Decision
 from adserver.errors import AdServerError, BadRequest, Overloaded
+from adserver.insider import Insider
 from adserver.request import AdRequest, Dialect
 from adserver.web.files import StaticFile
 from adserver.wire import body as wire_body
@@ -40,6 +42,8 @@ class Backend(Protocol):
     def health(self) -> dict[str, object]: ...
     def readiness(self) -> dict[str, object]: ...
     async def report(self) -> str: ...
+    async def explain(self, decision: str, offset: str, limit: str) -> dict[str, object]: ...
+    async def why(self, ad: str, window: str) -> dict[str, object]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +65,7 @@ class Routes:
     public_url: str
     seat: str
     files: dict[str, StaticFile]
+    insider: Insider
 
     def app(self) -> web.Application:
         app = web.Application(client_max_size=wire_body.LIMIT + 1)
@@ -80,6 +85,9 @@ class Routes:
         app.router.add_get("/readyz", guarded("/readyz", self.readyz))
         app.router.add_get("/metrics", guarded("/metrics", self.metrics))
         app.router.add_get("/report", guarded("/report", self.report))
+        explain, why = "/v1/decisions/{id}/explain", "/v1/ads/{id}/why"
+        app.router.add_get(explain, guarded(explain, self.insider.only(self.explain)))
+        app.router.add_get(why, guarded(why, self.insider.only(self.why)))
         app.router.add_get("/", guarded("/", self.index))
         return app
 
@@ -148,6 +156,18 @@ class Routes:
     async def report(self, http: web.Request) -> web.StreamResponse:
         return web.Response(text=await self.backend.report(), content_type="text/html")
 
+    async def explain(self, http: web.Request) -> web.StreamResponse:
+        query = http.query
+        return _private(
+            await self.backend.explain(
+                http.match_info["id"], query.get("offset", ""), query.get("limit", "")
+            )
+        )
+
+    async def why(self, http: web.Request) -> web.StreamResponse:
+        window = http.query.get("window", "")
+        return _private(await self.backend.why(http.match_info["id"], window))
+
     async def index(self, http: web.Request) -> web.StreamResponse:
         raise web.HTTPFound("/demo/")
 
@@ -192,6 +212,15 @@ def _refusal(http: web.Request, error: AdServerError) -> web.Response:
 def _json(http: web.Request, status: int, body: bytes, timing: str) -> web.Response:
     headers = {"Server-Timing": timing, "Cache-Control": "no-store", **_cors(http)}
     return web.Response(body=body, status=status, content_type="application/json", headers=headers)
+
+
+def _private(answer: dict[str, object]) -> web.Response:
+    """What is between us and the caller: no page of another origin reads it, no cache keeps it."""
+    return web.Response(
+        body=orjson.dumps(answer),
+        content_type="application/json",
+        headers={"Cache-Control": "no-store"},
+    )
 
 
 def _timing(decision: Decision) -> str:

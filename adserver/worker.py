@@ -29,6 +29,7 @@ from adserver.seen import HistorySettings
 from adserver.settings import Settings
 from adserver.tokens import ON_PAGE, Kind, event_token, signer_of
 from adserver.trace import Numbers
+from adserver.why import Inquiries
 from adserver.wire.render import Urls, UrlsOf
 from auction.fairness import Exposure
 from auction.settings import AuctionSettings
@@ -93,6 +94,9 @@ class Worker:
             clock=monotonic,
             wall=wall,
             recorder=self.recorder,
+        )
+        self.inquiries = Inquiries.of(
+            settings, self.pipeline.prices, lambda: self.pipeline.edition, wall
         )
         self.batcher = Batcher(
             self.pipeline.decide,
@@ -187,6 +191,14 @@ class Worker:
                 self._report = await _draw_report()
                 self._report_at = monotonic()
             return self._report
+
+    async def explain(self, decision: str, offset: str, limit: str) -> dict[str, object]:
+        """Of any worker's decision that is still kept."""
+        return await self.inquiries.explain(decision, offset, limit)
+
+    async def why(self, ad: str, window: str) -> dict[str, object]:
+        """The funnel of one ad over all workers' latest decisions."""
+        return await self.inquiries.why(ad, window)
 
     def _decline(self, ask: Ask) -> Decision:
         edition = self.pipeline.edition

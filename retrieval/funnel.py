@@ -5,6 +5,7 @@ Counted on demand, for one request at a time; the path of a request never comes 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from enum import IntEnum
 
 import numpy as np
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 
 from retrieval import kernels
 from retrieval.kinds import Kinds
+from retrieval.postings import is_set
 from retrieval.query import Dimension, Live, Query
 from retrieval.targeting import TargetingIndex
 
@@ -89,6 +91,71 @@ def count_misfits(
         ),
     )
     return {int(Misfit(int(code))): int(counts[code]) for code in np.flatnonzero(counts)}
+
+
+def first_misfit(
+    index: TargetingIndex, kinds: Kinds, query: Query, live: Live, ad: int, line_item: int
+) -> Misfit | None:
+    """The first rule that one ad fails, in the order of `count_misfits`; None: it may be shown.
+
+    Microseconds, and without the index's scratch: any thread may ask.
+    """
+    return next(_misfits(index, kinds, query, live, (ad, line_item)), None)
+
+
+def _misfits(
+    index: TargetingIndex, kinds: Kinds, query: Query, live: Live, rows: tuple[int, int]
+) -> Iterator[Misfit]:
+    """All that the ad fails, in order; worked out as far as they are asked for."""
+    ad, line_item = rows
+    kind = int(kinds.kind[ad])
+    by_size, by_secure, taken = (int(slots[kind]) for slots in kinds.narrowing(query))
+    if not by_size:
+        yield Misfit.SIZE
+    if not by_secure:
+        yield Misfit.NOT_SECURE
+    if refusal := _refusal(index, query, line_item):
+        yield refusal
+    if not taken:
+        yield Misfit.ATTRIBUTE_BLOCKED
+    if misfit := _mistargeting(index, query, line_item):
+        yield misfit
+    if not is_set(index.unrestricted, line_item) and not taken & _tied(index, query, line_item):
+        yield Misfit.DOMAIN
+    if not (is_set(live.line_item, line_item) and live.ad[ad]):
+        yield Misfit.PAUSED
+
+
+def _refusal(index: TargetingIndex, query: Query, line_item: int) -> Misfit | None:
+    """Of two block lists that name it, the advertisers'."""
+    categories, found = set(index.vocabulary.category.values()), None
+    for term in query.blocked.tolist():
+        if index.postings.has(int(index.include[term]), line_item):
+            if term not in categories:
+                return Misfit.ADVERTISER_BLOCKED
+            found = Misfit.CATEGORY_BLOCKED
+    return found
+
+
+def _mistargeting(index: TargetingIndex, query: Query, line_item: int) -> Misfit | None:
+    has = index.postings.has
+    for dimension, misfit in OF_DIMENSION.items():
+        terms = query.term[query.term_start[dimension] : query.term_start[dimension + 1]].tolist()
+        allowed = is_set(index.open[dimension], line_item) or any(
+            has(int(index.include[term]), line_item) for term in terms
+        )
+        if not allowed or any(has(int(index.exclude[term]), line_item) for term in terms):
+            return misfit
+    return None
+
+
+def _tied(index: TargetingIndex, query: Query, line_item: int) -> int:
+    """Slots (bits) whose placement the line item is tied to."""
+    slots = 0
+    for slot, term in enumerate(query.slot_placement.tolist()):
+        if term >= 0 and index.postings.has(int(index.include[term]), line_item):
+            slots |= 1 << slot
+    return slots
 
 
 def _refused(index: TargetingIndex, query: Query) -> NDArray[np.uint8]:

@@ -47,6 +47,16 @@ class Postings:
             return np.flatnonzero(flags(self.dense[self.dense_row[number]]))
         return self.sparse[self.sparse_start[number] : self.sparse_start[number + 1]]
 
+    def has(self, number: int, row: int) -> bool:
+        """Whether a row is in one set."""
+        if number < 0:
+            return False
+        if self.dense_row[number] >= 0:
+            return is_set(self.dense[self.dense_row[number]], row)
+        rows = self.rows(number)
+        place = int(np.searchsorted(rows, row))
+        return place < len(rows) and int(rows[place]) == row
+
 
 class PostingsBuilder:
     """Gathers the rows of every term, then lays them out."""
@@ -111,6 +121,11 @@ def bitmap(rows: NDArray[np.int32], size: int) -> NDArray[np.uint64]:
     bit = np.zeros(64 * words_for(size), np.bool_)
     bit[rows] = True
     return np.packbits(bit, bitorder="little").view(np.uint64)
+
+
+def is_set(words: NDArray[np.uint64], row: int) -> bool:
+    """One bit of a bitmap."""
+    return bool(int(words[row >> 6]) >> (row & 63) & 1)
 
 
 def flags(words: NDArray[np.uint64]) -> NDArray[np.bool_]:

@@ -128,6 +128,13 @@ class TargetingIndex:
         }
         return _index(line_items, vocabulary, Postings.load(folder), columns)
 
+    def for_another_thread(self) -> TargetingIndex:
+        """The same index with scratch of its own."""
+        columns = {
+            name: getattr(self, name) for name in ("include", "exclude", "open", "unrestricted")
+        }
+        return _index(self.line_items, self.vocabulary, self.postings, columns)
+
     def terms(self, dimension: Dimension, values: Iterable[str]) -> list[int]:
         """Terms of the values that some line item names or refuses; the others match nobody."""
         known = self.vocabulary.dimension[dimension]

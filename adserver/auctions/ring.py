@@ -193,6 +193,12 @@ class Ring:
         """[records] of ENTRY, oldest first; each may be gone by the time it is read."""
         return _valid(self._index, self._control)
 
+    def complete_since_ms(self) -> int:
+        """From when on nothing is missing; 0 while nothing has been overwritten."""
+        if not self._control[TAIL]:
+            return 0
+        return _oldest(self._index, self._control) or 0
+
     def still_there(self, position: NDArray[np.uint64] | int) -> NDArray[np.bool_]:
         """Whether what was copied before, of the record that begins there, is what was written."""
         return np.asarray(np.asarray(position, np.uint64) >= self._control[TAIL])
