@@ -75,8 +75,11 @@ def _accounts(edition: Edition, ad: NDArray[np.int32]) -> NDArray[np.int32]:
     account[:, Level.ADVERTISER] = ads.advertiser[ad]
     account[:, Level.CAMPAIGN] = ads.campaign[ad]
     account[:, Level.LINE_ITEM] = items.line_item_id[ads.line_item[ad]]
-    account[:, : Level.DEAL] *= LEVELS
-    account[:, : Level.DEAL] += np.arange(Level.DEAL, dtype=np.int32)
+    account[:, Level.DEAL] = items.deal[ads.line_item[ad]]
+    none = account < 0
+    account *= LEVELS
+    account += np.arange(LEVELS, dtype=np.int32)
+    account[none] = -1
     return account
 
 

@@ -15,8 +15,6 @@ from adserver.errors import ConfigError
 from adserver.money import Drawer
 from adserver.seen import Shelf
 from adserver.settings import Settings
-from auction.books import UNLIMITED
-from auction.columns import LEVELS, Level
 from ranking.bundle import Bundle
 from ranking.features import RequestFields, encode_requests
 from ranking.int8 import LocalScorer
@@ -101,18 +99,14 @@ class Editions:
 def refresh(edition: Edition, drawer: Drawer, now_s: float) -> None:
     """Apply what changed in the catalogue's database, and the money that is left."""
     overlay = edition.overlay
-    budget = overlay.budget
+    limits = overlay.limits
     overlay.refresh(now_s, drawer.remaining)
-    if overlay.budget is not budget:
+    if overlay.limits is not limits:
         set_limits(edition, drawer, now_s)
         overlay.refresh(now_s, drawer.remaining)
 
 
 def set_limits(edition: Edition, drawer: Drawer, now_s: float) -> None:
     """Tell the books what may be spent; every id of the edition is an account from now on."""
-    snapshot, budget = edition.snapshot, edition.overlay.budget
-    campaigns = snapshot.campaigns.campaign_id
-    ids = (campaigns, snapshot.advertisers.advertiser_id, snapshot.line_items.line_item_id)
-    drawer.cover(LEVELS * (1 + max(int(some.max(initial=0)) for some in ids)))
-    account = campaigns * LEVELS + Level.CAMPAIGN
-    drawer.limit(account, budget[campaigns], np.full(len(account), UNLIMITED, np.int64), now_s)
+    limits = edition.overlay.limits
+    drawer.limit(limits.account, limits.daily_micros, limits.lifetime_micros, now_s)

@@ -60,8 +60,9 @@ class Shelf:
                 campaign=ads.campaign,
                 advertiser=ads.advertiser,
                 creative=ads.creative,
-                labels=np.zeros(0, np.uint64),
-            )
+                labels=ads.labels,
+            ),
+            snapshot.caps,
         )
 
 

@@ -13,9 +13,14 @@ import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import Connection, Row
 
-from adserver.catalogue import reading
+from adserver.catalogue import capping, reading
+from adserver.catalogue.capping import Capped
 from adserver.catalogue.columns import AdColumns, StoredCreative
+from adserver.catalogue.labels import Labels
+from adserver.catalogue.offers import per_click
 from adserver.catalogue.reading import LineItems
+from adserver.errors import ConfigError
+from auction.caps import Entity
 from ranking.features import AD_FIELDS, AdFields, encode_ads, width, words_of
 
 Progress = Callable[[str, int, int], None]
@@ -32,23 +37,33 @@ class AdDraft:
     category: dict[str, set[int]]
     """IAB category -> rows of line items that have an ad of it."""
     items: LineItems
+    labels: Labels
+    capped: Capped
 
     @classmethod
     def read(
         cls, connection: Connection, items: LineItems, folder: Path, progress: Progress
     ) -> AdDraft:
-        """All ads; fills in `ad_start` of the line items and writes the creatives to `folder`."""
+        """All ads, their bids yet to come; writes the creatives to `folder`.
+
+        Fills in `ad_start` of the line items. ConfigError for malformed caps and too many labels.
+        """
         count = reading.ad_count(connection)
         draft = cls._empty(count, reading.ad_sizes(connection), items)
+        mistakes: list[str] = []
         offset = np.zeros(count + 1, np.int64)
         done = 0
         with (folder / "creatives.bin").open("wb") as creatives:
             for rows in reading.ads(connection):
                 part = slice(done, done + len(rows))
                 draft._take(rows, part)
+                draft.capped.update(capping.of_rows(Entity.AD, rows, mistakes))
                 offset[part.start + 1 : part.stop + 1] = _write_creatives(rows, creatives)
                 done = part.stop
                 progress("read ads", done, count)
+        if mistakes:
+            raise ConfigError(mistakes[: reading.MISTAKES_MOST])
+        draft.labels.check()
         np.save(folder / "creatives_offset.npy", np.cumsum(offset))
         ends = np.searchsorted(draft.columns.line_item, np.arange(len(items.columns)), "right")
         items.columns.ad_start[1:] = ends
@@ -67,10 +82,11 @@ class AdDraft:
             secure=np.zeros(count, np.uint8),
             bid_micros=np.zeros(count, np.int64),
             per_click=np.zeros(count, np.bool_),
+            labels=np.zeros(count, np.uint64),
             active=np.zeros(count, np.bool_),
         )
         features = np.zeros((count, width(AD_FIELDS)), np.int32)
-        return cls(columns, features, sizes, defaultdict(set), items)
+        return cls(columns, features, sizes, defaultdict(set), items, Labels(), {})
 
     def _take(self, rows: Sequence[Row[Any]], part: slice) -> None:
         columns, items = self.columns, self.items
@@ -84,8 +100,10 @@ class AdDraft:
         columns.size[part] = [size_row[row.width, row.height] for row in rows]
         columns.attributes[part] = [_bits(row.attributes) for row in rows]
         columns.secure[part] = [row.secure for row in rows]
-        columns.bid_micros[part] = items.bid_micros[owner]
-        columns.per_click[part] = items.per_click[owner]
+        columns.per_click[part] = per_click(items.columns)[owner]
+        columns.labels[part] = self.labels.bits(
+            (items.labels[line_item] for line_item in owner), (row.category for row in rows)
+        )
         columns.active[part] = [row.status == reading.ACTIVE for row in rows]
         for row, line_item in zip(rows, owner.tolist(), strict=True):
             self.category[row.category].add(line_item)

@@ -20,12 +20,21 @@ import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import Connection
 
-from adserver.catalogue import reading, schema
+from adserver.catalogue import offers, reading, schema
 from adserver.catalogue.ads import AdDraft
-from adserver.catalogue.columns import FileFact, Manifest, ModelFact
+from adserver.catalogue.columns import (
+    CampaignColumns,
+    FileFact,
+    Manifest,
+    MarketRows,
+    ModelFact,
+)
+from adserver.catalogue.currency import Rates
 from adserver.catalogue.reading import LineItems
 from adserver.catalogue.snapshot import CURRENT, MANIFEST, current_version, digest
 from adserver.catalogue.value import base_value
+from adserver.errors import ConfigError
+from auction.caps import Caps
 from ranking.bundle import Bundle
 from ranking.features import FEATURE_SCHEMA
 from ranking.table import AdTable
@@ -99,21 +108,30 @@ def _write(
     connection: Connection, folder: Path, bundle: Bundle, progress: Progress
 ) -> dict[str, int]:
     """All files but the manifest; gives how many of each thing they hold."""
-    advertisers, campaigns, names = reading.owners(connection)
+    owners = reading.owners(connection)
+    advertisers, campaigns = owners.advertisers, owners.campaigns
+    market = reading.market(connection)
+    rates = rates_for(market, campaigns)
     items = reading.line_items(connection, campaigns)
     progress("read line items", len(items.columns), len(items.columns))
     placements = reading.placements(connection)
     ads = AdDraft.read(connection, items, folder, progress)
+    rate = offers.rates_of(campaigns, rates)
+    owner = np.searchsorted(campaigns.campaign_id, items.columns.campaign)
+    bid = offers.bids(items.columns, rate[owner])
+    ads.columns.bid_micros[:] = bid[ads.columns.line_item]
 
     _save_json(folder / "sizes.json", ads.sizes)
     _save_json(folder / "placements.json", placements)
-    _save_json(folder / "names.json", names)
+    _save_json(folder / "names.json", owners.names)
+    _save_json(folder / "market.json", market)
     _save_json(folder / "templates.json", reading.templates(connection))
     _save_columns(folder / "ads", ads.columns)
     _save_columns(folder / "line_items", items.columns)
     np.savez(folder / "campaigns.npz", **_by_name(campaigns))
     np.savez(folder / "advertisers.npz", **_by_name(advertisers))
-    _save_targeting(folder, items, ads, names.advertiser)
+    np.savez(folder / "caps.npz", **_by_name(Caps.of(owners.capped | items.capped | ads.capped)))
+    _save_targeting(folder, items, ads, owners.names.advertiser)
     progress("index targeting", len(items.columns), len(items.columns))
     _save_tables(folder, bundle, ads, progress)
     return {
@@ -123,6 +141,17 @@ def _write(
         "advertisers": len(advertisers.advertiser_id),
         "placements": len(placements),
     }
+
+
+def rates_for(market: MarketRows, campaigns: CampaignColumns) -> Rates:
+    """The rates in force; ConfigError, naming each currency that somebody bids in without one."""
+    rates = Rates(market.rates_version, market.per_usd_ppm)
+    used = set(campaigns.currency.tolist())
+    used |= {deal.currency for deal in market.deals} | {rule.currency for rule in market.floors}
+    unknown = sorted(currency for currency in used if not rates.knows(currency))
+    if unknown:
+        raise ConfigError([f"rates: there is none for {currency}" for currency in unknown])
+    return rates
 
 
 def _save_targeting(folder: Path, items: LineItems, ads: AdDraft, owners: dict[int, Any]) -> None:

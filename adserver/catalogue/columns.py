@@ -28,8 +28,11 @@ class AdColumns:
     secure: NDArray[np.uint8]
     """1: nothing but https."""
     bid_micros: NDArray[np.int64]
-    """As of the build; Overlay.bid_micros has today's."""
+    """US dollars, as of the build; Overlay.bid_micros has today's."""
     per_click: NDArray[np.bool_]
+    """What it bids is for a click: also where it is billed by the conversion."""
+    labels: NDArray[np.uint64]
+    """Bits of competitive exclusion: two ads that share one do not stand on one page."""
     active: NDArray[np.bool_]
 
     def __len__(self) -> int:
@@ -38,17 +41,44 @@ class AdColumns:
 
 @dataclass(frozen=True, slots=True)
 class LineItemColumns:
-    """[L] line items in the order of their ids."""
+    """[L] line items in the order of their ids; money in their campaign's currency.
+
+    Of all but the first four and the deal, `Overlay.items` has today's.
+    """
 
     line_item_id: NDArray[np.int64]
     ad_start: NDArray[np.int32]
     """[L + 1] its ads are the rows ad_start[l]:ad_start[l + 1]."""
     campaign: NDArray[np.int32]
     advertiser: NDArray[np.int32]
+    deal: NDArray[np.int32]
+    """Id of the deal that it buys in; -1: the open market."""
     start_s: NDArray[np.float64]
     end_s: NDArray[np.float64]
     """Wall seconds; infinite for a flight without end."""
     active: NDArray[np.bool_]
+    pricing: NDArray[np.uint8]
+    """auction.columns.Pricing."""
+    price_micros: NDArray[np.int64]
+    """As the database has it: per thousand impressions, click, conversion, or the whole fee."""
+    pcvr_ppm: NDArray[np.int64]
+    """Conversions per million clicks."""
+    tier: NDArray[np.uint8]
+    share: NDArray[np.int64]
+    """Weight in a weighted tier."""
+    quality_ppm: NDArray[np.int64]
+    daily_budget_micros: NDArray[np.int64]
+    lifetime_budget_micros: NDArray[np.int64]
+    """UNLIMITED for none."""
+    goal_kind: NDArray[np.uint8]
+    """auction.pacing.Goal; codes.NONE: without a goal, and amount 0."""
+    goal_amount: NDArray[np.int64]
+    pacing: NDArray[np.uint8]
+    """auction.pacing.Mode."""
+    no_identity: NDArray[np.uint8]
+    """Place in codes.NO_IDENTITY; codes.NONE: as the server is set."""
+    package: NDArray[np.uint8]
+    """auction.columns.PackageKind; codes.NONE: each ad on its own."""
 
     def __len__(self) -> int:
         return len(self.line_item_id)
@@ -56,11 +86,14 @@ class LineItemColumns:
 
 @dataclass(frozen=True, slots=True)
 class CampaignColumns:
-    """[C] campaigns in the order of their ids."""
+    """[C] campaigns in the order of their ids; money in their own currency."""
 
     campaign_id: NDArray[np.int64]
     advertiser: NDArray[np.int32]
+    currency: NDArray[np.str_]
+    """ISO 4217."""
     daily_budget_micros: NDArray[np.int64]
+    lifetime_budget_micros: NDArray[np.int64]
     active: NDArray[np.bool_]
 
 
@@ -69,7 +102,45 @@ class AdvertiserColumns:
     """[A] advertisers in the order of their ids."""
 
     advertiser_id: NDArray[np.int64]
+    daily_budget_micros: NDArray[np.int64]
+    lifetime_budget_micros: NDArray[np.int64]
+    """US dollars; UNLIMITED for none."""
     active: NDArray[np.bool_]
+
+
+class Deal(msgspec.Struct, frozen=True):
+    """A private agreement, as the catalogue knows it."""
+
+    id: int
+    key: str
+    """What requests call it."""
+    floor_micros: int
+    currency: str = "USD"
+    fixed_price: bool = False
+    """Who buys in it pays the floor, no more and no less."""
+    publisher: str = ""
+    seats: tuple[str, ...] = ()
+    daily_budget_micros: int | None = None
+    lifetime_budget_micros: int | None = None
+    active: bool = True
+
+
+class FloorRule(msgspec.Struct, frozen=True):
+    """A floor where all conditions hold: each names what a slot may be."""
+
+    id: int
+    conditions: dict[str, tuple[str, ...]]
+    floor_micros: int
+    currency: str = "USD"
+
+
+class MarketRows(msgspec.Struct, frozen=True):
+    """Deals, rules and rates, small tables that are read whole."""
+
+    deals: tuple[Deal, ...] = ()
+    floors: tuple[FloorRule, ...] = ()
+    rates_version: int = 0
+    per_usd_ppm: dict[str, int] = {}
 
 
 class CataloguePlacement(msgspec.Struct, frozen=True):

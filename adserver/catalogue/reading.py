@@ -8,29 +8,38 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
-from sqlalchemy import Connection, Row, func, select
+from sqlalchemy import Connection, Row, Table, func, select
 
-from adserver.catalogue import schema
+from adserver.catalogue import capping, schema
+from adserver.catalogue.capping import Capped
+from adserver.catalogue.codes import GOALS, NO_IDENTITY, PACING, PACKAGES, PRICING, code
 from adserver.catalogue.columns import (
     AdvertiserColumns,
     CampaignColumns,
     CataloguePlacement,
+    Deal,
+    FloorRule,
     LineItemColumns,
+    MarketRows,
     Names,
     Owner,
 )
 from adserver.catalogue.targeting import TargetingError, index_values, parse
 from adserver.errors import ConfigError
+from auction.books import UNLIMITED
+from auction.caps import Entity
 from retrieval.query import Dimension
 
 ROWS = 5_000
 """Database rows held at a time."""
 MISTAKES_MOST = 20
 ACTIVE = "active"
+PRIOR_PCVR_PPM = 10_000
+"""Conversions per million clicks of a line item whose own nobody has stated or counted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,12 +48,75 @@ class LineItems:
 
     columns: LineItemColumns
     """`ad_start` is still all zeros."""
-    bid_micros: NDArray[np.int64]
-    per_click: NDArray[np.bool_]
+    labels: list[tuple[str, ...]]
+    """[L] of competitive exclusion."""
+    capped: Capped
     terms: dict[tuple[Dimension, str, bool], list[int]]
     """(dimension, value, excluded) -> rows."""
     placements: dict[str, list[int]]
     """Placement key -> rows that are tied to it."""
+
+    @classmethod
+    def empty(cls, count: int) -> LineItems:
+        return cls(no_line_items(count), [()] * count, {}, defaultdict(list), defaultdict(list))
+
+    def add(self, number: int, row: Row[Any]) -> list[str]:
+        """The mistakes that are in it."""
+        columns, mistakes = self.columns, list[str]()
+        columns.line_item_id[number] = row.id
+        columns.campaign[number] = row.campaign_id
+        columns.deal[number] = -1 if row.deal_id is None else row.deal_id
+        set_line_item(columns, number, row)
+        self.labels[number] = tuple(row.labels or ())
+        self.capped.update(capping.of_rows(Entity.LINE_ITEM, (row,), mistakes))
+        try:
+            targeting = parse(row.targeting, f"line item {row.id}: targeting")
+        except TargetingError as error:
+            return [*mistakes, str(error)]
+        for dimension, value, exclude in index_values(targeting):
+            self.terms[dimension, value, exclude].append(number)
+        for key in targeting.placement.include:
+            self.placements[key].append(number)
+        return mistakes
+
+
+@dataclass(frozen=True, slots=True)
+class Owners:
+    advertisers: AdvertiserColumns
+    campaigns: CampaignColumns
+    names: Names
+    capped: Capped
+
+
+def no_line_items(count: int) -> LineItemColumns:
+    """So many rows of zeros."""
+
+    def zeros(kind: type) -> Any:
+        return np.zeros(count, kind)
+
+    return LineItemColumns(
+        line_item_id=zeros(np.int64),
+        ad_start=np.zeros(count + 1, np.int32),
+        campaign=zeros(np.int32),
+        advertiser=zeros(np.int32),
+        deal=zeros(np.int32),
+        start_s=zeros(np.float64),
+        end_s=zeros(np.float64),
+        active=zeros(np.bool_),
+        pricing=zeros(np.uint8),
+        price_micros=zeros(np.int64),
+        pcvr_ppm=zeros(np.int64),
+        tier=zeros(np.uint8),
+        share=zeros(np.int64),
+        quality_ppm=zeros(np.int64),
+        daily_budget_micros=zeros(np.int64),
+        lifetime_budget_micros=zeros(np.int64),
+        goal_kind=zeros(np.uint8),
+        goal_amount=zeros(np.int64),
+        pacing=zeros(np.uint8),
+        no_identity=zeros(np.uint8),
+        package=zeros(np.uint8),
+    )
 
 
 def current_revision(connection: Connection) -> int:
@@ -52,91 +124,137 @@ def current_revision(connection: Connection) -> int:
     return int(connection.execute(select(schema.revision.c.value)).scalar_one())
 
 
-def owners(connection: Connection) -> tuple[AdvertiserColumns, CampaignColumns, Names]:
-    """All advertisers and campaigns."""
-    a, c = schema.advertiser.c, schema.campaign.c
-    advertisers = connection.execute(select(a.id, a.name, a.domain, a.status).order_by(a.id)).all()
-    campaigns = connection.execute(
-        select(c.id, c.advertiser_id, c.name, c.daily_budget_micros, c.status).order_by(c.id)
-    ).all()
-    return (
-        AdvertiserColumns(
-            np.array([row.id for row in advertisers], np.int64),
-            np.array([row.status == ACTIVE for row in advertisers], np.bool_),
-        ),
-        CampaignColumns(
-            np.array([row.id for row in campaigns], np.int64),
-            np.array([row.advertiser_id for row in campaigns], np.int32),
-            np.array([row.daily_budget_micros for row in campaigns], np.int64),
-            np.array([row.status == ACTIVE for row in campaigns], np.bool_),
-        ),
-        Names(
-            {row.id: Owner(row.name, row.domain) for row in advertisers},
-            {row.id: row.name for row in campaigns},
-        ),
+def owners(connection: Connection) -> Owners:
+    """All advertisers and campaigns; ConfigError, naming each, if any has malformed caps."""
+    a, c = schema.advertiser, schema.campaign
+    advertisers = connection.execute(select(a).order_by(a.c.id)).all()
+    campaigns = connection.execute(select(c).order_by(c.c.id)).all()
+    mistakes: list[str] = []
+    capped = dict(
+        chain(
+            capping.of_rows(Entity.ADVERTISER, advertisers, mistakes),
+            capping.of_rows(Entity.CAMPAIGN, campaigns, mistakes),
+        )
     )
+    if mistakes:
+        raise ConfigError(mistakes[:MISTAKES_MOST])
+    owned = AdvertiserColumns(
+        np.array([row.id for row in advertisers], np.int64),
+        np.zeros(len(advertisers), np.int64),
+        np.zeros(len(advertisers), np.int64),
+        np.zeros(len(advertisers), np.bool_),
+    )
+    owning = CampaignColumns(
+        np.array([row.id for row in campaigns], np.int64),
+        np.array([row.advertiser_id for row in campaigns], np.int32),
+        np.zeros(len(campaigns), "U3"),
+        np.zeros(len(campaigns), np.int64),
+        np.zeros(len(campaigns), np.int64),
+        np.zeros(len(campaigns), np.bool_),
+    )
+    for place, row in enumerate(advertisers):
+        set_owner(owned, place, row)
+    for place, row in enumerate(campaigns):
+        set_owner(owning, place, row)
+    names = Names(
+        {row.id: Owner(row.name, row.domain) for row in advertisers},
+        {row.id: row.name for row in campaigns},
+    )
+    return Owners(owned, owning, names, capped)
+
+
+def set_owner(columns: AdvertiserColumns | CampaignColumns, place: int, row: Row[Any]) -> None:
+    """What can change of an advertiser or a campaign, as the database has it now."""
+    _set_budgets(columns, place, row)
+    columns.active[place] = row.status == ACTIVE
+    if isinstance(columns, CampaignColumns):
+        columns.currency[place] = row.currency
+
+
+def set_line_item(columns: LineItemColumns, place: int, row: Row[Any]) -> None:
+    """What can change of a line item, as the database has it now."""
+    columns.start_s[place] = row.start_s
+    columns.end_s[place] = np.inf if row.end_s is None else row.end_s
+    columns.active[place] = row.status == ACTIVE
+    columns.pricing[place] = code(PRICING, row.pricing)
+    columns.price_micros[place] = row.bid_micros
+    columns.pcvr_ppm[place] = row.pcvr_ppm or PRIOR_PCVR_PPM
+    columns.tier[place] = row.tier
+    columns.share[place] = row.share
+    columns.quality_ppm[place] = row.quality_ppm
+    _set_budgets(columns, place, row)
+    columns.goal_kind[place] = code(GOALS, row.goal_kind)
+    columns.goal_amount[place] = row.goal_amount or 0
+    columns.pacing[place] = code(PACING, row.pacing)
+    columns.no_identity[place] = code(NO_IDENTITY, row.no_identity)
+    columns.package[place] = code(PACKAGES, row.package)
+
+
+def _set_budgets(
+    columns: AdvertiserColumns | CampaignColumns | LineItemColumns, place: int, row: Row[Any]
+) -> None:
+    columns.daily_budget_micros[place] = _limit(row.daily_budget_micros)
+    columns.lifetime_budget_micros[place] = _limit(row.lifetime_budget_micros)
+
+
+def _limit(micros: int | None) -> int:
+    return UNLIMITED if micros is None else micros
 
 
 def line_items(connection: Connection, campaigns: CampaignColumns) -> LineItems:
-    """All line items; ConfigError, naming each, if any has malformed targeting."""
+    """All line items; ConfigError, naming each, if any has malformed targeting or caps."""
     table = schema.line_item
     count = connection.execute(select(func.count()).select_from(table)).scalar_one()
-    draft = _LineItemDraft.empty(count)
+    draft = LineItems.empty(count)
+    mistakes: list[str] = []
     rows = connection.execution_options(yield_per=ROWS).execute(select(table).order_by(table.c.id))
     for number, row in enumerate(rows):
-        draft.add(number, row)
-    if draft.mistakes:
-        raise ConfigError(draft.mistakes[:MISTAKES_MOST])
+        mistakes += draft.add(number, row)
+    if mistakes:
+        raise ConfigError(mistakes[:MISTAKES_MOST])
     owner = np.searchsorted(campaigns.campaign_id, draft.columns.campaign)
     draft.columns.advertiser[:] = campaigns.advertiser[owner]
-    return LineItems(
-        draft.columns, draft.bid_micros, draft.per_click, draft.terms, draft.placements
+    return draft
+
+
+def market(connection: Connection) -> MarketRows:
+    """Deals, floor rules and the rates in force."""
+    rate = schema.rate.c
+    version = connection.execute(select(func.max(rate.version))).scalar() or 0
+    rates = connection.execute(select(schema.rate).where(rate.version == version)).all()
+    return MarketRows(
+        deals=tuple(_deal(row) for row in _all(connection, schema.deal)),
+        floors=tuple(
+            FloorRule(
+                row.id,
+                {name: tuple(values) for name, values in row.conditions.items()},
+                row.floor_micros,
+                row.currency,
+            )
+            for row in _all(connection, schema.floor_rule)
+        ),
+        rates_version=version,
+        per_usd_ppm={row.currency: row.per_usd_ppm for row in rates},
     )
 
 
-@dataclass(frozen=True, slots=True)
-class _LineItemDraft:
-    columns: LineItemColumns
-    bid_micros: NDArray[np.int64]
-    per_click: NDArray[np.bool_]
-    terms: dict[tuple[Dimension, str, bool], list[int]]
-    placements: dict[str, list[int]]
-    mistakes: list[str]
+def _deal(row: Row[Any]) -> Deal:
+    return Deal(
+        row.id,
+        row.key,
+        row.floor_micros,
+        row.currency,
+        row.fixed_price,
+        row.publisher,
+        tuple(row.seats),
+        row.daily_budget_micros,
+        row.lifetime_budget_micros,
+        row.status == ACTIVE,
+    )
 
-    @classmethod
-    def empty(cls, count: int) -> _LineItemDraft:
-        columns = LineItemColumns(
-            line_item_id=np.zeros(count, np.int64),
-            ad_start=np.zeros(count + 1, np.int32),
-            campaign=np.zeros(count, np.int32),
-            advertiser=np.zeros(count, np.int32),
-            start_s=np.zeros(count, np.float64),
-            end_s=np.zeros(count, np.float64),
-            active=np.zeros(count, np.bool_),
-        )
-        bid = np.zeros(count, np.int64)
-        return cls(
-            columns, bid, np.zeros(count, np.bool_), defaultdict(list), defaultdict(list), []
-        )
 
-    def add(self, number: int, row: Row[Any]) -> None:
-        columns = self.columns
-        columns.line_item_id[number] = row.id
-        columns.campaign[number] = row.campaign_id
-        columns.start_s[number] = row.start_s
-        columns.end_s[number] = np.inf if row.end_s is None else row.end_s
-        columns.active[number] = row.status == ACTIVE
-        self.bid_micros[number] = row.bid_micros
-        self.per_click[number] = row.pricing == "cpc"
-        try:
-            targeting = parse(row.targeting, f"line item {row.id}: targeting")
-        except TargetingError as error:
-            self.mistakes.append(str(error))
-            return
-        for dimension, value, exclude in index_values(targeting):
-            self.terms[dimension, value, exclude].append(number)
-        for key in targeting.placement.include:
-            self.placements[key].append(number)
+def _all(connection: Connection, table: Table) -> Sequence[Row[Any]]:
+    return connection.execute(select(table).order_by(table.c.id)).all()
 
 
 def placements(connection: Connection) -> dict[str, CataloguePlacement]:

@@ -1,24 +1,21 @@
-"""The catalogue's tables: advertiser → campaign → line item → ad, and placements.
+"""The catalogue's tables: advertiser → campaign → line item → ad, placements, deals and rates.
 
 Every change of a live value takes the next revision and is listed in `change`, so that a server
-finds what is new with one indexed look-up. Money is micros, times are wall seconds. Plain SQL
-only: SQLite by default, PostgreSQL by URL.
+finds what is new with one indexed look-up. Money is micros of its row's currency (a line item's
+is its campaign's, an advertiser's US dollars), times are wall seconds. Plain SQL only: SQLite by
+default, PostgreSQL by URL.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
-import msgspec
 from sqlalchemy import (
     JSON,
     BigInteger,
     Boolean,
     CheckConstraint,
     Column,
-    Connection,
     Engine,
     Float,
     ForeignKey,
@@ -28,12 +25,22 @@ from sqlalchemy import (
     String,
     Table,
     Text,
-    create_engine,
-    event,
+    inspect,
 )
 
-BUSY_S = 30
-"""How long a writer waits for another before it gives up."""
+from adserver.catalogue.codes import GOALS, NO_IDENTITY, PACING, PACKAGES, PRICING
+from adserver.catalogue.engine import connect, one_state
+from adserver.errors import ConfigError
+
+__all__ = [
+    "LEVELS",
+    "PAUSABLE",
+    "check_tables",
+    "connect",
+    "create_tables",
+    "metadata",
+    "one_state",
+]
 
 metadata = MetaData()
 # SQLite numbers rows by itself only where the key's type is exactly INTEGER.
@@ -48,6 +55,25 @@ def _status() -> Column[Any]:
     return Column("status", String(8), nullable=False, server_default="active")
 
 
+def _currency() -> Column[Any]:
+    return Column("currency", String(3), nullable=False, server_default="USD")
+
+
+def _caps() -> Column[Any]:
+    """[{"max": 3, "window": "24h", …}], as adserver.catalogue.capping reads it; NULL: none."""
+    return Column("frequency_caps", JSON)
+
+
+def _budgets() -> tuple[Any, ...]:
+    """NULL: no limit of its own."""
+    return (
+        Column("daily_budget_micros", BigInteger),
+        Column("lifetime_budget_micros", BigInteger),
+        CheckConstraint("daily_budget_micros >= 0", name="daily_budget_not_negative"),
+        CheckConstraint("lifetime_budget_micros >= 0", name="lifetime_budget_not_negative"),
+    )
+
+
 def _one_of(column: str, *values: str) -> CheckConstraint:
     listed = ", ".join(f"'{value}'" for value in values)
     return CheckConstraint(f"{column} IN ({listed})", name=f"{column}_known")
@@ -60,6 +86,8 @@ advertiser = Table(
     Column("name", String(200), nullable=False),
     Column("domain", String(253), nullable=False),
     Column("category", String(16), nullable=False, server_default=""),
+    *_budgets(),
+    _caps(),
     _status(),
     _one_of("status", "active", "paused"),
 )
@@ -70,10 +98,34 @@ campaign = Table(
     _id(),
     Column("advertiser_id", ForeignKey("advertiser.id"), nullable=False, index=True),
     Column("name", String(200), nullable=False),
+    _currency(),
     Column("daily_budget_micros", BigInteger, nullable=False),
+    Column("lifetime_budget_micros", BigInteger),
+    _caps(),
     _status(),
     _one_of("status", "active", "paused"),
-    CheckConstraint("daily_budget_micros >= 0", name="budget_not_negative"),
+    CheckConstraint("daily_budget_micros >= 0", name="daily_budget_not_negative"),
+    CheckConstraint("lifetime_budget_micros >= 0", name="lifetime_budget_not_negative"),
+)
+
+deal = Table(
+    "deal",
+    metadata,
+    _id(),
+    # what a request calls it (OpenRTB imp.pmp.deals.id)
+    Column("key", String(64), nullable=False, unique=True),
+    _currency(),
+    Column("floor_micros", BigInteger, nullable=False, server_default="0"),
+    # who buys in it pays the floor, no more and no less
+    Column("fixed_price", Boolean, nullable=False, server_default="0"),
+    # empty: of any publisher
+    Column("publisher", String(100), nullable=False, server_default=""),
+    # buyers that may use it (OpenRTB wseat), a list; empty: any
+    Column("seats", JSON, nullable=False),
+    *_budgets(),
+    _status(),
+    _one_of("status", "active", "paused"),
+    CheckConstraint("floor_micros >= 0", name="floor_not_negative"),
 )
 
 line_item = Table(
@@ -82,17 +134,45 @@ line_item = Table(
     _id(),
     Column("campaign_id", ForeignKey("campaign.id"), nullable=False, index=True),
     Column("name", String(200), nullable=False),
-    Column("pricing", String(3), nullable=False),
-    # per thousand impressions (cpm) or per click (cpc)
+    Column("deal_id", ForeignKey("deal.id"), index=True),
+    Column("pricing", String(4), nullable=False),
+    # per thousand impressions (cpm), click (cpc) or conversion (cpa); flat: the whole flight's fee
     Column("bid_micros", BigInteger, nullable=False),
+    Column("tier", Integer, nullable=False, server_default="50"),
+    Column("share", BigInteger, nullable=False, server_default="1"),
+    Column("quality_ppm", BigInteger, nullable=False, server_default="1000000"),
+    # conversions per million clicks; NULL: as the log says
+    Column("pcvr_ppm", BigInteger),
+    *_budgets(),
+    Column("goal_kind", String(12)),
+    Column("goal_amount", BigInteger),
+    Column("pacing", String(12), nullable=False, server_default="even"),
+    _caps(),
+    # NULL: as the server is set
+    Column("no_identity", String(12)),
+    # of competitive exclusion, a list; NULL: none
+    Column("labels", JSON),
+    Column("package", String(8), nullable=False, server_default="none"),
     Column("start_s", Float(53), nullable=False),
     Column("end_s", Float(53)),
     Column("targeting", JSON, nullable=False),
     _status(),
     _one_of("status", "active", "paused"),
-    _one_of("pricing", "cpm", "cpc"),
+    _one_of("pricing", *PRICING),
+    _one_of("goal_kind", *GOALS),
+    _one_of("pacing", *PACING),
+    _one_of("no_identity", *NO_IDENTITY),
+    _one_of("package", *PACKAGES),
     CheckConstraint("bid_micros > 0", name="bid_positive"),
-    CheckConstraint("pricing = 'cpc' OR bid_micros % 1000 = 0", name="cpm_bid_whole_impression"),
+    CheckConstraint("pricing <> 'cpm' OR bid_micros % 1000 = 0", name="cpm_bid_whole_impression"),
+    CheckConstraint("tier BETWEEN 1 AND 100", name="tier_known"),
+    CheckConstraint("share > 0", name="share_positive"),
+    CheckConstraint("quality_ppm BETWEEN 100000 AND 10000000", name="quality_within_ten"),
+    CheckConstraint("pcvr_ppm BETWEEN 1 AND 1000000", name="conversion_rate"),
+    CheckConstraint("(goal_kind IS NULL) = (goal_amount IS NULL)", name="goal_whole"),
+    CheckConstraint("goal_amount > 0", name="goal_positive"),
+    # a fee bids what its goal implies
+    CheckConstraint("pricing <> 'flat' OR goal_kind = 'impressions'", name="flat_goal"),
 )
 
 template = Table(
@@ -120,6 +200,7 @@ ad = Table(
     Column("template_id", ForeignKey("template.id")),
     Column("params", JSON),  # values of the template's own names
     Column("markup", Text),  # instead of a template
+    _caps(),
     _status(),
     _one_of("status", "active", "paused"),
     CheckConstraint("width > 0 AND height > 0", name="size_positive"),
@@ -136,6 +217,27 @@ placement = Table(
     Column("floor_micros", BigInteger, nullable=False, server_default="0"),
     Column("blocked_categories", JSON, nullable=False),
     Column("blocked_advertisers", JSON, nullable=False),
+)
+
+floor_rule = Table(
+    "floor_rule",
+    metadata,
+    _id(),
+    # {"publisher": ["pub-1"], "size": ["300x250"], …}; all must hold (adserver.catalogue.floors)
+    Column("conditions", JSON, nullable=False),
+    _currency(),
+    Column("floor_micros", BigInteger, nullable=False),
+    CheckConstraint("floor_micros >= 0", name="floor_not_negative"),
+)
+
+rate = Table(
+    "rate",
+    metadata,
+    Column("version", Integer, primary_key=True, autoincrement=False),
+    Column("currency", String(3), primary_key=True),
+    # units of the currency for a million US dollars; the highest version is in force, whole
+    Column("per_usd_ppm", BigInteger, nullable=False),
+    CheckConstraint("per_usd_ppm > 0", name="rate_positive"),
 )
 
 revision = Table(
@@ -156,49 +258,33 @@ change = Table(
 )
 
 LEVELS = {"advertiser": advertiser, "campaign": campaign, "line_item": line_item, "ad": ad}
-"""The tables that can be paused, outermost first."""
-
-
-def _encode(value: object) -> str:
-    return msgspec.json.encode(value).decode()
-
-
-def connect(url: str) -> Engine:
-    """An engine for the catalogue at an SQLAlchemy URL."""
-    sqlite = url.startswith("sqlite")
-    options: dict[str, Any] = {"json_serializer": _encode, "json_deserializer": msgspec.json.decode}
-    if sqlite:
-        options["connect_args"] = {"timeout": BUSY_S}
-    engine = create_engine(url, **options)
-    if sqlite:
-        event.listen(engine, "connect", _prepare_sqlite)
-        event.listen(engine, "begin", _begin_sqlite)
-    return engine
-
-
-@contextmanager
-def one_state(engine: Engine) -> Iterator[Connection]:
-    """A connection that sees the database as it was at its first read, whatever is written."""
-    with engine.connect() as connection:
-        if engine.dialect.name != "sqlite":  # whose transactions always do
-            connection.execution_options(isolation_level="REPEATABLE READ")
-        yield connection
-
-
-def _prepare_sqlite(connection: Any, _record: object) -> None:
-    # Python's driver would begin a transaction at the first write only; reads must be in it too
-    connection.isolation_level = None
-    for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON"):
-        connection.execute(f"PRAGMA {pragma}")
-
-
-def _begin_sqlite(connection: Any) -> None:
-    connection.exec_driver_sql("BEGIN")
+"""The tables of what is shown, outermost first."""
+PAUSABLE = {**LEVELS, "deal": deal}
 
 
 def create_tables(engine: Engine) -> None:
-    """All tables that are missing, and the first revision."""
+    """All that are missing, and the first revision; ConfigError if others are of another time."""
     metadata.create_all(engine)
     with engine.begin() as connection:
         if connection.execute(revision.select()).first() is None:
             connection.execute(revision.insert().values(id=1, value=0))
+    check_tables(engine)
+
+
+def check_tables(engine: Engine) -> None:
+    """ConfigError, naming what is missing, if the database was made by an earlier version."""
+    found = inspect(engine)
+    missing = [
+        f"{table.name}.{column}"
+        for table in metadata.sorted_tables
+        for column in sorted(set(table.columns.keys()) - _columns(found, table))
+    ]
+    if missing:
+        what = ", ".join(missing[:5])
+        raise ConfigError(
+            [f"database_url: made by an earlier version, without {what}; make it anew"]
+        )
+
+
+def _columns(found: Any, table: Table) -> set[str]:
+    return {column["name"] for column in found.get_columns(table.name)}

@@ -24,12 +24,14 @@ from adserver.catalogue.columns import (
     CataloguePlacement,
     LineItemColumns,
     Manifest,
+    MarketRows,
     Names,
     StoredCreative,
 )
 from adserver.catalogue.markup import Template
 from adserver.decision import Creative
 from adserver.errors import AdServerError
+from auction.caps import Caps
 
 CURRENT = "CURRENT"
 MANIFEST = "manifest.json"
@@ -53,6 +55,8 @@ class Snapshot:
     line_items: LineItemColumns
     campaigns: CampaignColumns
     advertisers: AdvertiserColumns
+    market: MarketRows
+    caps: Caps
     sizes: tuple[tuple[int, int], ...]
     placements: Mapping[str, CataloguePlacement]
     names: Names
@@ -89,6 +93,8 @@ class Snapshot:
             line_items=_columns(LineItemColumns, folder / "line_items"),
             campaigns=_zipped(CampaignColumns, folder / "campaigns.npz"),
             advertisers=_zipped(AdvertiserColumns, folder / "advertisers.npz"),
+            market=_read_json(folder / "market.json", MarketRows),
+            caps=_zipped(Caps, folder / "caps.npz"),
             sizes=_read_json(folder / "sizes.json", tuple[tuple[int, int], ...]),
             placements=_read_json(folder / "placements.json", dict[str, CataloguePlacement]),
             names=_read_json(folder / "names.json", Names),
@@ -138,7 +144,7 @@ class Snapshot:
 
 
 T = TypeVar("T")
-Columns = TypeVar("Columns", AdColumns, LineItemColumns, CampaignColumns, AdvertiserColumns)
+Columns = TypeVar("Columns", AdColumns, LineItemColumns, CampaignColumns, AdvertiserColumns, Caps)
 
 
 def current_version(root: Path) -> int:

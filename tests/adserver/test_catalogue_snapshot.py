@@ -302,4 +302,4 @@ def test_the_schema_is_one_that_postgresql_knows_too():
     for table in schema.metadata.sorted_tables:
         statement = str(CreateTable(table).compile(dialect=postgresql.dialect()))
 
-        assert "SERIAL" in statement or table.name in {"revision", "change"}
+        assert "SERIAL" in statement or table.name in {"revision", "change", "rate"}
