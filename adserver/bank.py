@@ -7,13 +7,14 @@ runs short, when an event is billed, and twice a second. Knows no tokens, ticket
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 import numpy as np
 from numpy.typing import NDArray
 
 from adserver.books import AT_ONCE, Books, Sale, Seen, Want
+from adserver.meter import Tally, key_of
 from auction.books import on_day
 from auction.ledger import Ledger
 
@@ -37,6 +38,8 @@ class Bank:
         self.ledger = Ledger(max(1, accounts))
         self._shares = PARTS * workers
         self._lock = threading.Lock()
+        self.tally = Tally()
+        """What this worker promised and billed, for pacing."""
         self._leased: set[int] = set()
         self._most = np.zeros(len(self.ledger), np.int64)
         self._looked, self._paced_s = 0, 0.0
@@ -78,7 +81,15 @@ class Bank:
                     granted[part] = self.ledger.reserve(account[part], micros[part])
             known = (account >= 0) & (account < len(self.ledger))
             limited = self.ledger.limited[np.where(known, account, 0)] & known
-            return granted, np.where(limited, account, -1)
+        payers = np.where(limited, account, -1)
+        for row in np.flatnonzero(granted).tolist():
+            self._promise(payers[row].tolist(), int(micros[row]))
+        return granted, payers
+
+    def _promise(self, accounts: Iterable[int], micros: int) -> None:
+        for account in accounts:
+            if account >= 0:
+                self.tally.promise(key_of(account), micros)
 
     def hold(self, accounts: Sequence[int], micros: int) -> None:
         """A reservation of this worker's earlier life; see that its lease is kept."""
@@ -92,15 +103,18 @@ class Bank:
         with self._lock:
             self.ledger.drop(accounts, micros)
 
-    def release(self, accounts: Iterable[int], micros: int) -> None:
+    def release(self, accounts: Collection[int], micros: int) -> None:
         """A reservation that this worker made came to nothing."""
         with self._lock:
             self.ledger.release(accounts, micros)
+        self._promise(accounts, -micros)
 
     def release_of(self, worker: int, micros: Mapping[int, int], day: int) -> None:
         """The same for reservations of a worker that is gone, summed by account."""
         with self._lock:
             self._see(self.books.take_back(worker, micros, day))
+        for account, sum_micros in micros.items():
+            self._promise([account], -sum_micros)
 
     def settle(self, sale: Sale, day: int) -> int:
         """Bill an event; the micros billed, at most its cost and what all its levels have."""
@@ -111,7 +125,9 @@ class Bank:
             for one in seen:
                 self.ledger.lend(one.account, -one.moved)
             self._see(seen)
-            return billed
+        for one in seen:
+            self.tally.deliver(key_of(one.account), billed, sale.reserved if one.limited else 0)
+        return billed
 
     def look(self, accounts: Sequence[int]) -> None:
         """Bring `left` up to date with the books."""

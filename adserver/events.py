@@ -13,6 +13,7 @@ from adserver.books import Sale, payers
 from adserver.decision import Decision, Outcome
 from adserver.eventlog import EventLog, LogFailed
 from adserver.history import Histories
+from adserver.meter import count_key
 from adserver.records import (
     DAY_MS,
     ClickRecord,
@@ -27,6 +28,7 @@ from adserver.records import (
 from adserver.tickets import Mark, TicketBook, Use
 from adserver.tokens import Fault, Kind, Signer, Token, TokenError
 from auction.caps import NONE, Caps, On
+from auction.pacing import Goal
 
 MARK = {kind: Mark[kind.name] for kind in Kind}
 _RECORD: dict[Kind, type[EventRecord]] = {
@@ -34,6 +36,11 @@ _RECORD: dict[Kind, type[EventRecord]] = {
     Kind.CLICK: ClickRecord,
     Kind.VIEWABLE: ViewableRecord,
     Kind.CONVERSION: ConversionRecord,
+}
+_GOAL = {
+    Kind.IMPRESSION: Goal.IMPRESSIONS,
+    Kind.VIEWABLE: Goal.VIEWABLE,
+    Kind.CLICK: Goal.CLICKS,
 }
 CONVERSION_MACRO = "{conversion}"
 _FAULT = {
@@ -107,6 +114,7 @@ class Turnstile:
             )
         if token and code.counts and kind.name in On.__members__:
             self.histories.witness(token, On[kind.name], self.caps, now_ms)
+            self._tell_pacing(token, kind)
         record = event_record(kind, code, token, now_ms, self.worker, billed)
         landing = self._landing(token, code) if token else ""
         if not code.counts:
@@ -116,6 +124,11 @@ class Turnstile:
         except LogFailed:
             return Receipt(code, landing=landing, logged=False)
         return Receipt(code, billed, landing)
+
+    def _tell_pacing(self, token: Token, kind: Kind) -> None:
+        """A line item may have promised so many impressions, viewables or clicks."""
+        if not token.test:
+            self.bank.tally.deliver(count_key(token.line_item, _GOAL[kind]), 1)
 
     def _landing(self, token: Token, code: Filter) -> str:
         """Where a click goes; `{conversion}` in it becomes the token that reports a conversion."""

@@ -45,6 +45,12 @@ def count_key(line_item: Number, goal: Goal) -> Number:
     return line_item * KEYS + (LEVELS + int(goal) - 1)
 
 
+def key_of(account: int) -> int:
+    """Key of the plan for what may be spent from a budget (`auction.columns.account_of`)."""
+    number, level = divmod(account, LEVELS)
+    return number * KEYS + level
+
+
 class Steps(NamedTuple):
     """Changes of plans, by key, ascending."""
 

@@ -5,16 +5,16 @@ Knows where the catalogue keeps goals and periods; not how a multiplier is found
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from adserver.edition import Edition
-from adserver.meter import count_key, money_key
-from adserver.pace import Published
-from auction.columns import MILLE, PPM, Level
-from auction.pacing import Goal, Mode, Plans
+from adserver.meter import Steps, count_key, money_key
+from adserver.pace import Pace, Published
+from auction.columns import MILLE, PPM, Bids, Level
+from auction.pacing import Goal, Mode, Plans, paced
 
 I64 = NDArray[np.int64]
 
@@ -40,6 +40,25 @@ class Offers:
 
 
 FULL_BIDS = Offers(-1, np.zeros(0, np.int64), np.zeros(0, np.int64))
+
+
+def offered(bids: Bids, edition: Edition, offers: Offers) -> Bids:
+    """The bids as offered now, the whole ones beside them; whole where the offers are of another
+    snapshot. A line item with goals to meet shares a guaranteed tier by its urgency."""
+    if offers.version != edition.version:
+        return bids
+    line_item = edition.snapshot.ads.line_item[bids.ad]
+    multiplier, urgency = offers.multiplier_ppm[line_item], offers.urgency_ppm[line_item]
+    full = bids.bid_micros
+    held = np.flatnonzero(multiplier < PPM)
+    if held.size:
+        bid = full.copy()
+        bid[held] = paced(full[held], bids.per_click[held], multiplier[held])
+        bids = replace(bids, bid_micros=bid, full_bid_micros=full)
+    if urgency.any():
+        share = np.zeros_like(urgency) if bids.share is None else bids.share
+        bids = replace(bids, share=np.where(urgency > 0, urgency, share))
+    return bids
 
 
 @dataclass(slots=True)
@@ -125,3 +144,17 @@ def _places(edition: Edition, key: I64) -> I64:
     found = np.append(key, -1)[place] == wanted
     where: I64 = np.where(found, place, len(key)).astype(np.int64)
     return where
+
+
+@dataclass(slots=True)
+class Pacing:
+    """One worker's pacing, from budgets to offers; `beat` is called from one thread at a time."""
+
+    pace: Pace
+    planner: Planner
+    reader: Reader = field(default_factory=Reader)
+
+    def beat(self, edition: Edition, now_s: float, requests: int, steps: Steps) -> Offers:
+        """Take part in the second that has passed; what to offer in the next one."""
+        plans = self.planner.plans(edition, now_s)
+        return self.reader.offers(edition, self.pace.beat(now_s, requests, steps, plans))

@@ -19,6 +19,7 @@ from adserver.edition import Edition
 from adserver.encode import encode
 from adserver.history import Histories
 from adserver.metrics import observe
+from adserver.offers import FULL_BIDS, Offers, offered
 from adserver.settings import Settings
 from adserver.shares import in_scopes
 from adserver.trace import Numbers, Trace
@@ -46,6 +47,8 @@ class Pipeline:
     wall: Clock
     recorder: Recorder | None = None
     """None: what is decided is not kept, as when traffic is replayed."""
+    offers: Offers = FULL_BIDS
+    """What pacing leaves of the bids; replaced once a second."""
     seconds_per_row: float = 0.0
 
     async def decide(self, asks: Sequence[Ask]) -> list[Decision]:
@@ -73,6 +76,7 @@ class Pipeline:
             scores = await self.ranks.score(pairs, encoded.features, edition, deadline.remaining())
         with trace.stage("auction"):
             bids = seen.discounted(bids_of(candidates, scores.logit, rejected, encoded, edition))
+            bids = offered(bids, edition, self.offers)
             # What nobody is shown must not count as somebody's exposure.
             exposure = None if all(request.test for request in requests) else self.exposure
             with self.till.money() as money:  # another batch may have sold meanwhile

@@ -13,6 +13,7 @@ from typing import Any, get_type_hints
 from adserver.errors import ConfigError
 from adserver.identity import NoIdentity
 from adserver.share_rules import read_rules
+from auction.pacing import Mode
 from auction.settings import FairnessSettings
 
 
@@ -60,6 +61,9 @@ class Settings:
     fairness_scopes: int = 256
     """Publishers, placements and segments counted at once, each with a window of its own (four
     bytes per sale of the window); those that come later have no cap."""
+    pacing: str = "even"
+    """How budgets are spent over the day. even: in step with the traffic; front_loaded: up to 40 %
+    faster early, level by the end; asap: whole bids until the money is gone."""
     no_identity: str = "page_only"
     """Frequency caps of people without a user key. page_only: counted within the page view; serve:
     ignored; skip: ads with caps are not shown to them."""
@@ -121,11 +125,10 @@ class Settings:
 
     def problems(self) -> Iterator[str]:
         """Every mistake, each naming its setting."""
-        if self.scorer not in {"triton", "local"}:
-            yield f"SCORER must be triton or local, not {self.scorer!r}"
-        if self.no_identity not in set(NoIdentity):
-            rules = ", ".join(NoIdentity)
-            yield f"NO_IDENTITY must be one of {rules}, not {self.no_identity!r}"
+        for name, words in _WORDS.items():
+            if getattr(self, name) not in words:
+                listed = ", ".join(words)
+                yield f"{name.upper()} must be one of {listed}, not {getattr(self, name)!r}"
         for name, (least, most) in _BOUNDS.items():
             if not least <= getattr(self, name) <= most:
                 yield f"{name.upper()} must be {least} to {most}, not {getattr(self, name)}"
@@ -139,6 +142,11 @@ class Settings:
             yield f"FAIRNESS_RULES: {error}"
 
 
+_WORDS = {
+    "scorer": ("triton", "local"),
+    "pacing": tuple(mode.name.lower() for mode in Mode),
+    "no_identity": tuple(NoIdentity),
+}
 _BOUNDS = {
     "port": (1, 65535),
     "workers": (1, 256),

@@ -23,6 +23,8 @@ from adserver.events import EventSettings, Turnstile
 from adserver.history import PAGE, PERSON, Histories
 from adserver.http import EventAnswer
 from adserver.money import open_drawer, open_store
+from adserver.offers import Pacing, Planner
+from adserver.pace import Pace
 from adserver.pipeline import Pipeline
 from adserver.request import AdRequest, Explain, Slot
 from adserver.seen import HistorySettings
@@ -32,6 +34,7 @@ from adserver.trace import Numbers
 from adserver.why import Inquiries
 from adserver.wire.render import Urls, UrlsOf
 from auction.fairness import Exposure
+from auction.pacing import Mode, PacingSettings
 from auction.settings import AuctionSettings
 from ranking.tiers import Ranks
 
@@ -73,6 +76,10 @@ class Worker:
             self.histories,
             edition.shelf.caps,
         )
+        self.pacing = Pacing(
+            Pace(self.store, number, PacingSettings()), Planner(Mode[settings.pacing.upper()])
+        )
+        self._asked = 0
         self.recorder = Recorder.of(settings, number, wall)
         self.pipeline = Pipeline(
             edition=edition,
@@ -120,7 +127,7 @@ class Worker:
             await self.pipeline.decide([self._rehearsal()] * size)
         self.pipeline.seconds_per_row = 0.0  # compiling is not what a row costs
         self._warm = True
-        jobs = [self._refresh, self._follow_snapshots, self._release, self._tend]
+        jobs = [self._refresh, self._follow_snapshots, self._release, self._tend, self._pace]
         if self.number == 0:
             jobs.append(self._sweep)
         for job in jobs:
@@ -144,6 +151,7 @@ class Worker:
         self.store.close()
 
     async def decide(self, ask: Ask) -> Decision:
+        self._asked += 1
         if self.log.backlog > FULLEST_LOG or self.log.failure or not ask.request.slots:
             return self._decline(ask)
         return await self.batcher.ask(ask)
@@ -235,6 +243,15 @@ class Worker:
 
     async def _tend(self) -> None:
         await asyncio.to_thread(self.drawer.tend, wall())
+
+    async def _pace(self) -> None:
+        now = wall()
+        if self.pacing.pace.is_due(now):
+            asked, self._asked = self._asked, 0
+            edition, steps = self.pipeline.edition, self.drawer.bank.tally.take()
+            self.pipeline.offers = await asyncio.to_thread(
+                self.pacing.beat, edition, now, asked, steps
+            )
 
     async def _release(self) -> None:
         self.drawer.holds.release_due(int(wall() * 1000), RELEASES)

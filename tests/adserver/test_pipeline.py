@@ -18,7 +18,10 @@ from adserver.editions import Editions, set_limits
 from adserver.encode import with_parents
 from adserver.eventlog import EventLog, LogSettings, read
 from adserver.history import Histories
+from adserver.meter import KEYS, Tally
 from adserver.money import open_drawer
+from adserver.offers import Offers, Pacing, Planner
+from adserver.pace import Pace
 from adserver.pipeline import Pipeline
 from adserver.records import DecisionRecord
 from adserver.request import AdRequest, Explain, Slot
@@ -30,8 +33,9 @@ from adserver.trace import Numbers
 from adserver.wire import decision as wire_decision
 from auction.books import UNLIMITED
 from auction.caps import Cap, Caps, Entity
-from auction.columns import Level, Rejection, account_of
+from auction.columns import PPM, Level, Rejection, account_of
 from auction.fairness import Exposure
+from auction.pacing import Mode, PacingSettings
 from auction.settings import AuctionSettings, FairnessSettings
 from ranking.scorer import FALLBACK, FULL, TRUNCATED, Gone
 from ranking.tiers import Ranks
@@ -295,3 +299,47 @@ def test_a_page_that_asks_slot_by_slot_shows_no_ad_and_no_advertiser_twice(new_s
 
     owners = [o.sold.creative.advertiser_id for d in decisions for o in d.outcomes if o.sold]
     assert len(owners) == len(set(owners)) > 10
+
+
+def test_a_line_item_that_is_held_back_offers_part_of_its_bid(new_system, pages):
+    system = new_system()
+    items = len(system.edition.snapshot.line_items)
+    half = np.full(items, 500_000)
+    system.pipeline.offers = Offers(system.edition.version, half, np.zeros(items, np.int64))
+
+    sold = [o.sold for d in system.decide(pages) for o in d.outcomes if o.sold]
+
+    ads = system.edition.snapshot.ads
+    full = dict(zip(ads.ad_id.tolist(), system.edition.overlay.bid_micros.tolist(), strict=True))
+    assert sold
+    for one in sold:
+        assert one.bid_micros <= full[one.creative.ad_id] // 2
+
+
+def test_offers_of_another_snapshot_hold_nobody_back(new_system, pages):
+    system = new_system()
+    items = len(system.edition.snapshot.line_items)
+    least = np.ones(items, np.int64)
+    plain = [d.outcomes for d in new_system().decide(pages)]
+
+    system.pipeline.offers = Offers(system.edition.version + 1, least, least)
+
+    assert [d.outcomes for d in system.decide(pages)] == plain
+
+
+def test_what_is_promised_is_told_to_pacing_and_lowers_the_bids_that_run_ahead(new_system, pages):
+    system = new_system()
+    pacing = Pacing(Pace(MemoryStore(), 0, PacingSettings()), Planner(Mode.EVEN))
+    system.decide(pages)
+    steps = system.drawer.bank.tally.take()
+    ledger = system.drawer.bank.ledger
+
+    first = pacing.beat(system.edition, NOW, 0, Tally().take())
+    second = pacing.beat(system.edition, NOW + 1, len(pages), steps)
+
+    assert int(steps.promised.sum()) == int(ledger.held.sum()) > 0
+    assert (first.multiplier_ppm == PPM).all()
+    ahead = second.multiplier_ppm < PPM
+    sold = set((steps.key // KEYS).tolist())
+    assert ahead.any()
+    assert set(system.edition.snapshot.line_items.campaign[ahead].tolist()) <= sold
