@@ -54,7 +54,7 @@ class Shown:
 
 
 @dataclass(frozen=True, slots=True)
-class _Market:
+class Market:
     """The catalogue as `draw_fitting` takes it."""
 
     catalogue: Catalogue
@@ -75,20 +75,20 @@ def impressions(
 
     `now` (wall seconds) decides which flights run.
     """
-    market = _market(catalogue, now)
+    market = market_of(catalogue, now)
     for start in range(0, visit_count, CHUNK):
         sample = visits(catalogue.world, rng, min(CHUNK, visit_count - start))
         yield _shown(market, sample, rng)
 
 
-def _market(catalogue: Catalogue, now: float) -> _Market:
+def market_of(catalogue: Catalogue, now: float) -> Market:
     world, ads, items = catalogue.world, catalogue.ads, catalogue.line_items
     fits = [np.isin(ads.size, one.sizes) for one in world.placement]
     open_to = [open_[ads.line_item] for open_ in _open_to_countries(catalogue)]
     pools = [np.flatnonzero(size & country) for size in fits for country in open_to]
     order = np.argsort(catalogue.terms.line_item, kind="stable")
     own = catalogue.terms.line_item[order]
-    return _Market(
+    return Market(
         catalogue=catalogue,
         appeal=appeal(catalogue),
         live=(items.start_s <= now) & (items.end_s > now),
@@ -132,7 +132,7 @@ def targeting_values(world: World, sample: Visits) -> tuple[NDArray[np.int32], N
     return np.concatenate(blocks, axis=1).astype(np.int32), start.astype(np.int32)
 
 
-def _shown(market: _Market, sample: Visits, rng: np.random.Generator) -> Shown:
+def _shown(market: Market, sample: Visits, rng: np.random.Generator) -> Shown:
     catalogue, world = market.catalogue, market.catalogue.world
     of, number = np.nonzero(sample.placement >= 0)
     placement = sample.placement[of, number]
@@ -157,7 +157,7 @@ def _shown(market: _Market, sample: Visits, rng: np.random.Generator) -> Shown:
 
 
 def _fitting(
-    market: _Market,
+    market: Market,
     sample: Visits,
     of: NDArray[np.int32],
     placement: NDArray[np.int32],

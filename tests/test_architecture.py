@@ -19,6 +19,7 @@ MAY_IMPORT = {
     "loadtest": {"simulator"},
 }
 SIMULATOR_USERS = {
+    "adserver/simulated.py",  # markets to try a change on where there is no log yet
     "adserver/catalogue/sample.py",
     "adserver/training.py",
 }

@@ -28,7 +28,7 @@ def shown(cell: Cell) -> str:
     if isinstance(cell, int):
         return f"{cell:,}"
     if isinstance(cell, float):
-        return f"{cell:,.2f}" if abs(cell) >= 100 else f"{cell:.4g}"
+        return f"{cell:,.0f}" if abs(cell) >= 1000 else f"{cell:.4g}"
     return cell
 
 
