@@ -42,7 +42,7 @@ class Bank:
         """What this worker promised and billed, for pacing."""
         self._leased: set[int] = set()
         self._most = np.zeros(len(self.ledger), np.int64)
-        self._looked, self._paced_s = 0, 0.0
+        self._looked, self._paced_s, self._day = 0, 0.0, 0
 
     def cover(self, accounts: int) -> None:
         """Know the accounts below this number."""
@@ -129,11 +129,11 @@ class Bank:
             self.tally.deliver(key_of(one.account), billed, sale.reserved if one.limited else 0)
         return billed
 
-    def look(self, accounts: Sequence[int]) -> None:
+    def look(self, accounts: Sequence[int], day: int) -> None:
         """Bring `left` up to date with the books."""
         for start in range(0, len(accounts), AT_ONCE):
             part = accounts[start : start + AT_ONCE]
-            found = self.books.read(part)
+            found = [on_day(book, day) for book in self.books.read(part)]
             with self._lock:
                 self._grow(max(part) + 1)
                 self._see(
@@ -142,7 +142,8 @@ class Bank:
                 )
 
     def look_at_all(self, day: int) -> None:
-        """The same for every account, a few milliseconds per ten thousand; after midnight too."""
+        """The same for every account there is, some microseconds each: when a worker starts."""
+        self._day = day
         for account, book in self.books.all():
             today = on_day(book, day)
             with self._lock:
@@ -150,14 +151,19 @@ class Bank:
                 self._see([Seen(account, today.limited, today.available)])
 
     def tend(self, day: int, now_s: float) -> None:
-        """Give back what lies idle, see what others gave back. Call it once or twice a second."""
+        """Give back what lies idle, see what others gave back. Call it once or twice a second.
+
+        A new day's money is seen at once where the old day's had run out; elsewhere when it is
+        leased.
+        """
         with self._lock:
             leased = np.fromiter(self._leased, np.int64, len(self._leased))
             self.ledger.pace(leased, now_s - self._paced_s)
             self._paced_s = now_s
             idle = self._idle(leased)
         self._return(idle, day)
-        self.look(self._low())
+        self.look(self._low(LOOKS if day == self._day else len(self.ledger)), day)
+        self._day = day
 
     def surrender(self, day: int) -> None:
         """Give back all that is not promised: this worker ends, or was taken for dead."""
@@ -217,13 +223,13 @@ class Bank:
         self._see(self.books.give_back(self.worker, over, day))
         self._leased.difference_update(over)
 
-    def _low(self) -> list[int]:
+    def _low(self, most: int) -> list[int]:
         """The next accounts that may have run out; money may have come back to them."""
         known = len(self._most)
         low = np.flatnonzero(self.ledger.left[:known] < self._most // LOW)
         start = self._looked % max(1, len(low))
-        self._looked = start + LOOKS
-        chosen: list[int] = np.roll(low, -start)[:LOOKS].tolist()
+        self._looked = start + most
+        chosen: list[int] = np.roll(low, -start)[:most].tolist()
         return chosen
 
     def _grow(self, accounts: int) -> None:

@@ -81,9 +81,7 @@ class Drawer:
         if not shifts.renew(self.store, self.bank.worker, now_ms):
             self.bank.forfeit()
             shifts.begin(self.store, self.bank.worker, now_ms)
-        if now_ms // DAY_MS > self.day:
-            self.day = now_ms // DAY_MS
-            self.bank.look_at_all(self.day)
+        self.day = max(self.day, now_ms // DAY_MS)
         self.bank.tend(self.day, now_s)
         gone = set(shifts.overdue(self.store, now_ms)) - {self.bank.worker}
         if gone:

@@ -32,7 +32,7 @@ class Book(NamedTuple):
 
     @property
     def out(self) -> int:
-        return sum(micros for _, micros in self.lease)
+        return sum([micros for _, micros in self.lease])
 
     @property
     def spent(self) -> int:
@@ -53,7 +53,10 @@ class Book(NamedTuple):
         return max(0, self.room)
 
     def leased(self, worker: int) -> int:
-        return next((micros for holder, micros in self.lease if holder == worker), 0)
+        for holder, micros in self.lease:
+            if holder == worker:
+                return micros
+        return 0
 
 
 class Bill(NamedTuple):
@@ -137,11 +140,7 @@ def settle(
     )
     return Bill(
         tuple(
-            _spent(
-                _less(_less(book, seller, part), settler, mine),
-                billed,
-                day,
-            )
+            _spent(book, billed, day, _less(_less(book.lease, seller, part), settler, mine))
             for book, part, mine in zip(books, taken, used, strict=True)
         ),
         billed,
@@ -149,14 +148,20 @@ def settle(
     )
 
 
-def _less(book: Book, worker: int, micros: int) -> Book:
-    return with_lease(book, worker, book.leased(worker) - micros) if micros else book
+def _less(lease: Leases, worker: int, micros: int) -> Leases:
+    if not micros:
+        return lease
+    after = [(holder, had - micros * (holder == worker)) for holder, had in lease]
+    return tuple([pair for pair in after if pair[1] > 0])
 
 
-def _spent(book: Book, micros: int, day: int) -> Book:
-    if day < book.day:
-        return book._replace(spent_before=book.spent_before + micros)
-    return book._replace(spent_day=book.spent_day + micros)
+def _spent(book: Book, micros: int, day: int, lease: Leases) -> Book:
+    old, daily, lifetime, today, before, day_ceiling, life_ceiling, _ = book
+    if day < old:
+        before += micros
+    else:
+        today += micros
+    return Book(old, daily, lifetime, today, before, day_ceiling, life_ceiling, lease)
 
 
 def restored(book: Book, day: int, spent_day: int, spent_before: int, lease: Leases) -> Book:

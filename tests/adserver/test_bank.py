@@ -161,7 +161,7 @@ def test_after_midnight_the_new_days_money_is_seen(books):
     bank.settle(Sale((CAMPAIGN,), 0, 1_000, 1_000), DAY)
     assert bank.ledger.left[CAMPAIGN] == 0
 
-    bank.look_at_all(DAY + 1)
+    bank.tend(DAY + 1, 1.0)
 
     assert bank.ledger.left[CAMPAIGN] == 1_000
     assert reserve(bank, 1_000, day=DAY + 1) == [True]
@@ -217,7 +217,7 @@ def test_many_accounts_are_seen_in_turns_and_all_in_the_end(books):
     books.limit(dict.fromkeys(range(100, 2600), (1000, UNLIMITED)), DAY)
     bank = bank_of(books, 0)
     books.limit(dict.fromkeys(range(100, 2600), (0, UNLIMITED)), DAY)
-    bank.look(range(100, 2_600))
+    bank.look(range(100, 2_600), DAY)
     books.limit(dict.fromkeys(range(100, 2600), (500, UNLIMITED)), DAY)
 
     for second in range(1, 4):
