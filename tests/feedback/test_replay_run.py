@@ -91,10 +91,18 @@ def test_a_budget_is_never_overspent_and_pacing_makes_it_last(week):
     hasty, paced = run_of(week, daily=daily), run_of(week, daily=daily, pace=True)
 
     assert len(hasty.ended[account]) >= 5
-    mine = np.array(hasty.sales.line_item == spent.argmax())
-    assert hasty.sales.cost[mine].sum() <= 7 * daily[account]
-    late = [np.mean(np.mod(one.ended.get(account, [24]), 24)) for one in (hasty, paced)]
-    assert late[1] > late[0]
+    assert len(paced.ended.get(account, [])) < len(hasty.ended[account])
+    for one in (hasty, paced):
+        assert cost_of(one, spent.argmax()) <= 7 * daily[account]
+    assert value_of(paced, spent.argmax()) > 1.3 * value_of(hasty, spent.argmax())
+
+
+def cost_of(one, line_item):
+    return one.sales.cost[one.sales.line_item == line_item].sum()
+
+
+def value_of(one, line_item):
+    return one.sales.value[one.sales.line_item == line_item].sum()
 
 
 def test_higher_floors_earn_more_or_sell_less(week):
