@@ -49,3 +49,40 @@ def lorenz(exposure: NDArray[np.int64]) -> tuple[NDArray[np.float64], NDArray[np
     (0, 0) to (1, 1)."""
     held = np.concatenate(([0], np.cumsum(np.sort(exposure)))).astype(np.float64)
     return np.linspace(0, 1, len(held)), held / max(1.0, held[-1])
+
+
+def greatest_share(sales: NDArray[np.int32], window: int) -> float:
+    """Of any advertiser in any `window` sales in a row; 0 when there are not so many."""
+    if window < 1 or len(sales) < window:
+        return 0.0
+    most = 0
+    for advertiser in np.unique(sales):
+        total = np.concatenate(([0], np.cumsum(sales == advertiser)))
+        most = max(most, int((total[window:] - total[:-window]).max()))
+    return most / window
+
+
+@dataclass(frozen=True, slots=True)
+class Merit:
+    """Exposure held against what each advertiser deserved."""
+
+    exposure_share: NDArray[np.float64]
+    merit_share: NDArray[np.float64]
+    """Of what all would have paid in the auctions in which they could have bought."""
+    distance: float
+    """Σ |exposure share - merit share| / 2: the part of exposure that went to somebody else than
+    merit says; 0 to 1 (amortised over the whole span: Biega, Gummadi, Weikum, SIGIR 2018)."""
+
+    @property
+    def ratio(self) -> NDArray[np.float64]:
+        """Exposure per merit (Singh, Joachims, KDD 2018): 1 is proportional, 0 without merit."""
+        none = self.merit_share == 0
+        return np.where(none, 0.0, self.exposure_share / np.where(none, 1.0, self.merit_share))
+
+
+def merit(exposure: NDArray[np.int64], worth: NDArray[np.float64]) -> Merit:
+    """Of the same advertisers: how often each was shown, and the sum of what it offered."""
+    shown = exposure / max(1, int(exposure.sum()))
+    total = float(worth.sum())
+    deserved = worth / total if total else np.zeros(len(worth))
+    return Merit(shown, deserved, float(np.abs(shown - deserved).sum() / 2))
