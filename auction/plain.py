@@ -149,10 +149,15 @@ class PlainPage:
         return self.settings.modes.get(tier, Mode.AUCTION)
 
     def dual_of(self, slot: int, bidder: Bidder) -> int:
-        return self.dual.get((slot, bidder.advertiser), 0)
+        return self.dual.get((slot, bidder.advertiser), 0) if self.competes(bidder) else 0
 
     def room_of(self, slot: int, bidder: Bidder) -> int:
-        return self.room.get((slot, bidder.advertiser), ENDLESS)
+        room = self.room.get((slot, bidder.advertiser), ENDLESS)
+        return room if self.competes(bidder) else ENDLESS
+
+    def competes(self, bidder: Bidder) -> bool:
+        """Fairness is about auctions: what another tier promises, it delivers."""
+        return self.mode(bidder.tier) is Mode.AUCTION
 
     def within_cap(self, slot: int, bidder: Bidder) -> bool:
         return self.room_of(slot, bidder) > 0

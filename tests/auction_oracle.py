@@ -60,7 +60,8 @@ def _rivals(page: PlainPage) -> list[int]:
     """By slot: advertisers that could buy it, counted as far as any rule asks."""
     for bidder in page.bidders:
         page.admit(bidder)
-    able = [{b.advertiser for b in page.bidders if t in b.passes} for t in range(len(page.floors))]
+    rivals = [bidder for bidder in page.bidders if page.competes(bidder)]
+    able = [{b.advertiser for b in rivals if t in b.passes} for t in range(len(page.floors))]
     return [min(len(advertisers), MOST_RIVALS) for advertisers in able]
 
 
@@ -79,7 +80,7 @@ def _remember(
     """Count the sales; who raised a winner's score pays for what the page sold for less."""
     plain, fair = (sum(sale.clear for sale in p.sales.values()) for p in (unfair, page))
     loss = max(0, plain - fair)
-    sold = [(slot, page.sales[slot]) for slot in sorted(page.sales)]
+    sold = [(slot, s) for slot, s in sorted(page.sales.items()) if page.competes(s.winner)]
     owing = {
         scope
         for slot, sale in sold

@@ -10,6 +10,7 @@ from numba import njit
 
 from auction.columns import MILLE
 from auction.fairness_rules import BASIS_POINTS, MOST_RIVALS
+from auction.settings import Mode
 from auction.workspace import (
     BOOST,
     BOOST_COST,
@@ -43,12 +44,14 @@ from auction.workspace import (
     VACANT,
     WINDOW,
     Caps,
+    Code,
     Memory,
     Page,
     Rows,
     Sales,
 )
 
+AUCTION = int(Mode.AUCTION)
 ENDLESS = 2**62
 _SPREAD = np.uint64(0x9E3779B97F4A7C15)
 _TOP = np.uint64(32)
@@ -90,13 +93,13 @@ def boost_now(clock: I64, rule: I64, entry: I64) -> int:
 
 
 @njit(cache=True, nogil=True)
-def count_rivals(rows: Rows, page: Page) -> None:
-    """How many advertisers could buy each slot, counted as far as any rule asks."""
+def count_rivals(rows: Rows, modes: Code, page: Page) -> None:
+    """How many advertisers could buy each slot in an auction, as far as any rule asks."""
     for s in range(page.rivals.size):
         bit = np.uint32(1 << s)
         found = 0
         for i in range(rows.advertiser.size):
-            if (page.passes[i] & bit) == 0 or rows.refused[i] != 0:
+            if (page.passes[i] & bit) == 0 or rows.refused[i] != 0 or not competes(rows, modes, i):
                 continue
             if is_new(rows.advertiser[i], found, page.known):
                 page.known[found] = rows.advertiser[i]
@@ -104,6 +107,12 @@ def count_rivals(rows: Rows, page: Page) -> None:
                 if found == MOST_RIVALS:
                     break
         page.rivals[s] = found
+
+
+@njit(cache=True, nogil=True)
+def competes(rows: Rows, modes: Code, i: int) -> bool:
+    """Fairness is about auctions: what a guaranteed or weighted tier promises, it delivers."""
+    return bool(modes[rows.tier[i]] == AUCTION)
 
 
 @njit(cache=True, nogil=True)
@@ -121,7 +130,9 @@ def forget_fairness(page: Page) -> None:
 
 
 @njit(cache=True, nogil=True)
-def look_up_fairness(rows: Rows, scope: I32, caps: Caps, memory: Memory, page: Page) -> bool:
+def look_up_fairness(
+    rows: Rows, scope: I32, modes: Code, caps: Caps, memory: Memory, page: Page
+) -> bool:
     """Each row's dual price and room in each slot, whose scopes are [S, SCOPES]; False when
     fairness changes nothing on the page. Duals of a slot's scopes add up; the least room counts."""
     forget_fairness(page)
@@ -129,7 +140,7 @@ def look_up_fairness(rows: Rows, scope: I32, caps: Caps, memory: Memory, page: P
     for s in range(scope.shape[0]):
         for k in range(scope.shape[1]):
             if counts(scope[s, k], caps) and is_first(scope, s, k):
-                matters |= look_up_scope(rows, scope, s, k, caps, memory, page)
+                matters |= look_up_scope(rows, scope, s, k, modes, caps, memory, page)
     return matters
 
 
@@ -149,7 +160,14 @@ def is_first(scope: I32, slot: int, k: int) -> bool:
 
 @njit(cache=True, nogil=True)
 def look_up_scope(
-    rows: Rows, scope: I32, first: int, k: int, caps: Caps, memory: Memory, page: Page
+    rows: Rows,
+    scope: I32,
+    first: int,
+    k: int,
+    modes: Code,
+    caps: Caps,
+    memory: Memory,
+    page: Page,
 ) -> bool:
     """What one scope adds in the slots that are in it: the table is asked once per row."""
     this = scope[first, k]
@@ -162,7 +180,7 @@ def look_up_scope(
         dual = dual_now(clock, entry) if acts else 0
         room = rule[LIMIT] - entry[HELD] if acts else ENDLESS
         boost = boost_now(clock, rule, entry)
-        if dual == 0 and boost == 0 and room > slots:
+        if (dual == 0 and boost == 0 and room > slots) or not competes(rows, modes, i):
             continue
         matters = True
         for s in range(first, slots):
@@ -180,6 +198,7 @@ def remember_page(
     rows: Rows,
     low: int,
     scope: I32,
+    modes: Code,
     caps: Caps,
     memory: Memory,
     page: Page,
@@ -191,13 +210,13 @@ def remember_page(
     for s in range(scope.shape[0]):
         loss += plain.clear[s] - sales.clear[s]
     for s in range(scope.shape[0]):
-        if sales.winner[s] >= 0:
-            won = rows.advertiser[sales.winner[s] - low]
-            owe_for_boosts(won, scope[s], max(0, loss), caps, memory)
-    for s in range(scope.shape[0]):
-        if sales.winner[s] < 0:
-            continue
         won = sales.winner[s] - low
+        if sales.winner[s] >= 0 and competes(rows, modes, won):
+            owe_for_boosts(rows.advertiser[won], scope[s], max(0, loss), caps, memory)
+    for s in range(scope.shape[0]):
+        won = sales.winner[s] - low
+        if sales.winner[s] < 0 or not competes(rows, modes, won):
+            continue
         for k in range(scope.shape[1]):
             this = scope[s, k]
             if counts(this, caps):

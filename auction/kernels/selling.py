@@ -137,12 +137,14 @@ def sell(
         forget_fairness(page)
         open_page(here, lots, page)
         if caps.on:
-            count_rivals(here, page)
+            count_rivals(here, rules.modes, page)
         sell_page(here, low, lots, rules, remaining, page, unfair)
         if terms.given:
             matters = given_terms(terms, low, page)
         else:
-            matters = caps.on and look_up_fairness(here, lots.scope, caps, memory, page)
+            matters = caps.on and look_up_fairness(
+                here, lots.scope, rules.modes, caps, memory, page
+            )
         if matters:
             for s in range(end - base):
                 if unfair.winner[s] >= 0:
@@ -161,7 +163,7 @@ def sell(
                 continue
             reason[base + s] = WON
         if caps.on:
-            remember_page(here, low, lots.scope, caps, memory, page, sold, unfair)
+            remember_page(here, low, lots.scope, rules.modes, caps, memory, page, sold, unfair)
     for t in range(sales.winner.size):
         if sales.winner[t] >= 0:
             take_off(remaining, rows.account[sales.winner[t]], -sales.cost[t])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from auction_market import RICH, Ad, Request, as_dict, assert_the_rules_hold, columns
 from auction_oracle import plain_auction
@@ -13,6 +15,7 @@ from auction.fairness_rules import FairnessRule, Mode, ScopeKind
 from auction.mechanism import run_auction
 from auction.plain_exposure import PlainExposure
 from auction.settings import AuctionSettings, FairnessSettings
+from auction.settings import Mode as Tier
 from auction.workspace import BOOST_COST, CREDIT, RELAXED, REVENUE, SOLD
 
 PLAIN = AuctionSettings()
@@ -246,3 +249,21 @@ def test_bad_rules_are_all_named():
         "fairness: more rules than most_scopes (0)",
         "fairness.most_scopes (0) must be 1 to 65536",
     ]
+
+
+def test_a_guaranteed_tier_delivers_past_every_cap_and_uses_none_of_it(rng):
+    """Its contract is not an auction: neither held back by the share, nor counted in it."""
+    exposure = Exposure(FairnessSettings(0.2, 50, steps=2))
+    settings = AuctionSettings(modes={10: Tier.GUARANTEED})
+    promised = Ad(ad=99, advertiser=1, bid=1_000_000, tier=10)
+    pages = [page(rng) for _ in range(160)]
+    for number, request in enumerate(pages[::2]):
+        pages[2 * number] = replace(request, ads=(*request.ads, promised))
+
+    bids, slots = columns(pages)
+    slate = run_auction(bids, slots, exposure, RICH, settings)
+
+    assert (bids.ad[slate.winner[::2]] == 99).all()
+    assert exposure.sold == 80
+    assert 0 < exposure.held(1) <= 10
+    assert exposure.relaxed == 0
