@@ -5,21 +5,32 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import duckdb
+import numpy as np
 import typer
+from numpy.typing import NDArray
 from rich.console import Console
+from sqlalchemy import select
 
+from adserver.auctions.record import AuctionRecord
+from adserver.auctions.sample import read_sample
+from adserver.catalogue import schema
 from adserver.catalogue.snapshot import Snapshot, SnapshotError
 from adserver.deadline import wall
 from adserver.errors import ConfigError
-from adserver.settings import from_environment
-from feedback import render, warehouse
+from adserver.settings import Settings, from_environment
+from feedback import auction_page, pacing_page, render, warehouse
+from feedback.auctions import KEYS, cpm_of, win_rate
+from feedback.auctions import auctions as auctions_of
 from feedback.compaction import compact
 from feedback.fairness import fairness as fairness_of
+from feedback.pacing import UNDER, count_reasons
+from feedback.pacing import pacing as pacing_of
 from feedback.reports import DIMENSIONS, Span
 from feedback.reports import ctr as ctr_of
 
@@ -37,6 +48,9 @@ By = Annotated[str, typer.Option(help=f"One of {', '.join(DIMENSIONS)}.")]
 As = Annotated[Format, typer.Option("--format", help="How to show it.")]
 Hours = Annotated[float, typer.Option(help="Decisions of the last hours; 0: all.")]
 Out = Annotated[Path | None, typer.Option(help="Write to this file.")]
+PlanOf = Annotated[str, typer.Option("--by", help=f"One of {', '.join(UNDER)}.")]
+BidsBy = Annotated[str, typer.Option("--by", help=f"One of {', '.join(KEYS)}.")]
+SampleHours = Annotated[float, typer.Option("--hours", help="Reasons of the last hours; 0: all.")]
 Names = dict[str, Mapping[int, str]]
 
 
@@ -71,6 +85,44 @@ def fairness(form: As = Format.TABLE, hours: Hours = 0, out: Out = None) -> None
 
 
 @app.command()
+def pacing(
+    by: PlanOf = "campaign", form: As = Format.TABLE, hours: SampleHours = 24, out: Out = None
+) -> None:
+    """Spend against plan by budget and hour, the projected end, and what holds budgets back."""
+    if by not in UNDER:
+        raise typer.BadParameter(f"{by!r} is none of {', '.join(UNDER)}", param_hint="--by")
+    with _opened() as (connection, names):
+        settings = _settings()
+        sample = _sample(settings, hours)
+        reasons = count_reasons(((one.bids.account, one.slate.rejected) for one in sample), by)
+        report = pacing_of(connection, _plans(settings, by), by, names.get(by), reasons)
+        if form is Format.HTML:
+            _give(pacing_page.pacing_page(report), out)
+        elif form is Format.CSV:
+            _give(pacing_page.pacing_csv(report), out)
+        else:
+            console.print(pacing_page.pacing_table(report))
+
+
+@app.command()
+def auction(
+    by: BidsBy = "placement", form: As = Format.TABLE, hours: Hours = 0, out: Out = None
+) -> None:
+    """Bids, prices, win rates and revenue; price paid against bid; what fairness cost."""
+    if by not in KEYS:
+        raise typer.BadParameter(f"{by!r} is none of {', '.join(KEYS)}", param_hint="--by")
+    with _opened() as (connection, names):
+        report = auctions_of(connection, _span(hours), names)
+        if form is Format.HTML:
+            bids = (_bids_of(one) for one in _sample(_settings(), hours))
+            _give(auction_page.auction_page(replace(report, win_rate=win_rate(bids))), out)
+        elif form is Format.CSV:
+            _give(auction_page.auction_csv(report, by), out)
+        else:
+            console.print(auction_page.auction_table(report, by))
+
+
+@app.command()
 def page(out: Out = None, hours: Hours = 0) -> None:
     """All reports on one HTML page with plots."""
     with _opened() as (connection, names):
@@ -83,16 +135,42 @@ def page(out: Out = None, hours: Hours = 0) -> None:
 @contextmanager
 def _opened() -> Iterator[tuple[duckdb.DuckDBPyConnection, Names]]:
     """The warehouse, up to date, and the names of what the snapshot knows."""
-    try:
-        settings = from_environment(os.environ)
-    except ConfigError as error:
-        for mistake in error.mistakes:
-            Console(stderr=True).print(f"[red]error:[/red] {mistake}")
-        raise typer.Exit(2) from None
+    settings = _settings()
     folder = settings.adserver_data / "warehouse"
     compact(settings.adserver_data / "events", folder)
     with warehouse.connect(folder) as connection:
         yield connection, _names(settings.snapshots)
+
+
+def _settings() -> Settings:
+    try:
+        return from_environment(os.environ)
+    except ConfigError as error:
+        for mistake in error.mistakes:
+            Console(stderr=True).print(f"[red]error:[/red] {mistake}")
+        raise typer.Exit(2) from None
+
+
+def _plans(settings: Settings, by: str) -> dict[int, int]:
+    """Daily budgets in force now, by id."""
+    table = schema.metadata.tables[by]
+    if "daily_budget_micros" not in table.columns:
+        return {}
+    budget = table.columns["daily_budget_micros"]
+    with schema.connect(settings.database).connect() as connection:
+        rows = connection.execute(select(table.columns["id"], budget).where(budget > 0))
+        return {int(number): int(micros) for number, micros in rows}
+
+
+def _sample(settings: Settings, hours: float) -> Iterator[AuctionRecord]:
+    """The sampled auctions of the last hours; 0: all."""
+    since_ms = int((wall() - hours * 3600) * 1000) if hours else 0
+    return read_sample(settings.auctions, since_ms)
+
+
+def _bids_of(record: AuctionRecord) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:
+    bids = record.bids
+    return cpm_of(bids.bid_micros, bids.per_click, bids.pctr_ppm), record.slate.rejected
 
 
 def _names(snapshots: Path) -> Names:

@@ -75,6 +75,8 @@ def _slot(rng: np.random.Generator, number: int, position: int, share: np.ndarra
     advertiser, plain = (int(a) + 1 for a in rng.choice(len(share), 2, p=share))
     per_click = advertiser % 3 == 0
     clear = int(rng.integers(400, 4000)) * 1000
+    bid = clear + int(rng.integers(0, 5)) ** 2 * 100_000
+    contested = bool(rng.random() < 0.8)
     return SlotRecord(
         slot=f"s{position}",
         placement=placement,
@@ -84,6 +86,13 @@ def _slot(rng: np.random.Generator, number: int, position: int, share: np.ndarra
         line_item=advertiser * 10,
         campaign=advertiser * 2 + number % 2,
         advertiser=advertiser,
+        bid_cpm_micros=bid,
+        runner_up_ad=7 if contested else 0,
+        runner_up_cpm_micros=clear - 10_000 if contested else 0,
+        first_price=number % 10 == 0,
+        tier=50 if advertiser % 4 else 10,
+        deal=advertiser if advertiser % 9 == 0 else 0,
+        pricing=int(per_click),
         clear_micros=clear,
         charge_micros=clear // 8 if per_click else clear // 1000,
         reserved_micros=clear // 1000,
