@@ -9,7 +9,7 @@ from io import StringIO
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgba
-from matplotlib.ticker import FuncFormatter, PercentFormatter
+from matplotlib.ticker import PercentFormatter
 from rich.table import Table
 
 from feedback import html
@@ -22,6 +22,7 @@ COLUMNS = (
     "winning bids P10 · P50 · P90", "best losing bids P10 · P50 · P90", "cost of fairness",
 )  # fmt: skip
 MOST_RANGES = 10
+MOST_OF_EACH = 4
 LEAST_ENTERED = 20
 """A win rate of fewer bids than this is not drawn."""
 
@@ -66,17 +67,14 @@ def auction_page(report: AuctionReport) -> str:
     figures = []
     if len(report.points):
         figures += [
-            figure("Bids and prices of sold slots", distributions(report)),
+            figure("Bids and prices of sold slots", distributions(report), ' class="broad"'),
             figure("Price paid against bid", paid_against_bid(report)),
             figure("Bid landscape by placement", ranges(report.rows["placement"])),
         ]
         if report.win_rate:
             title = "Win rate by bid (all candidates of sampled auctions)"
             figures.append(figure(title, win_rate_curve(report.win_rate)))
-        figures += [
-            figure(f"Revenue by {by}", _revenue(report.rows[by]))
-            for by in ("tier", "pricing", "deal")
-        ]
+        figures.append(figure("Revenue by tier, by pricing and by deal", revenue(report)))
     tables = "".join(
         html.table(
             f"By {by}",
@@ -106,7 +104,7 @@ def distributions(report: AuctionReport) -> str:
         axes.set_ylim(0, 1.25 * axes.get_ylim()[1])
         _dollars(axes)
 
-    return svg(draw, height=3.4, grid="y")
+    return svg(draw, height=3.0, grid="y", width=12.8)
 
 
 def paid_against_bid(report: AuctionReport) -> str:
@@ -122,7 +120,7 @@ def paid_against_bid(report: AuctionReport) -> str:
         ends = [min(bid.min(), price.min()), max(bid.max(), price.max())]
         axes.plot(ends, ends, color=INK, linewidth=1, linestyle=(0, (4, 4)), alpha=0.6)
         _dollars(axes)
-        axes.yaxis.set_major_formatter(FuncFormatter(_dollar))
+        axes.set_yticks(*_ticks(axes.get_ylim()))
         axes.set_xlabel("winning bid (CPM)")
         axes.set_ylabel("price (CPM)")
 
@@ -171,27 +169,29 @@ def win_rate_curve(rate: WinRate) -> str:
     return svg(draw, height=3.4, grid=None)
 
 
-def _revenue(rows: Sequence[Landscape]) -> str:
-    named = [(row.name, row.revenue_micros / 1e6) for row in rows[:8]]
+def revenue(report: AuctionReport) -> str:
+    """Three times the same money, split by tier, by pricing and by deal."""
+    rows = [row for by in ("tier", "pricing", "deal") for row in report.rows[by][:MOST_OF_EACH]]
+    named = [(row.name, row.revenue_micros / 1e6) for row in rows]
     return bars(named, lambda value: f"${value:,.2f}")
 
 
 def _dollars(axes: Axes) -> None:
     """The axis counts decades; ticks at 1, 2 and 5 of each."""
-    low, high = axes.get_xlim()
+    axes.set_xticks(*_ticks(axes.get_xlim()))
+    axes.set_xlabel("CPM")
+
+
+def _ticks(ends: tuple[float, float]) -> tuple[list[float], list[str]]:
+    low, high = ends[0] + 0.02 * (ends[1] - ends[0]), ends[1]
     ticks = [
         at
         for decade in range(int(np.floor(low)), int(np.ceil(high)) + 1)
         for at in decade + np.log10([1, 2, 5])
         if low <= at <= high
     ]
-    step = max(1, -(-len(ticks) // 8))
-    axes.set_xticks(ticks[::step], [_dollar(at) for at in ticks[::step]])
-    axes.set_xlabel("CPM")
-
-
-def _dollar(at: float, _: object = None) -> str:
-    return f"${10**at:.3g}"
+    shown = ticks[:: max(1, -(-len(ticks) // 8))]
+    return shown, [f"${10**at:.3g}" for at in shown]
 
 
 def _three(spread: Spread) -> list[int]:

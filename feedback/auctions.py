@@ -227,10 +227,8 @@ def _spread(quantiles: list[int] | None) -> Spread:
 def _name(by: str, key: Any, names: Mapping[Any, str]) -> str:
     if by == "pricing":
         return Pricing(key).name if key in set(Pricing) else f"pricing {key}"
-    if by == "deal" and not key:
-        return "open auction"
-    if by == "tier":
-        return f"tier {key}"
+    if by in {"deal", "tier"}:
+        return names.get(key) or (f"{by} {key}" if key or by == "tier" else "open auction")
     return names.get(key) or str(key) or "(unknown)"
 
 

@@ -206,21 +206,23 @@ def _spent(
 
 
 def _curve(connection: duckdb.DuckDBPyConnection) -> Curve:
-    """Requests by hour of the week, from the whole log."""
-    learner = CurveLearner()
+    """Requests by hour of the week, from the whole log; an hour without any was a quiet one."""
     found = connection.execute(
         f"""
-        SELECT t // {HOUR_MS} AS hour, count(*), min(t), max(t) FROM decisions
+        SELECT t // {HOUR_MS}, count(*), min(t), max(t) FROM decisions
         WHERE NOT test AND position = 0 GROUP BY 1 ORDER BY 1
         """
     ).fetchall()
-    for number, (hour, requests, first, last) in enumerate(found):
-        begin = first if number == 0 else hour * HOUR_MS
-        end = last if number == len(found) - 1 else (hour + 1) * HOUR_MS - 1
-        learner.observe(begin / 1000, end / 1000, requests)
-    if found:  # an hour is learnt when the next one begins
-        after = (found[-1][0] + 1) * HOUR_MS / 1000
-        learner.observe(after, after, 0)
+    learner = CurveLearner()
+    if not found:
+        return learner.curve()
+    requests = {hour: count for hour, count, _, _ in found}
+    begin, end = found[0][2], found[-1][3]
+    for hour in range(found[0][0], found[-1][0] + 1):
+        since, until = max(begin, hour * HOUR_MS), min(end, (hour + 1) * HOUR_MS - 1)
+        learner.observe(since / 1000, until / 1000, requests.get(hour, 0))
+    after = (found[-1][0] + 1) * HOUR_MS / 1000
+    learner.observe(after, after, 0)  # an hour is learnt when the next one begins
     return learner.curve()
 
 
