@@ -7,6 +7,7 @@ import structlog
 from numpy.typing import NDArray
 
 from adserver.catalogue import schema
+from adserver.catalogue.capping import read_caps
 from adserver.catalogue.overlay import Overlay
 from adserver.catalogue.snapshot import Snapshot
 from adserver.deadline import monotonic
@@ -71,7 +72,7 @@ class Editions:
         overlay = Overlay(snapshot, self._database, now_s)
         calibrate(retriever, overlay.live, monotonic, self._typical_vectors())
         table = AdTable.load(folder / "ranker")
-        shelf = Shelf.of(snapshot)
+        shelf = Shelf.of(snapshot, read_caps(self.settings.user_caps))
         return Edition(snapshot, index, retriever, overlay, self.bundle, table, shelf)
 
     def _typical_vectors(self) -> NDArray[np.float32]:

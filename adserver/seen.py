@@ -5,6 +5,7 @@ Knows neither the store nor how identities are made.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -14,7 +15,7 @@ from adserver.catalogue.snapshot import Snapshot
 from adserver.identity import Callers, NoIdentity
 from adserver.settings import Settings
 from auction import frequency
-from auction.caps import NONE, Caps
+from auction.caps import NONE, Cap, Caps
 from auction.columns import Bids, Rejection
 from auction.frequency import Ads, Batch, Moment, Rules
 
@@ -50,7 +51,8 @@ class Shelf:
     caps: Caps = NONE
 
     @classmethod
-    def of(cls, snapshot: Snapshot) -> Shelf:
+    def of(cls, snapshot: Snapshot, user_caps: Sequence[Cap] = ()) -> Shelf:
+        """`user_caps` are the site's own, on all that one person is shown."""
         ads = snapshot.ads
         return cls(
             Ads(
@@ -62,7 +64,7 @@ class Shelf:
                 creative=ads.creative,
                 labels=ads.labels,
             ),
-            snapshot.caps,
+            snapshot.caps.with_user(user_caps),
         )
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, get_type_hints
 
+from adserver.catalogue.capping import read_caps
 from adserver.errors import ConfigError
 from adserver.identity import NoIdentity
 from adserver.share_rules import read_rules
@@ -64,6 +65,9 @@ class Settings:
     pacing: str = "even"
     """How budgets are spent over the day. even: in step with the traffic; front_loaded: up to 40 %
     faster early, level by the end; asap: whole bids until the money is gone."""
+    user_caps: str = ""
+    """JSON list of frequency caps on all that one person is shown on the whole site, as in the
+    catalogue: [{"max": 20, "window": "24h"}]. Empty: none."""
     no_identity: str = "page_only"
     """Frequency caps of people without a user key. page_only: counted within the page view; serve:
     ignored; skip: ads with caps are not shown to them."""
@@ -136,10 +140,17 @@ class Settings:
             yield "FEWEST_CANDIDATES must not exceed CANDIDATES"
         if self.batch_rows < self.candidates:
             yield "BATCH_ROWS must be at least CANDIDATES"
+        yield from self._problems_in_json()
+
+    def _problems_in_json(self) -> Iterator[str]:
         try:
             yield from (f"FAIRNESS_RULES: {mistake}" for mistake in self.fairness.problems())
         except ValueError as error:
             yield f"FAIRNESS_RULES: {error}"
+        try:
+            read_caps(self.user_caps)
+        except ValueError as error:
+            yield f"USER_CAPS: {error}"
 
 
 _WORDS = {

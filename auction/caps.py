@@ -148,6 +148,25 @@ class Caps:
     def columns(self) -> CapColumns:
         return CapColumns(self.base, self.place, self.offset, self.most, self.on, self.window)
 
+    def with_user(self, caps: Sequence[Cap]) -> Caps:
+        """These, and caps on everything that one person is shown; there are none of that kind."""
+        more = Caps.of({(Entity.USER, 0): caps})
+        if not more:
+            return self
+        windows, rows = len(self.length_ms), len(self.exempt)
+        return Caps(
+            base=self.base + more.base,
+            place=np.concatenate([self.place, more.place + np.int32(rows)]),
+            offset=np.concatenate([self.offset, self.offset[-1] + more.offset[1:]]),
+            exempt=np.concatenate([self.exempt, more.exempt]),
+            most=np.concatenate([self.most, more.most]),
+            on=np.concatenate([self.on, more.on]),
+            window=np.concatenate([self.window, more.window + np.int32(windows)]),
+            length_ms=np.concatenate([self.length_ms, more.length_ms]),
+            unit=np.concatenate([self.unit, more.unit]),
+            zone_ms=np.concatenate([self.zone_ms, more.zone_ms]),
+        )
+
     def find(self, kind: Entity, number: NDArray[np.integer]) -> NDArray[np.int32]:
         """Which of the E each id is; -1 for those without caps."""
         low, high = self.base[kind], self.base[kind + 1]

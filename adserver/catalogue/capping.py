@@ -42,6 +42,16 @@ def parse(raw: Any) -> tuple[Cap, ...]:
     return caps
 
 
+def read_caps(text: str) -> tuple[Cap, ...]:
+    """The same of JSON, as a setting has it; none for an empty text."""
+    if not text.strip():
+        return ()
+    try:
+        return parse(msgspec.json.decode(text))
+    except msgspec.DecodeError as error:
+        raise ValueError(str(error)) from None
+
+
 def of_rows(
     kind: Entity, rows: Iterable[Row[Any]], mistakes: list[str]
 ) -> Iterator[tuple[tuple[Entity, int], tuple[Cap, ...]]]:

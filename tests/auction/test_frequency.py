@@ -416,6 +416,19 @@ def test_caps_are_arrays_that_an_npz_file_keeps(tmp_path):
     assert again.most.tolist() == [1, 3, 9]
 
 
+def test_caps_of_the_site_join_those_of_the_catalogue():
+    campaign, site = [Cap(2, 3600), Cap(5, 86_400)], [Cap(3, 60, on=On.CLICK), Cap(9, 3600)]
+    both = Caps.of({(Entity.CAMPAIGN, 10): campaign, (Entity.USER, 0): site})
+
+    joined = Caps.of({(Entity.CAMPAIGN, 10): campaign}).with_user(site)
+
+    assert joined.find(Entity.USER, np.array([0])).tolist() == [1]
+    for name in ("base", "place", "offset", "exempt", "most", "on"):
+        assert getattr(joined, name).tolist() == getattr(both, name).tolist()
+    assert joined.length_ms[joined.window].tolist() == both.length_ms[both.window].tolist()
+    assert NONE.with_user([]) is NONE
+
+
 def test_what_has_been_seen_before_is_expected_to_be_clicked_less():
     caps = Caps.of({(Entity.CAMPAIGN, 10): [Cap(9, 86_400)]})
     shown = one_sale(caps)
