@@ -141,14 +141,20 @@ class Bank:
                     for a, book in zip(part, found, strict=True)
                 )
 
-    def look_at_all(self, day: int) -> None:
-        """The same for every account there is, some microseconds each: when a worker starts."""
-        self._day = day
+    def look_at_all(self, day: int) -> dict[int, tuple[int, int]]:
+        """The same for every account there is, some microseconds each: when a worker starts.
+
+        The limits (daily, lifetime) that the books know, by account.
+        """
+        self._day, limits = day, {}
         for account, book in self.books.all():
             today = on_day(book, day)
             with self._lock:
                 self._grow(account + 1)
                 self._see([Seen(account, today.limited, today.available)])
+            if book.limited:
+                limits[account] = (book.daily, book.lifetime)
+        return limits
 
     def tend(self, day: int, now_s: float) -> None:
         """Give back what lies idle, see what others gave back. Call it once or twice a second.

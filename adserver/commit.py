@@ -24,7 +24,7 @@ from adserver.money import Drawer
 from adserver.records import DAY_MS
 from adserver.tokens import Signer, Token
 from adserver.verdict import Verdict
-from auction.columns import LEVELS, Pricing, Rejection
+from auction.columns import LEVELS, Rejection
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +79,7 @@ class Till:
         counts = (winner >= 0) & ~verdict.test[verdict.owner]
         paid = np.flatnonzero(counts)
         granted, limited = self.drawer.bank.reserve(
-            self._accounts(verdict, paid), verdict.slate.cost_micros[paid], now_ms // DAY_MS
+            self._accounts(verdict, paid), verdict.expected[paid], now_ms // DAY_MS
         )
         reason[paid[~granted]] = Rejection.BUDGET
         number = np.zeros(len(winner), np.uint64)
@@ -162,7 +162,6 @@ class Till:
     ) -> Sold:
         request, slot = verdict.asks[row].request, at - verdict.starts[row]
         creative = verdict.edition.creative(verdict.winners.ad[at])
-        per_click, cost = verdict.winners.per_click[at], verdict.cost[at]
         token = Token(
             decision=decision,
             slot=slot,
@@ -175,19 +174,19 @@ class Till:
             issued_ms=now_ms,
             charge_micros=verdict.charge[at],
             clear_micros=verdict.clear[at],
-            reserved_micros=cost,
-            pricing=Pricing.CPC if per_click else Pricing.CPM,
+            reserved_micros=verdict.cost[at],
+            pricing=verdict.pricing[at],
             test=request.test,
             landing=creative.landing_url,
             line_item=creative.line_item_id,
+            deal=verdict.deal[at],
             identity=0 if request.test else self.histories.identity(verdict.seen, row, number),
             worker=self.worker,
         )
         return verdict.sold(row, at, creative, self.signer.sign(token))
 
     def _hold(self, verdict: Verdict, at: int, number: int, payers: list[int], now_ms: int) -> None:
-        pricing = Pricing.CPC if verdict.winners.per_click[at] else Pricing.CPM
-        due, billable = now_ms + self.hold_ms, BILLABLE[pricing]
+        due, billable = now_ms + self.hold_ms, BILLABLE[verdict.pricing[at]]
         hold = Hold(due, number, _limited(payers), verdict.cost[at], billable, self.worker)
         self.drawer.holds.add(hold)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from adserver.request import AdRequest, Slot
-from auction.columns import Rejection
+from auction.columns import Pricing, Rejection
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +50,9 @@ class Sold:
     """Signed path parameters of the event URLs are derived from it (adserver.tokens)."""
     reserved_micros: int = 0
     """What the ledger set aside for it: its expected cost."""
+    pricing: Pricing = Pricing.CPM
+    deal: int = 0
+    """Id of the deal it was sold under; 0: the open auction."""
 
 
 @dataclass(frozen=True, slots=True)

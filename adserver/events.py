@@ -235,6 +235,8 @@ def _slot_record(outcome: Outcome) -> SlotRecord:
         clear_micros=sold.clear_micros,
         charge_micros=sold.charge_micros,
         reserved_micros=sold.reserved_micros,
+        pricing=int(sold.pricing),
+        deal=sold.deal,
         per_click=sold.per_click,
         first_price=sold.first_price,
         pctr=sold.pctr,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -75,6 +75,12 @@ class Drawer:
             self._daily = np.concatenate([self._daily, none])
             self._lifetime = np.concatenate([self._lifetime, none])
 
+    def know(self, limits: Mapping[int, tuple[int, int]]) -> None:
+        """These limits are in the books already."""
+        self.cover(max(limits, default=-1) + 1)
+        for account, (daily, lifetime) in limits.items():
+            self._daily[account], self._lifetime[account] = daily, lifetime
+
     def tend(self, now_s: float) -> None:
         """Twice a second, off the event loop: leases, the day, workers that died, the disk."""
         now_ms = int(now_s * 1000)
@@ -145,5 +151,5 @@ def open_drawer(
     drawer.succeed(
         lambda seller: seller == worker or (worker == 0 and seller >= settings.workers), now_ms
     )
-    bank.look_at_all(drawer.day)
+    drawer.know(bank.look_at_all(drawer.day))
     return drawer

@@ -19,7 +19,17 @@ from adserver.edition import Edition
 from adserver.encode import Encoded
 from adserver.request import Explain
 from adserver.seen import Seen
-from auction.columns import PPM, Bids, Rejection, Slate, bid_cpm_micros
+from auction.charges import event_charge, to_reserve
+from auction.columns import (
+    LEVELS,
+    PPM,
+    Bids,
+    Level,
+    Pricing,
+    Rejection,
+    Slate,
+    bid_cpm_micros,
+)
 from retrieval.planner import Plan
 from retrieval.query import Candidates
 
@@ -103,14 +113,48 @@ class Verdict:
         return clear
 
     @cached_property
+    def pricing(self) -> list[Pricing]:
+        """[T] what each winner pays for; meaningless where unsold."""
+        return [Pricing(code) for code in self._pricing.tolist()]
+
+    @cached_property
+    def deal(self) -> list[int]:
+        """[T] id of the deal that each slot was sold under, 0 for the open auction."""
+        if not len(self.bids.ad):
+            return [0] * len(self.slate.winner)
+        account = self.bids.account[np.maximum(self.slate.winner, 0), Level.DEAL]
+        deal: list[int] = np.where(account >= 0, account // LEVELS, 0).tolist()
+        return deal
+
+    @cached_property
     def charge(self) -> list[int]:
-        charge: list[int] = self.slate.charge_micros.tolist()
+        """[T] price of one billable event: an impression, click or conversion."""
+        slate, item = self.slate, self._line_item
+        overlay = self.edition.overlay
+        most, rate = overlay.event_cost[item], overlay.items.pcvr_ppm[item]
+        charge: list[int] = event_charge(self._pricing, slate.charge_micros, most, rate).tolist()
         return charge
 
     @cached_property
+    def expected(self) -> NDArray[np.int64]:
+        """[T] what the ledger is to set aside."""
+        return to_reserve(self._pricing, self.slate.cost_micros)
+
+    @cached_property
     def cost(self) -> list[int]:
-        cost: list[int] = self.slate.cost_micros.tolist()
+        cost: list[int] = self.expected.tolist()
         return cost
+
+    @cached_property
+    def _line_item(self) -> NDArray[np.int32]:
+        """[T] row of the winner's line item."""
+        owner: NDArray[np.int32] = self.edition.snapshot.ads.line_item[self.row]
+        return owner
+
+    @cached_property
+    def _pricing(self) -> NDArray[np.uint8]:
+        pricing: NDArray[np.uint8] = self.edition.overlay.items.pricing[self._line_item]
+        return pricing
 
     @cached_property
     def _numbers(self) -> NDArray[np.int64]:
@@ -131,6 +175,8 @@ class Verdict:
             first_price=self.asks[row].request.first_price,
             token=token,
             reserved_micros=self.cost[at],
+            pricing=self.pricing[at],
+            deal=self.deal[at],
         )
 
     def runner_up(self, at: int) -> RunnerUp | None:

@@ -75,6 +75,11 @@ class Overlay:
         """Today's deals, floors and rates."""
         return self.terms.market
 
+    @property
+    def event_cost(self) -> NDArray[np.int64]:
+        """[L] US dollars, in micros, that one billable event can cost at most."""
+        return self._cost
+
     def refresh(self, now: float, remaining: NDArray[np.int64] | None) -> Live:
         """Bring in what the database says, the flights of `now` (wall seconds), the money left.
 

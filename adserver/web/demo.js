@@ -129,7 +129,7 @@
   }
 
   function billing({ billed_on: event, charge }) {
-    return event === "click" ? ` It bids by the click and owes ${money(charge)} when one comes.` : "";
+    return event === "click" || event === "conversion" ? ` It bids by the ${event} and owes ${money(charge)} when one comes.` : "";
   }
 
   function sale(id, ad, told) {

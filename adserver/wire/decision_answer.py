@@ -9,7 +9,14 @@ import orjson
 from adserver.decision import Decision, Outcome, RunnerUp, Sold
 from adserver.request import Explain
 from adserver.wire.render import EXPIRES_S, UrlsOf, markup, price
-from auction.columns import Rejection
+from auction.columns import Pricing, Rejection
+
+_BILLED_ON = {
+    Pricing.CPM: "impression",
+    Pricing.CPC: "click",
+    Pricing.CPA: "conversion",
+    Pricing.FLAT: "flight",
+}
 
 
 def render(decision: Decision, urls: UrlsOf) -> bytes:
@@ -60,7 +67,7 @@ def _ad(outcome: Outcome, sold: Sold, decision: Decision, urls_of: UrlsOf) -> di
             "bid_cpm": price(sold.bid_cpm_micros),
             "clear_cpm": price(sold.clear_micros),
             "basis": "first_price" if sold.first_price else "second_price",
-            "billed_on": "click" if sold.per_click else "impression",
+            "billed_on": _BILLED_ON[sold.pricing],
             "charge": price(sold.charge_micros),
         },
         "model": {"name": name, "version": version, "pctr": sold.pctr},

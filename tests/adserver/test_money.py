@@ -7,6 +7,7 @@ import os
 import signal
 from collections import defaultdict
 
+import numpy as np
 import pytest
 from money_worker import DAY, LIMITS, NOON_MS, WORKERS, run, settings_of
 
@@ -15,6 +16,7 @@ from adserver.eventlog import read
 from adserver.money import open_drawer, open_store
 from adserver.rebuilding import differences, restore_from_log, spend_ever, spend_in_log
 from adserver.records import EventRecord
+from auction.books import UNLIMITED
 
 LATER = NOON_MS / 1000 + 3600
 SPAWN = multiprocessing.get_context("spawn")
@@ -99,6 +101,31 @@ def test_a_worker_that_comes_back_has_all_its_money_again_without_a_restart_of_t
     for account, (daily, lifetime) in LIMITS.items():
         assert drawer.remaining[account] == min(daily, lifetime) - books.read([account])[0].spent
     books.store.close()
+
+
+def test_a_limit_that_was_lifted_while_nobody_ran_is_lifted(folder):
+    """The books know it; the catalogue, which the worker reads first, does not any more."""
+    drawer = open_drawer(settings_of(folder), 0, NOON_MS / 1000)
+    account = np.array(sorted(LIMITS))
+    none = np.full(len(account), UNLIMITED)
+
+    drawer.limit(account, none, none, NOON_MS / 1000)
+
+    assert not any(book.limited for _, book in drawer.bank.books.all())
+    assert (drawer.remaining[account] == UNLIMITED).all()
+    drawer.store.close()
+
+
+def test_limits_that_are_right_already_are_not_written_again(folder):
+    drawer = open_drawer(settings_of(folder), 0, NOON_MS / 1000)
+    account = np.array(sorted(LIMITS))
+    daily, lifetime = np.array([LIMITS[a] for a in sorted(LIMITS)]).T
+    drawer.bank.books.limit({int(account[0]): (1, 1)}, DAY)
+
+    drawer.limit(account, daily, lifetime, NOON_MS / 1000)
+
+    assert drawer.bank.books.read([int(account[0])])[0].daily == 1
+    drawer.store.close()
 
 
 def test_another_worker_takes_over_what_a_dead_one_sold(folder):

@@ -28,12 +28,12 @@ from adserver.request import AdRequest, Explain, Slot
 from adserver.seen import HistorySettings
 from adserver.settings import Settings
 from adserver.state.memory import MemoryStore
-from adserver.tokens import signer_of
+from adserver.tokens import Kind, event_token, signer_of
 from adserver.trace import Numbers
 from adserver.wire import decision as wire_decision
 from auction.books import UNLIMITED
 from auction.caps import Cap, Caps, Entity
-from auction.columns import PPM, Level, Rejection, account_of
+from auction.columns import PPM, Level, Pricing, Rejection, account_of
 from auction.fairness import Exposure
 from auction.pacing import Mode, PacingSettings
 from auction.settings import AuctionSettings, FairnessSettings
@@ -220,6 +220,45 @@ def test_test_requests_cost_nobody_anything(new_system, pages):
 
     assert not system.drawer.bank.ledger.held.any()
     assert len(system.drawer.holds) == 0
+
+
+def priced(system, pricing):
+    """Every line item of the system's catalogue pays this way from now on."""
+    overlay = system.edition.overlay
+    items = replace(overlay.items, pricing=np.full_like(overlay.items.pricing, pricing))
+    overlay.terms = replace(overlay.terms, items=items)
+    return items
+
+
+def test_who_pays_by_the_conversion_owes_a_click_over_the_conversion_rate(new_system, pages):
+    before = {o.number: o.sold for d in new_system().decide(pages) for o in d.outcomes if o.sold}
+    system = new_system()
+    items = priced(system, Pricing.CPA)
+
+    after = [o for d in system.decide(pages) for o in d.outcomes if o.sold]
+
+    assert len(after) == len(before) > 0
+    for outcome, was in zip(after, before.values(), strict=True):
+        sold, row = outcome.sold, np.searchsorted(items.line_item_id, was.creative.line_item_id)
+        most = int(system.edition.overlay.event_cost[row])
+        per_click = -(-was.charge_micros * 1_000_000 // int(items.pcvr_ppm[row]))
+        assert (sold.pricing, sold.charge_micros) == (Pricing.CPA, min(most, per_click))
+        token = signer_of(KEY).verify(
+            event_token(sold.token, Kind.IMPRESSION), Kind.IMPRESSION, int(NOW * 1000), 1
+        )
+        assert (token.billable, token.charge_micros) == (Kind.CONVERSION, sold.charge_micros)
+
+
+def test_who_pays_a_flat_fee_owes_nothing_by_the_event_and_needs_no_reservation(new_system, pages):
+    system = new_system()
+    priced(system, Pricing.FLAT)
+
+    sold = [o.sold for d in system.decide(pages) for o in d.outcomes if o.sold]
+
+    assert sold
+    assert {(each.charge_micros, each.reserved_micros) for each in sold} == {(0, 0)}
+    assert min(each.clear_micros for each in sold) > 0
+    assert not system.drawer.bank.ledger.held.any()
 
 
 def test_a_creative_that_the_page_blocks_is_not_shown(new_system, pages):
