@@ -8,10 +8,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from catalogue_sample import NOW, fresh_place
+from catalogue_sample import NOW, Place, fresh_place
 
 from adserver.auctions.recorder import Recorder
 from adserver.batcher import Ask
+from adserver.catalogue import schema
+from adserver.catalogue.snapshot import Snapshot
 from adserver.commit import Till
 from adserver.deadline import Deadline
 from adserver.editions import Editions, set_limits
@@ -25,7 +27,7 @@ from adserver.pace import Pace
 from adserver.pipeline import Pipeline
 from adserver.records import DecisionRecord
 from adserver.request import AdRequest, Explain, Slot
-from adserver.seen import HistorySettings
+from adserver.seen import HistorySettings, Shelf
 from adserver.settings import Settings
 from adserver.state.memory import MemoryStore
 from adserver.tokens import Kind, event_token, signer_of
@@ -309,6 +311,23 @@ def test_nobody_is_sold_more_than_the_caps_allow_within_a_page_and_across_pages(
     for decision in decisions:
         ads = len({o.sold.creative.ad_id for o in decision.outcomes if o.sold})
         assert ads + sum(decision.funnel.rejected.values()) == len(system.edition.snapshot.ads)
+
+
+def test_the_catalogues_own_caps_hold(new_system, pages):
+    """Every campaign once an hour, as the database says."""
+    system = new_system()
+    place = Place(system.settings.adserver_data)
+    with place.engine().begin() as connection:
+        once = [{"max": 1, "window": "1h"}]
+        connection.execute(schema.campaign.update().values(frequency_caps=once))
+    place.build()
+    shelf = Shelf.of(Snapshot.load(place.snapshots))
+    system.pipeline.edition = replace(system.edition, shelf=shelf)
+
+    decisions = system.decide([replace(page, user="ann", page_view="") for page in pages])
+
+    campaigns = [o.sold.creative.campaign_id for d in decisions for o in d.outcomes if o.sold]
+    assert len(campaigns) == len(set(campaigns)) > 10
 
 
 def test_a_sale_refused_at_the_till_costs_its_campaign_nothing(new_system, pages):
