@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from adserver.meter import Meter, Steps
 from adserver.state.store import StateStore, Values
 from auction.pacing import STATE, Pacer, PacingSettings, Plans
-from auction.traffic import HOURS, Curve, CurveLearner
+from auction.traffic import HOURS, CurveLearner
 
 I64 = NDArray[np.int64]
 
@@ -66,11 +66,18 @@ class Published:
 class Pace:
     """One worker's part in pacing. `beat` is called from one thread at a time."""
 
-    def __init__(self, store: StateStore, worker: int, settings: PacingSettings) -> None:
+    def __init__(
+        self,
+        store: StateStore,
+        worker: int,
+        settings: PacingSettings,
+        learner: CurveLearner | None = None,
+    ) -> None:
+        """`learner`: what to begin with where no leader has kept anything yet."""
         self.store, self.worker = store, worker
         self.meter = Meter(store)
-        self.pacer = Pacer(settings, Curve.flat())
-        self.learner = CurveLearner()
+        self.learner = learner or CurveLearner()
+        self.pacer = Pacer(settings, self.learner.curve())
         self.published = Published.unpack(store.get([_PUBLISHED])[0])
         self._leading = False
         self._beat_s = self._kept_s = self._drawn_s = -np.inf
@@ -148,5 +155,6 @@ class Pace:
             return None
         self.pacer.now_s = _KeptRecord.unpack_from(value)[0]
         learnt = _KeptRecord.size
-        self.learner = CurveLearner(np.frombuffer(value, np.float64, HOURS, learnt))
+        mean = np.frombuffer(value, np.float64, HOURS, learnt)
+        self.learner = CurveLearner(mean, self.learner.hour_s)
         return np.frombuffer(value, STATE, offset=learnt + 8 * HOURS)
