@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from adserver.state.store import StateStore, Values
 from auction.columns import LEVELS, Level
-from auction.pacing import Goal, Plans
+from auction.pacing import Plans
 
 I64 = NDArray[np.int64]
 
@@ -40,9 +40,9 @@ def money_key(level: Level, number: Number) -> Number:
     return number * KEYS + int(level)
 
 
-def count_key(line_item: Number, goal: Goal) -> Number:
+def count_key(line_item: Number, goal: int | I64) -> Number:
     """Key of the plan for what this line item has promised to deliver, in other than money."""
-    return line_item * KEYS + (LEVELS + int(goal) - 1)
+    return line_item * KEYS + (LEVELS + goal - 1)  # type: ignore[return-value]
 
 
 def key_of(account: int) -> int:

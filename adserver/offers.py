@@ -1,6 +1,6 @@
-"""Between catalogue and pacer: budgets become plans, multipliers become line items' bids.
+"""What pacing leaves of the bids of a snapshot's line items, and how urgent their goals are.
 
-Knows where the catalogue keeps goals and periods; not how a multiplier is found.
+Knows which plans a line item is under; not how a multiplier is found.
 """
 
 from __future__ import annotations
@@ -13,14 +13,11 @@ from numpy.typing import NDArray
 from adserver.edition import Edition
 from adserver.meter import Steps, count_key, money_key
 from adserver.pace import Pace, Published
-from auction.columns import MILLE, PPM, Bids, Level
-from auction.pacing import Goal, Mode, Plans, paced
+from adserver.plans import Planner
+from auction.columns import PPM, Bids, Level
+from auction.pacing import Goal, Mode, paced
 
 I64 = NDArray[np.int64]
-
-DAY_S = 86_400
-USUAL = 0.5
-"""Price over bid that a plan's steps assume until it knows: second prices are about half."""
 
 
 PAYERS = (Level.ADVERTISER, Level.CAMPAIGN, Level.LINE_ITEM)
@@ -62,57 +59,6 @@ def offered(bids: Bids, edition: Edition, offers: Offers) -> Bids:
 
 
 @dataclass(slots=True)
-class Planner:
-    """The plans of an edition's budgets; the same object as long as nothing has changed."""
-
-    mode: Mode
-    _made_of: tuple[object, ...] = ()
-    _plans: Plans = field(default_factory=Plans.none)
-
-    def plans(self, edition: Edition, now_s: float) -> Plans:
-        overlay, day = edition.overlay, int(now_s // DAY_S)
-        made_of = (edition.snapshot, overlay.budget, overlay.bid_micros, day)
-        if not _same(made_of, self._made_of):
-            self._made_of, self._plans = made_of, daily_plans(edition, self.mode, day)
-        return self._plans
-
-
-def _same(now: tuple[object, ...], then: tuple[object, ...]) -> bool:
-    """Arrays are replaced, never edited, so being the same object is being equal; days are not."""
-    return (
-        len(now) == len(then)
-        and now[-1] == then[-1]
-        and all(a is b for a, b in zip(now[:-1], then[:-1], strict=True))
-    )
-
-
-def daily_plans(edition: Edition, mode: Mode, day: int) -> Plans:
-    """Every campaign spends its budget of the day over that UTC day."""
-    budget = edition.overlay.budget
-    campaign = np.flatnonzero(budget > 0)
-    count = len(campaign)
-    return Plans(
-        key=money_key(Level.CAMPAIGN, campaign),
-        kind=np.full(count, Goal.SPEND, np.uint8),
-        amount=budget[campaign],
-        unit=_usual_price(edition, len(budget))[campaign],
-        mode=np.full(count, mode, np.uint8),
-        period=np.full(count, day, np.int64),
-        start_s=np.full(count, day * DAY_S, np.float64),
-        end_s=np.full(count, (day + 1) * DAY_S, np.float64),
-    )
-
-
-def _usual_price(edition: Edition, campaigns: int) -> NDArray[np.float64]:
-    """[C] micros that one event of the campaign's ads usually costs, by campaign id."""
-    ads, bid = edition.snapshot.ads, edition.overlay.bid_micros
-    cost = USUAL * np.where(ads.per_click, bid, bid / MILLE)
-    total = np.bincount(ads.campaign, cost, campaigns)[:campaigns]
-    count = np.bincount(ads.campaign, minlength=campaigns)[:campaigns]
-    return np.maximum(1.0, total / np.maximum(count, 1))
-
-
-@dataclass(slots=True)
 class Reader:
     """Reads what was published as the offers of an edition's line items."""
 
@@ -122,14 +68,16 @@ class Reader:
     len(keys) if nowhere."""
 
     def offers(self, edition: Edition, published: Published) -> Offers:
-        """A line item offers the least that any plan above it allows."""
+        """A line item offers the least that any plan above it allows; its whole bid if it is to
+        deliver as soon as possible."""
         snapshot, key = self._made_of
         if snapshot is not edition.snapshot or not np.array_equal(key, published.key):
             self._made_of = (edition.snapshot, published.key)
             self._place = _places(edition, published.key)
-        multiplier = np.append(published.multiplier_ppm, PPM)[self._place]
+        multiplier = np.append(published.multiplier_ppm, PPM)[self._place].min(axis=0)
+        multiplier[edition.overlay.items.pacing == Mode.ASAP] = PPM
         urgency = np.append(published.urgency_ppm, 0)[self._place[len(PAYERS) :]]
-        return Offers(edition.version, multiplier.min(axis=0), urgency.max(axis=0))
+        return Offers(edition.version, multiplier, urgency.max(axis=0))
 
 
 def _places(edition: Edition, key: I64) -> I64:

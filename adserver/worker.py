@@ -23,9 +23,10 @@ from adserver.events import EventSettings, Turnstile
 from adserver.history import PAGE, PERSON, Histories
 from adserver.http import EventAnswer
 from adserver.money import open_drawer, open_store
-from adserver.offers import Pacing, Planner
+from adserver.offers import Pacing
 from adserver.pace import Pace
 from adserver.pipeline import Pipeline
+from adserver.plans import Planner
 from adserver.request import AdRequest, Explain, Slot
 from adserver.seen import HistorySettings
 from adserver.settings import Settings

@@ -22,9 +22,10 @@ from adserver.eventlog import EventLog, LogSettings, read
 from adserver.history import Histories
 from adserver.meter import KEYS, Tally
 from adserver.money import open_drawer
-from adserver.offers import Offers, Pacing, Planner
+from adserver.offers import Offers, Pacing
 from adserver.pace import Pace
 from adserver.pipeline import Pipeline
+from adserver.plans import Planner
 from adserver.records import DecisionRecord
 from adserver.request import AdRequest, Explain, Slot
 from adserver.seen import HistorySettings, Shelf

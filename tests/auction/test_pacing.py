@@ -250,3 +250,21 @@ def test_whatever_is_delivered_the_state_stays_in_range(steps):
 
         assert pacer.check() == []
         assert 1 <= pacer.multiplier_ppm()[0] <= PPM
+
+
+def test_a_guaranteed_goal_is_kept_to_its_plan_though_it_wins_or_not_by_its_floor_alone(rng):
+    """Five a second at any bid above the floor, none below: it stands aside part of the time."""
+    pacer = Pacer(PacingSettings(), Curve.flat(HOUR))
+    pacer.follow(plan(8_640, unit=1.0))
+    total, hourly = 0, np.zeros(24)
+
+    for second in range(int(DAY)):
+        pacer.tick(float(second), np.array([total]))
+        sold = int(rng.poisson(5)) if pacer.multiplier_ppm()[0] >= 100_000 else 0
+        sold = min(sold, 8_640 - total)
+        total += sold
+        hourly[int(second / HOUR)] += sold
+
+    assert 0.975 <= total / 8_640 <= 1.0
+    assert np.abs(hourly[1:] / 360 - 1).max() <= 0.1
+    assert pacer.check() == []
