@@ -15,6 +15,7 @@ import numpy as np
 
 from adserver.auctions.record import AuctionRecord
 from adserver.auctions.sample import Damage, read_sample
+from adserver.errors import ConfigError
 from auction.columns import LEVELS, Level
 from auction.traffic import HOURS, Curve
 from feedback.replay.changes import Changes
@@ -58,22 +59,28 @@ def replay(log: Log, changes: Changes) -> tuple[Outcome, Outcome]:
 
 
 def money_for(changes: Changes, before: Outcome) -> Money:
-    """The budgets that are tried; "times" is of what was spent in a day."""
-    days = max(1.0, len(before.hours) / 24)
-    daily = {}
-    for account, amount in changes.budget.items():
-        micros = np.array([round(_spent(before, account) / days / before.share)])
-        daily[account] = int(amount.of(micros)[0] * before.share)
+    """The budgets that are tried; "times" is of what a line item spent in a day."""
+    unknown = [
+        f"--budget {Level(account % LEVELS).name.lower()}:{account // LEVELS}=x…: the log knows "
+        "what line items spent only; name dollars"
+        for account, amount in changes.budget.items()
+        if amount.times is not None and account % LEVELS != Level.LINE_ITEM
+    ]
+    if unknown:
+        raise ConfigError(unknown)
+    daily = {
+        account: int(amount.of(np.array([_daily(before, account)]))[0] * before.share)
+        for account, amount in changes.budget.items()
+    }
     typical = before.spent_micros / max(1, len(before.sales.cost))
     return Money(daily, typical, curve_of(before), pace=True)
 
 
-def _spent(before: Outcome, account: int) -> int:
-    """Only line items are named in the sales."""
-    if account % LEVELS != Level.LINE_ITEM:
-        return 0
+def _daily(before: Outcome, account: int) -> int:
+    """What a line item spent in a day, of all traffic."""
     mine = before.sales.line_item == account // LEVELS
-    return int(before.sales.cost[mine].sum())
+    days = max(1.0, len(before.hours) / 24)
+    return round(int(before.sales.cost[mine].sum()) / days / before.share)
 
 
 def curve_of(before: Outcome) -> Curve:
