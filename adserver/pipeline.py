@@ -40,13 +40,12 @@ class Pipeline:
     till: Till
     histories: Histories
     exposure: Exposure
+    recorder: Recorder
     numbers: Numbers
     settings: Settings
     prices: AuctionSettings
     clock: Clock
     wall: Clock
-    recorder: Recorder | None = None
-    """None: what is decided is not kept, as when traffic is replayed."""
     offers: Offers = FULL_BIDS
     """What pacing leaves of the bids; replaced once a second."""
     seconds_per_row: float = 0.0
@@ -81,13 +80,13 @@ class Pipeline:
             exposure = None if all(request.test for request in requests) else self.exposure
             with self.till.money() as money:  # another batch may have sold meanwhile
                 slate = run_auction(bids, encoded.slots, exposure, money, self.prices)
+                budgets = self.recorder.budgets(numbers, bids, encoded.slots, slate, money)
         quality = max(scores.quality, TRUNCATED if most < self.settings.candidates else FULL)
         verdict = Verdict(asks, numbers, edition, encoded, candidates, bids, slate, quality, seen)
         with trace.stage("commit"):
             decisions = self.till.commit(verdict, int(now * 1000), trace.milliseconds())
-        if self.recorder:
-            with trace.stage("record"):
-                self.recorder.write(verdict, decisions, int(now * 1000), money)
+        with trace.stage("record"):
+            self.recorder.write(verdict, decisions, int(now * 1000), budgets)
 
         self._learn_cost(trace, len(candidates.ad))
         observe(trace, verdict)

@@ -23,6 +23,7 @@ from pathlib import Path
 
 import orjson
 
+from adserver.auctions.recorder import Recorder
 from adserver.batcher import Ask
 from adserver.catalogue.builder import build_snapshot
 from adserver.catalogue.sample import create_sample
@@ -105,6 +106,7 @@ async def _decide_all(
     drawer = open_drawer(replace(settings, adserver_data=scratch), WORKER, now)
     set_limits(edition, drawer, now)
     log = EventLog(scratch / "events", WORKER, lambda: now, LogSettings())
+    recorder = Recorder.of(replace(settings, adserver_data=scratch), WORKER, lambda: now)
     hold_ms = EventSettings().hold_s * 1000
     histories = Histories(MemoryStore(), KEY.encode(), HistorySettings.of(settings))
     pipeline = Pipeline(
@@ -113,6 +115,7 @@ async def _decide_all(
         till=Till(WORKER, drawer, signer_of(KEY), log, hold_ms, _still, histories),
         histories=histories,
         exposure=Exposure(settings.fairness),
+        recorder=recorder,
         numbers=Numbers.of(WORKER, int(now)),
         settings=settings,
         prices=AuctionSettings(),
@@ -121,6 +124,7 @@ async def _decide_all(
     )
     decided = [one for batch in batches for one in await pipeline.decide(batch)]
     log.close()
+    recorder.close()
     return decided
 
 

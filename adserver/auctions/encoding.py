@@ -40,6 +40,7 @@ _pack = msgspec.msgpack.Encoder().encode
 class Damaged(AdServerError):
     """These bytes are no auction record of a version that we can read."""
 
+    status = 404
     code = "auction_record"
 
 

@@ -16,8 +16,6 @@ from adserver.auctions.scores import Scores, per_mille, tiers, units
 from auction.columns import MILLE, PPM, Rejection
 from auction.settings import AuctionSettings
 
-BROKE = Rejection.BUDGET
-"""Of a slot whose sale was taken back: the money was spent meanwhile."""
 HOW = {
     "FIRST_PRICE": "the request asked for first prices: the winner pays its bid",
     "FIXED_PRICE": "its deal has a fixed price",
@@ -79,7 +77,7 @@ class Explanation:
             "placement": asked.placement,
             "floor_micros": int(page.slots.floor_micros[slot]),
             "private": page.slots.private is not None and bool(page.slots.private[slot]),
-            "outcome": (BROKE if winner >= 0 and not sold else Rejection(slate.reason[slot])).name,
+            "outcome": self._outcome(slot).name,
             "relaxed": bool(slate.relaxed[slot]),
         }
         if winner >= 0:
@@ -92,6 +90,10 @@ class Explanation:
             else None
         )
         return told
+
+    def _outcome(self, slot: int) -> Rejection:
+        answered = self.page.notes.outcome
+        return Rejection(int(self.page.slate.reason[slot] if answered is None else answered[slot]))
 
     def _price(self, slot: int, winner: int) -> dict[str, Any]:
         slate, second = self.page.slate, int(self.page.slate.runner_up[slot])

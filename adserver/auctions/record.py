@@ -55,7 +55,9 @@ class Notes:
     ad_id: NDArray[np.int64]
     """[R] catalogue id of the ad."""
     sold: NDArray[np.bool_]
-    """[T] False where a sale was taken back because the money was spent meanwhile."""
+    """[T] False where a sale was taken back: its money, or its place under a cap, was gone."""
+    outcome: NDArray[np.uint8] | None = None
+    """[T] Rejection as answered, WON where sold; None: the slate's reasons."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +131,7 @@ _USUAL = {
 _UNUSUAL = {
     "notes.ad_id": Axis.ROW,
     "notes.sold": Axis.SLOT,
+    "notes.outcome": Axis.SLOT,
     "bids.offset": Axis.ROW_EDGE,
     "slots.offset": Axis.SLOT_EDGE,
     "slots.first_price": Axis.PAGE,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -17,7 +17,7 @@ from adserver.deadline import Clock
 from adserver.decision import Decision
 from adserver.settings import Settings
 from adserver.verdict import Verdict
-from auction.columns import MILLE, PPM, Bids
+from auction.columns import MILLE, PPM, Bids, Slate, Slots
 
 
 @dataclass(slots=True)
@@ -63,27 +63,37 @@ class Recorder:
         """After the last `write`."""
         self.sample.close()
 
+    def budgets(
+        self,
+        numbers: Sequence[int],
+        bids: Bids,
+        slots: Slots,
+        slate: Slate,
+        remaining_micros: NDArray[np.int64],
+    ) -> dict[int, Scarce]:
+        """Of each page that will be sampled; to be asked before the sales change the money."""
+        return {
+            page: scarce_of(bids, slots, slate, page, remaining_micros)
+            for page, number in enumerate(numbers)
+            if is_sampled(number, self.one_in)
+        }
+
     def write(
         self,
         verdict: Verdict,
         decisions: Sequence[Decision],
         at_ms: int,
-        remaining_micros: NDArray[np.int64],
+        budgets: Mapping[int, Scarce],
     ) -> None:
-        """One batch; `remaining_micros` [A] is what its auction was given."""
+        """One batch; `budgets` is what `budgets` said of its auction."""
         requests = [ask.request for ask in verdict.asks]
         record = _record(verdict, decisions, at_ms)
         packed = encode(record, asked.pack(requests))
         self.ring.append(packed, verdict.numbers[0], len(requests), at_ms)
-        for page, number in enumerate(verdict.numbers):
-            if is_sampled(number, self.one_in) and not requests[page].test:
-                self.sample.put(self._sampled(record, page, verdict, remaining_micros))
-
-    def _sampled(
-        self, record: AuctionRecord, page: int, verdict: Verdict, remaining: NDArray[np.int64]
-    ) -> AuctionRecord:
-        request = pseudonymous(verdict.asks[page].request, self.key)
-        return record.sampled(page, request, scarce_of(record, page, remaining))
+        for page, scarce in budgets.items():
+            if not requests[page].test:
+                request = pseudonymous(requests[page], self.key)
+                self.sample.put(record.sampled(page, request, scarce))
 
 
 def _record(verdict: Verdict, decisions: Sequence[Decision], at_ms: int) -> AuctionRecord:
@@ -95,14 +105,16 @@ def _record(verdict: Verdict, decisions: Sequence[Decision], at_ms: int) -> Auct
         quality=np.full(pages, verdict.quality, np.uint8),
         ad_id=edition.snapshot.ads.ad_id[verdict.bids.ad],
         sold=np.array([o.sold is not None for d in decisions for o in d.outcomes], np.bool_),
+        outcome=np.array([o.reason for d in decisions for o in d.outcomes], np.uint8),
     )
     slots = verdict.encoded.slots
     return AuctionRecord((), notes, verdict.bids, slots, verdict.slate, model=edition.model)
 
 
-def scarce_of(record: AuctionRecord, page: int, remaining_micros: NDArray[np.int64]) -> Scarce:
+def scarce_of(
+    bids: Bids, slots: Slots, slate: Slate, page: int, remaining_micros: NDArray[np.int64]
+) -> Scarce:
     """The page's budgets that could end within it, after the sales of the pages before it."""
-    bids, slate, slots = record.bids, record.slate, record.slots
     first, last = slots.offset[page : page + 2].tolist()
     rows = slice(bids.offset[page], bids.offset[page + 1])
     account = np.unique(bids.account[rows])

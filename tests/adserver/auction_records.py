@@ -47,6 +47,7 @@ class Market:
             quality=rng.integers(0, 3, pages).astype(np.uint8),
             ad_id=bids.ad.astype(np.int64) + 1000,
             sold=slate.winner >= 0,
+            outcome=slate.reason,
         )
         self.next, self.at_ms = self.next + pages, self.at_ms + 10
         asked = split(pack([_request(int(number), int(n)) for number, n in enumerate(places)]))
@@ -56,7 +57,11 @@ class Market:
         """The pages of one batch as the sample keeps them."""
         batch = self.batch(pages)
         return [
-            batch.sampled(page, batch.request(page), scarce_of(batch, page, self.money))
+            batch.sampled(
+                page,
+                batch.request(page),
+                scarce_of(batch.bids, batch.slots, batch.slate, page, self.money),
+            )
             for page in range(pages)
         ]
 

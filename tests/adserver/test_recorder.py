@@ -8,13 +8,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from auction_market import as_dict
-from test_pipeline import System
+from catalogue_sample import NOW
+from test_pipeline import UNLIMITED, System
 
 from adserver import metrics
 from adserver.auctions.again import again
 from adserver.auctions.find import find
 from adserver.auctions.sample import is_sampled, read_sample
 from adserver.wire import decision as wire_decision
+from auction.columns import Level, Rejection, account_of
 from simulator.traffic import requests
 from simulator.world import World
 
@@ -55,6 +57,26 @@ def test_sampled_decisions_sell_again_as_they_were_sold(system, asked):
 
     assert len(pages) == 5 * len(asked)
     for page in pages:
+        assert as_dict(again(page, system.pipeline.prices)) == as_dict(page.slate)
+
+
+def test_a_budget_that_ends_within_a_batch_ends_again_in_each_page_of_it(system, asked):
+    """The money that a page found is noted before the batch's sales are taken off it."""
+    decisions = system.decide(asked)
+    sold = [o.sold.creative for d in decisions for o in d.outcomes if o.sold]
+    winners = sorted({creative.campaign_id for creative in sold})
+    account = np.array([account_of(Level.CAMPAIGN, winner) for winner in winners])
+    left = np.full(len(winners), 1500, np.int64)
+    system.drawer.limit(account, left, np.full(len(winners), UNLIMITED), NOW)
+    system.decide(asked)
+    system.recorder.close()
+
+    pages = [page for record in read_sample(system.settings.auctions) for page in record.pages()]
+    short = [page for page in pages[len(asked) :] if len(page.scarce.micros)]
+
+    assert short
+    assert any((page.slate.rejected == Rejection.BUDGET).any() for page in short)
+    for page in short:
         assert as_dict(again(page, system.pipeline.prices)) == as_dict(page.slate)
 
 
