@@ -31,9 +31,13 @@ HEAD = struct.Struct("<IIII")
 FIRST = "notes.ad_id"
 CODE = "slate.rejected"
 _NOTHING = bytes(8)
+_NARROW = {"bids.pctr_ppm": np.dtype(np.uint32)}
+"""Columns that take less room than in the auction, and lose nothing."""
+_WIDE = {"bids.pctr_ppm": np.dtype(np.int64)}
 _getters = {
     table: attrgetter(*(field.name for field in fields(kind))) for table, kind in TABLES.items()
 }
+_absent = {table: [None] * len(fields(kind)) for table, kind in TABLES.items()}
 _pack = msgspec.msgpack.Encoder().encode
 
 
@@ -79,6 +83,8 @@ class _Plan(NamedTuple):
     """How a batch of this form is written; forms are few."""
 
     order: tuple[int, ...]
+    dtypes: tuple[np.dtype[Any], ...]
+    """As written."""
     schema: bytes
     code: int
     """Position of the final codes in that order."""
@@ -89,10 +95,13 @@ def encode(record: AuctionRecord, requests: bytes) -> Packed:
     values: list[Column | None] = []
     for table, getter in _getters.items():
         columns = getattr(record, table)
-        values += getter(columns) if columns is not None else [None] * len(fields(TABLES[table]))
+        values += getter(columns) if columns is not None else _absent[table]
     form = tuple([None if v is None else (v.dtype.char, v.shape[1:]) for v in values])
-    order, schema, code = _plan(record.model, form)
-    arrays = [np.ascontiguousarray(values[place]) for place in order]
+    order, dtypes, schema, code = _plan(record.model, form)
+    arrays = [
+        np.ascontiguousarray(values[place], dtype)
+        for place, dtype in zip(order, dtypes, strict=True)
+    ]
     lengths = struct.pack(f"<{len(order)}I", *[len(array) for array in arrays])
     head = HEAD.pack(MAGIC, len(schema), len(requests), len(order))
     ad_at = len(head) + len(lengths) + len(schema) + len(requests)
@@ -112,7 +121,7 @@ def encode(record: AuctionRecord, requests: bytes) -> Packed:
 def _plan(model: str, form: tuple[tuple[str, tuple[int, ...]] | None, ...]) -> _Plan:
     names = [f"{table}.{field.name}" for table, kind in TABLES.items() for field in fields(kind)]
     shapes = [
-        (place, ColumnShape(name, np.dtype(one[0]).str, one[1]))
+        (place, ColumnShape(name, _NARROW.get(name, np.dtype(one[0])).str, one[1]))
         for place, (name, one) in enumerate(zip(names, form, strict=True))
         if one is not None
     ]
@@ -120,6 +129,7 @@ def _plan(model: str, form: tuple[tuple[str, tuple[int, ...]] | None, ...]) -> _
     ordered = tuple(shape for _, shape in shapes)
     return _Plan(
         order=tuple(place for place, _ in shapes),
+        dtypes=tuple(np.dtype(shape.dtype) for shape in ordered),
         schema=_pack(Schema(model, ordered)),
         code=[shape.name for shape in ordered].index(CODE),
     )
@@ -156,6 +166,7 @@ def _columns(
         dtype = np.dtype(shape.dtype)
         count = length * prod(shape.rest)
         column = np.frombuffer(data, dtype, count, at) if count else np.empty(0, dtype)
+        column = column.astype(_WIDE.get(shape.name, dtype), copy=False)
         columns[shape.name] = column.reshape(length, *shape.rest)
         at += count * dtype.itemsize
     return columns

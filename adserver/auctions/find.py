@@ -10,6 +10,8 @@ from adserver.auctions.encoding import decode
 from adserver.auctions.record import AuctionRecord
 from adserver.auctions.ring import Ring
 
+NO_AUCTION = "it was declined at once: no auction was held"
+
 
 def find(folder: Path, number: int) -> AuctionRecord | str:
     """The page of this decision number, or why there is none, in words."""
@@ -25,7 +27,7 @@ def find(folder: Path, number: int) -> AuctionRecord | str:
     page = number - int(entry["number"])
     if page >= int(entry["pages"]):
         last = place == len(entries) - 1
-        return "it has not been made yet" if last else "it was declined: no auction was held"
+        return NO_AUCTION + (", or it has not been made yet" if last else "")
     data = ring.read(entry)
     if data is None:
         return "its auction has been overwritten by newer ones"

@@ -17,7 +17,7 @@ from adserver.deadline import Clock
 from adserver.decision import Decision
 from adserver.settings import Settings
 from adserver.verdict import Verdict
-from auction.columns import MILLE, PPM, Bids, Slate, Slots
+from auction.columns import MILLE, PPM, Bids, Rejection, Slate, Slots
 
 
 @dataclass(slots=True)
@@ -97,15 +97,17 @@ class Recorder:
 
 
 def _record(verdict: Verdict, decisions: Sequence[Decision], at_ms: int) -> AuctionRecord:
-    pages, edition = len(verdict.asks), verdict.edition
+    pages, edition, first = len(verdict.asks), verdict.edition, verdict.numbers[0]
+    outcome = bytes([o.reason for decision in decisions for o in decision.outcomes])
+    answered = np.frombuffer(outcome, np.uint8)
     notes = Notes(
-        number=np.array(verdict.numbers, np.uint64),
-        at_ms=np.full(pages, at_ms, np.int64),
-        snapshot=np.full(pages, edition.version, np.int64),
+        number=np.arange(first, first + pages, dtype=np.uint64),
+        at_ms=np.full(pages, at_ms),
+        snapshot=np.full(pages, edition.version),
         quality=np.full(pages, verdict.quality, np.uint8),
         ad_id=edition.snapshot.ads.ad_id[verdict.bids.ad],
-        sold=np.array([o.sold is not None for d in decisions for o in d.outcomes], np.bool_),
-        outcome=np.array([o.reason for d in decisions for o in d.outcomes], np.uint8),
+        sold=answered == Rejection.WON,
+        outcome=answered,
     )
     slots = verdict.encoded.slots
     return AuctionRecord((), notes, verdict.bids, slots, verdict.slate, model=edition.model)
