@@ -132,10 +132,14 @@ def _stage(name: str) -> Histogram:
     return STAGE.labels(name)
 
 
-def observe(trace: Trace, verdict: Verdict) -> None:
-    """Count one batch."""
+def observe_stages(trace: Trace) -> None:
     for stage, seconds in trace.seconds.items():
         _stage(stage).observe(seconds)
+
+
+def observe(trace: Trace, verdict: Verdict) -> None:
+    """Count one batch."""
+    observe_stages(trace)
     BATCH.observe(len(verdict.asks))
     QUALITY.labels(str(verdict.quality)).inc(len(verdict.asks))
     for code, count in _counts(verdict.slate.reason):

@@ -6,9 +6,11 @@ of HTTP, of how ads are indexed, or of how a click is predicted.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from adserver.auctions.record import Scarce
 from adserver.auctions.recorder import Recorder
 from adserver.batcher import EWMA, Ask
 from adserver.columns import bids_of, gate
@@ -18,7 +20,7 @@ from adserver.decision import Decision
 from adserver.edition import Edition
 from adserver.encode import encode
 from adserver.history import Histories
-from adserver.metrics import observe
+from adserver.metrics import observe, observe_stages
 from adserver.offers import FULL_BIDS, Offers, offered
 from adserver.settings import Settings
 from adserver.shares import in_scopes
@@ -85,12 +87,21 @@ class Pipeline:
         verdict = Verdict(asks, numbers, edition, encoded, candidates, bids, slate, quality, seen)
         with trace.stage("commit"):
             decisions = self.till.commit(verdict, int(now * 1000), trace.milliseconds())
-        with trace.stage("record"):
-            self.recorder.write(verdict, decisions, int(now * 1000), budgets)
+        # Two turns of the loop later: when the answers have been sent.
+        turn = asyncio.get_running_loop().call_soon
+        turn(turn, self._record, verdict, decisions, int(now * 1000), budgets)
 
         self._learn_cost(trace, len(candidates.ad))
         observe(trace, verdict)
         return decisions
+
+    def _record(
+        self, verdict: Verdict, decisions: list[Decision], now_ms: int, budgets: dict[int, Scarce]
+    ) -> None:
+        trace = Trace(self.clock)
+        with trace.stage("record"):
+            self.recorder.write(verdict, decisions, now_ms, budgets)
+        observe_stages(trace)
 
     def _learn_cost(self, trace: Trace, rows: int) -> None:
         """A running mean of what a candidate row costs, waiting for the scorer included."""

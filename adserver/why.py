@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from adserver.auctions.explain import Explanation
-from adserver.auctions.find import find
+from adserver.auctions.find import NOT_YET, find
 from adserver.auctions.record import AuctionRecord
 from adserver.auctions.ring import rings
 from adserver.auctions.why import as_json, funnel_of
@@ -38,6 +38,8 @@ MOST_WINDOW_S = 24 * 3600
 MOST_LISTED = 200
 """Candidates in one answer; ask again with an offset for more."""
 MOST_OFFSET = 10_000
+PATIENCE_S = (0.01, 0.05, 0.2, 0.0)
+"""Pauses before a decision that is not in its worker's ring is looked for again."""
 WAITING = 4
 """Questions that wait for the one under way."""
 
@@ -69,7 +71,8 @@ class Inquiries:
             raise BadRequest("invalid", "id", "a decision id is 16 hexadecimal digits, lower case")
         first = _whole(offset, "offset", 0, MOST_OFFSET)
         most = _whole(limit, "limit", 50, MOST_LISTED)
-        return await self._in_turn(lambda: self._explain(decision, first, most))
+        page = await self._page(decision)
+        return await self._in_turn(lambda: self._explain(decision, page, first, most))
 
     async def why(self, ad: str, window: str = "") -> dict[str, Any]:
         """The funnel of one ad over the latest decisions."""
@@ -88,10 +91,20 @@ class Inquiries:
         finally:
             self._waiting -= 1
 
-    def _explain(self, decision: str, offset: int, limit: int) -> dict[str, Any]:
-        page = find(self.settings.auctions, int(decision, 16))
+    async def _page(self, decision: str) -> AuctionRecord:
+        """The page of a decision; one that was answered a moment ago may not be written yet."""
+        for pause in PATIENCE_S:
+            page = await asyncio.to_thread(find, self.settings.auctions, int(decision, 16))
+            if page != NOT_YET:
+                break
+            await asyncio.sleep(pause)
         if isinstance(page, str):
             raise NotFound(f"decision {decision}: {page}")
+        return page
+
+    def _explain(
+        self, decision: str, page: AuctionRecord, offset: int, limit: int
+    ) -> dict[str, Any]:
         edition, notes = self.edition(), page.notes
         version = int(notes.snapshot[0])
         explanation = Explanation.of(page, self.prices)

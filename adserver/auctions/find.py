@@ -11,6 +11,7 @@ from adserver.auctions.record import AuctionRecord
 from adserver.auctions.ring import Ring
 
 NO_AUCTION = "it was declined at once: no auction was held"
+NOT_YET = "it was declined at once, or its auction has not been written down yet"
 
 
 def find(folder: Path, number: int) -> AuctionRecord | str:
@@ -27,7 +28,7 @@ def find(folder: Path, number: int) -> AuctionRecord | str:
     page = number - int(entry["number"])
     if page >= int(entry["pages"]):
         last = place == len(entries) - 1
-        return NO_AUCTION + (", or it has not been made yet" if last else "")
+        return NOT_YET if last else NO_AUCTION
     data = ring.read(entry)
     if data is None:
         return "its auction has been overwritten by newer ones"

@@ -149,7 +149,7 @@ def test_numbers_that_no_ring_holds_are_answered_with_the_reason(tmp_path):
     append(ring, market.batch(2))
 
     assert find(tmp_path, FIRST + 2).endswith("no auction was held")
-    assert "not been made" in find(tmp_path, FIRST + 99)
+    assert "not been written" in find(tmp_path, FIRST + 99)
     assert "no worker 9" in find(tmp_path, 9 << 56)
 
 
