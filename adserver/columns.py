@@ -6,15 +6,18 @@ Retrieval, ranking and auction do not know each other; their columns meet here.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from adserver.catalogue.codes import NONE
+from adserver.dealing import dealing
 from adserver.edition import Edition
 from adserver.encode import Encoded
 from adserver.request import AdRequest
 from adserver.seen import Seen
-from auction.columns import LEVELS, Bids, Level, Rejection
+from auction.columns import LEVELS, PPM, Bids, Level, Rejection
 from retrieval.query import Candidates
 
 
@@ -45,6 +48,23 @@ def _numbers(creatives: Sequence[str]) -> list[int]:
     return [int(name[1:]) for name in creatives if name[:1] == "c" and name[1:].isdecimal()]
 
 
+def within_terms(
+    rejected: NDArray[np.uint8], candidates: Candidates, encoded: Encoded, edition: Edition
+) -> NDArray[np.uint8]:
+    """[R] the codes with NOT_IN_DEAL for whose deal is not offered, ROADBLOCK for a part of a
+    package where the request may not have all slots of its page."""
+    rejected = rejected.copy()
+    deals = dealing(candidates, encoded.deals, edition)
+    if deals:
+        rejected[(rejected == 0) & (deals.slots == 0)] = Rejection.NOT_IN_DEAL
+    if edition.overlay.has_packages and not encoded.complete.all():
+        items, ads = edition.overlay.items, edition.snapshot.ads
+        part = items.package[ads.line_item[candidates.ad]] != NONE
+        part &= np.repeat(~encoded.complete, np.diff(candidates.offset))
+        rejected[(rejected == 0) & part] = Rejection.ROADBLOCK
+    return rejected
+
+
 def bids_of(
     candidates: Candidates,
     logit: NDArray[np.float32],
@@ -53,7 +73,11 @@ def bids_of(
     edition: Edition,
 ) -> Bids:
     """What each candidate offers, with its calibrated click rate in each slot of its request."""
-    ads, row = edition.snapshot.ads, candidates.ad
+    ads, items, row = edition.snapshot.ads, edition.overlay.items, candidates.ad
+    line_item = ads.line_item[row]
+    deals = dealing(candidates, encoded.deals, edition)
+    packages = edition.overlay.has_packages
+    kind = items.package[line_item] if packages else None
     return Bids(
         offset=candidates.offset,
         ad=row,
@@ -63,9 +87,27 @@ def bids_of(
         bid_micros=edition.overlay.bid_micros[row],
         per_click=ads.per_click[row],
         pctr_ppm=_click_rates(candidates, logit, encoded.slot_bias, edition),
-        slots=candidates.slots,
+        slots=deals.slots if deals else candidates.slots,
         rejected=rejected,
+        tier=items.tier[line_item],
+        share=items.share[line_item],
+        deal=deals.deal if deals else None,
+        floor_micros=deals.floor_micros if deals else None,
+        fixed_price=deals.fixed_price if deals else None,
+        labels=ads.labels[row] if edition.overlay.has_labels else None,
+        package=None if kind is None else np.where(kind == NONE, 0, line_item + 1).astype(np.int32),
+        package_kind=None if kind is None else np.where(kind == NONE, 0, kind).astype(np.uint8),
     )
+
+
+def weighed(bids: Bids, edition: Edition) -> Bids:
+    """The bids with their rank per micro: event rate times quality, rounded down, at least 1."""
+    items = edition.overlay.items
+    quality = items.quality_ppm[edition.snapshot.ads.line_item[bids.ad]]
+    if bids.weight_ppm is not None or (quality == PPM).all():
+        return bids
+    rate = np.where(bids.per_click[:, None], bids.pctr_ppm, PPM)
+    return replace(bids, weight_ppm=np.maximum(1, rate * quality[:, None] // PPM))
 
 
 def _accounts(edition: Edition, ad: NDArray[np.int32]) -> NDArray[np.int32]:

@@ -13,6 +13,8 @@ from datetime import UTC, datetime
 import numpy as np
 from numpy.typing import NDArray
 
+from adserver.catalogue.floors import SlotKind
+from adserver.dealing import OfferedDeals, offered_deals
 from adserver.edition import Edition
 from adserver.request import AdRequest, Slot
 from auction.columns import Slots
@@ -35,6 +37,9 @@ class Encoded:
     slot_bias: NDArray[np.float32]
     """[B, S] what each slot adds to the log-odds of a click; 0 past a request's last slot."""
     slots: Slots
+    deals: OfferedDeals
+    complete: NDArray[np.bool_]
+    """[B] the request has all slots of its page."""
 
 
 def encode(
@@ -54,7 +59,9 @@ def encode(
         vector=vector,
         bias=bias,
         slot_bias=_slot_bias(requests, edition),
-        slots=_slots(requests, numbers, edition, seed),
+        slots=_slots(requests, numbers, edition, moment, seed),
+        deals=[offered_deals(request, edition.overlay.market) for request in requests],
+        complete=np.array([request.complete for request in requests], np.bool_),
     )
 
 
@@ -155,11 +162,15 @@ def _slot_bias(requests: Sequence[AdRequest], edition: Edition) -> NDArray[np.fl
 
 
 def _slots(
-    requests: Sequence[AdRequest], numbers: Sequence[int], edition: Edition, seed: int
+    requests: Sequence[AdRequest],
+    numbers: Sequence[int],
+    edition: Edition,
+    moment: datetime,
+    seed: int,
 ) -> Slots:
     counts = [len(request.slots) for request in requests]
     floors = [
-        max(slot.floor_micros, edition.floor_micros(slot.placement))
+        strictest_floor(request, slot, edition, moment)
         for request in requests
         for slot in request.slots
     ]
@@ -169,4 +180,28 @@ def _slots(
         floor_micros=np.array(floors, np.int64),
         first_price=np.array([request.first_price for request in requests], np.bool_),
         seed=seeds,
+        private=_private(requests),
     )
+
+
+def strictest_floor(request: AdRequest, slot: Slot, edition: Edition, moment: datetime) -> int:
+    """Of the request, the placement and the rules that hold, the highest."""
+    own = max(slot.floor_micros, edition.floor_micros(slot.placement))
+    rules = edition.overlay.market.floors
+    if not rules:
+        return own
+    kind = SlotKind(
+        request.publisher,
+        slot.placement,
+        request.country,
+        request.device,
+        slot.sizes,
+        moment.weekday() * 24 + moment.hour,
+    )
+    return max(own, rules.micros(kind))
+
+
+def _private(requests: Sequence[AdRequest]) -> NDArray[np.bool_] | None:
+    """None where all slots are open to everybody."""
+    private = [slot.private for request in requests for slot in request.slots]
+    return np.array(private, np.bool_) if any(private) else None

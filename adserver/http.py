@@ -16,6 +16,7 @@ from aiohttp import web
 
 from adserver import metrics
 from adserver.batcher import Ask
+from adserver.catalogue.currency import Rates
 from adserver.deadline import Deadline, monotonic
 from adserver.decision import Decision
 from adserver.errors import AdServerError, BadRequest, Overloaded
@@ -37,6 +38,7 @@ class Backend(Protocol):
     """What the routes need of the worker behind them."""
 
     async def decide(self, ask: Ask) -> Decision: ...
+    def rates(self) -> Rates: ...
     def urls(self, base: str) -> UrlsOf: ...
     async def event(self, kind: str, token: str, prefetch: bool) -> EventAnswer: ...
     def health(self) -> dict[str, object]: ...
@@ -109,8 +111,8 @@ class Routes:
     def _parse(self, dialect: Dialect, body: bytes, http: web.Request) -> AdRequest:
         agent = http.headers.get("User-Agent", "")
         if dialect is Dialect.DECISION:
-            return wire_decision.parse(body, agent)
-        return wire_openrtb.parse(body, dialect, agent, self.seat)
+            return wire_decision.parse(body, agent, self.backend.rates())
+        return wire_openrtb.parse(body, dialect, agent, self.seat, self.backend.rates())
 
     def _render(self, decision: Decision, http: web.Request) -> tuple[int, bytes]:
         base = self.public_url or f"{http.scheme}://{http.host}"

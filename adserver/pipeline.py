@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from adserver.auctions.record import Scarce
 from adserver.auctions.recorder import Recorder
 from adserver.batcher import EWMA, Ask
-from adserver.columns import bids_of, gate
+from adserver.columns import bids_of, gate, weighed, within_terms
 from adserver.commit import Till
 from adserver.deadline import Clock, Deadline
 from adserver.decision import Decision
@@ -70,6 +70,7 @@ class Pipeline:
         with trace.stage("gate"):
             seen = self.histories.look(requests, edition.shelf, int(now * 1000))
             rejected = gate(requests, candidates, edition, self.till.remaining(), seen)
+            rejected = within_terms(rejected, candidates, encoded, edition)
         with trace.stage("rank"):
             pairs = Pairs(
                 edition.version, encoded.vector, encoded.bias, candidates.ad, candidates.offset
@@ -77,7 +78,7 @@ class Pipeline:
             scores = await self.ranks.score(pairs, encoded.features, edition, deadline.remaining())
         with trace.stage("auction"):
             bids = seen.discounted(bids_of(candidates, scores.logit, rejected, encoded, edition))
-            bids = offered(bids, edition, self.offers)
+            bids = offered(weighed(bids, edition), edition, self.offers)
             # What nobody is shown must not count as somebody's exposure.
             exposure = None if all(request.test for request in requests) else self.exposure
             with self.till.money() as money:  # another batch may have sold meanwhile

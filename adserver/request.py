@@ -29,6 +29,21 @@ class Unserved(Enum):
 
 
 @dataclass(frozen=True, slots=True)
+class OfferedDeal:
+    """A private agreement that a caller lets us buy in; the catalogue knows the rest of it."""
+
+    key: str
+    floor_micros: int = 0
+    """Per thousand impressions, in place of the slot's."""
+    fixed_price: bool = False
+    """The floor is the price."""
+    seats: tuple[str, ...] = ()
+    """Buyers that may use it; empty: any."""
+    domains: tuple[str, ...] = ()
+    """Advertisers that may use it; empty: any."""
+
+
+@dataclass(frozen=True, slots=True)
 class Slot:
     """One place on the page. `count` > 1 in a request becomes that many slots of one id."""
 
@@ -37,11 +52,14 @@ class Slot:
     """Catalogue key of the placement (zone_id, tagid); may be unknown."""
     sizes: tuple[tuple[int, int], ...] = ()
     floor_micros: int = 0
-    """Per thousand impressions."""
+    """Per thousand impressions, US dollars like all money behind the wire."""
     secure: bool = False
     blocked_attributes: tuple[int, ...] = ()
     seat: str = ""
     """Bidder code under which an OpenRTB caller knows us on this slot; empty: our own."""
+    deals: tuple[OfferedDeal, ...] = ()
+    private: bool = False
+    """Only who has one of these deals may buy."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +96,13 @@ class AdRequest:
     first_price: bool = False
     deadline_ms: int | None = None
     currency: str = "USD"
+    """Of the prices in the answer."""
+    per_usd_ppm: int = 1_000_000
+    """Units of it for a million dollars."""
+    rates: int = 0
+    """Version of the table that floors were converted with."""
+    complete: bool = False
+    """The slots are all that the page has (OpenRTB allimps): packages may have it whole."""
     test: bool = False
     explain: Explain = Explain.NONE
     unserved: tuple[tuple[str, Unserved], ...] = ()

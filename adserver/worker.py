@@ -12,6 +12,7 @@ import structlog
 from adserver import metrics
 from adserver.auctions.recorder import Recorder
 from adserver.batcher import Ask, Batcher
+from adserver.catalogue.currency import Rates
 from adserver.catalogue.snapshot import is_outdated
 from adserver.commit import Till
 from adserver.deadline import Deadline, monotonic, wall
@@ -175,6 +176,10 @@ class Worker:
             return EventAnswer("PREFETCH")  # nobody has seen it; the page asks again when shown
         receipt = await self.turnstile.receive(Kind[kind.upper()], token, int(wall() * 1000))
         return EventAnswer(receipt.code.name, receipt.landing, receipt.logged)
+
+    def rates(self) -> Rates:
+        """Of currencies, in force now."""
+        return self.pipeline.edition.overlay.market.rates
 
     def health(self) -> dict[str, object]:
         return {"ok": True, "worker": self.number}

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from adserver.catalogue.columns import Deal, MarketRows
 from adserver.catalogue.currency import Rates
+from adserver.catalogue.floors import Floors
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,19 +20,24 @@ class Market:
     rates: Rates
     deals: Mapping[str, Deal]
     """By key, the name that requests give them."""
+    floors: Floors
     _active: NDArray[np.bool_]
     """By id + 1: -1, the open market, always is."""
 
     @classmethod
     def of(cls, rows: MarketRows) -> Market:
+        """KeyError for a currency without a rate."""
         active = np.zeros(max((deal.id for deal in rows.deals), default=0) + 2, np.bool_)
         active[0] = True
         active[[deal.id + 1 for deal in rows.deals if deal.active]] = True
+        rates = Rates(rows.rates_version, rows.per_usd_ppm)
         return cls(
-            Rates(rows.rates_version, rows.per_usd_ppm),
-            {deal.key: deal for deal in rows.deals},
-            active,
+            rates, {deal.key: deal for deal in rows.deals}, Floors(rows.floors, rates), active
         )
+
+    def deal_floor(self, deal: Deal) -> int:
+        """Per thousand impressions."""
+        return self.rates.floor_to_usd(deal.floor_micros, deal.currency)
 
     def deal_active(self, deal: NDArray[np.int32]) -> NDArray[np.bool_]:
         """Of deal ids; a deal that is not known is not."""

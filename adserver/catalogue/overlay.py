@@ -13,6 +13,7 @@ from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from adserver.catalogue import offers, schema
+from adserver.catalogue.codes import NONE
 from adserver.catalogue.columns import LineItemColumns
 from adserver.catalogue.market import Market
 from adserver.catalogue.reading import ACTIVE, current_revision
@@ -55,6 +56,7 @@ class Overlay:
         self.limits = self.terms.limits(self._owners)
         """Of every budget: what the books are to hold."""
         self._log_odds = AdTable.load(snapshot.folder / "ranker").bias
+        self._labels = bool(self._ads.labels.any())
         self._by_ad_id = np.argsort(self._ads.ad_id, kind="stable")
         self.live = Live(
             np.zeros(0, np.uint64),
@@ -69,6 +71,16 @@ class Overlay:
     def items(self) -> LineItemColumns:
         """Today's line items."""
         return self.terms.items
+
+    @property
+    def has_packages(self) -> bool:
+        """Some line item wants to win together or not at all."""
+        return self._packages
+
+    @property
+    def has_labels(self) -> bool:
+        """Some ad has competitors."""
+        return self._labels
 
     @property
     def market(self) -> Market:
@@ -137,6 +149,7 @@ class Overlay:
         limits = terms.limits(owners)
         if not all(np.array_equal(a, b) for a, b in zip(limits, self.limits, strict=True)):
             self.limits, self.budget = limits, terms.daily_budgets()
+        self._packages = bool((terms.items.package != NONE).any())
         self._not_paused = terms.not_paused(owners)
         self._cost = offers.event_costs(terms.items, terms.rate(owners))
         self._purse = terms.purses(owners)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 from msgspec.json import Decoder
 
+from adserver.catalogue.currency import ONLY_USD, USD, Rates
 from adserver.errors import BadRequest
 from adserver.request import AdRequest, Explain, Slot, Unserved
 from adserver.wire import geo, names, useragent
@@ -26,9 +26,10 @@ from adserver.wire.fields import (
     Words,
     deadline_ms,
     decode,
-    micros,
 )
 from adserver.wire.hints import Sua, by_hints
+from adserver.wire.trade import Deals, floor_in_usd, offered_deals
+from auction.columns import PPM
 
 
 class _Placement(Struct, gc=False):
@@ -37,6 +38,9 @@ class _Placement(Struct, gc=False):
     sizes: Annotated[list[tuple[Pixels, Pixels]], Meta(max_length=64)] | None = None
     formats: Annotated[list[Key], Meta(max_length=16)] | None = None
     floor_cpm: Cpm | None = None
+    floor_currency: Key | None = None
+    deals: Deals | None = None
+    private: Flag | None = None
     count: Annotated[int, Meta(ge=1, le=MOST_SLOTS)] | None = None
     kv: KeyValues | None = None
     keywords: Words | None = None
@@ -48,6 +52,7 @@ class _Page(Struct, gc=False):
     categories: Words | None = None
     keywords: Words | None = None
     page_view_id: Key | None = None
+    complete: Flag | None = None
     lang: Key | None = None
 
 
@@ -86,6 +91,7 @@ class _Request(Struct, gc=False):
     user: _User | None = None
     device: _Device | None = None
     block: _Block | None = None
+    currency: Key | None = None
     test: Flag | None = None
     explain: Literal["none", "summary"] | None = None
 
@@ -93,7 +99,7 @@ class _Request(Struct, gc=False):
 _DECODER = Decoder(_Request)
 
 
-def parse(body: bytes, user_agent: str = "") -> AdRequest:
+def parse(body: bytes, user_agent: str = "", rates: Rates = ONLY_USD) -> AdRequest:
     """The request, or a BadRequest naming the field.
 
     `user_agent`, the caller's HTTP header, counts where the body names none. Keywords and
@@ -107,9 +113,16 @@ def parse(body: bytes, user_agent: str = "") -> AdRequest:
     country = geo.country(place.country)
     client = _client(device, user_agent)
     secure = (page.url or "")[:8].lower() == "https://"
+    currency = asked.currency or USD
+    reasons = {p.id: why for p in asked.placements if (why := _unserved(p, currency, rates))}
     return AdRequest(
         id=asked.id,
-        slots=tuple(_slots(asked.placements, secure)),
+        slots=tuple(
+            slot
+            for placement in asked.placements
+            if placement.id not in reasons
+            for slot in [_slot(placement, secure, rates)] * (placement.count or 1)
+        ),
         publisher=asked.publisher_id or "",
         domain=names.host(page.domain or page.url or ""),
         page=page.url or "",
@@ -129,9 +142,13 @@ def parse(body: bytes, user_agent: str = "") -> AdRequest:
         blocked_categories=names.blocked_categories(block.categories),
         blocked_creatives=tuple(block.creative_ids or ()),
         deadline_ms=deadline_ms(asked.deadline_ms),
+        currency=currency,
+        per_usd_ppm=rates.of(currency) if rates.knows(currency) else PPM,
+        rates=rates.version,
+        complete=bool(page.complete),
         test=bool(asked.test),
         explain=Explain(asked.explain or "none"),
-        unserved=tuple((p.id, Unserved.FORMAT) for p in asked.placements if not _banner(p)),
+        unserved=tuple(reasons.items()),
     )
 
 
@@ -151,23 +168,23 @@ def _check(placements: list[_Placement]) -> None:
         seen.add(placement.id)
 
 
-def _banner(placement: _Placement) -> bool:
-    return not placement.formats or "banner" in placement.formats
+def _unserved(placement: _Placement, currency: str, rates: Rates) -> Unserved | None:
+    if placement.formats and "banner" not in placement.formats:
+        return Unserved.FORMAT
+    floor = floor_in_usd(placement.floor_cpm, placement.floor_currency, rates)
+    return None if floor is not None and rates.knows(currency) else Unserved.CURRENCY
 
 
-def _slots(placements: list[_Placement], secure: bool) -> Iterator[Slot]:
-    for placement in placements:
-        if not _banner(placement):
-            continue
-        slot = Slot(
-            id=placement.id,
-            placement=placement.zone_id or "",
-            sizes=tuple(placement.sizes or ()),
-            floor_micros=micros(placement.floor_cpm),
-            secure=secure,
-        )
-        for _ in range(placement.count or 1):
-            yield slot
+def _slot(placement: _Placement, secure: bool, rates: Rates) -> Slot:
+    return Slot(
+        id=placement.id,
+        placement=placement.zone_id or "",
+        sizes=tuple(placement.sizes or ()),
+        floor_micros=floor_in_usd(placement.floor_cpm, placement.floor_currency, rates) or 0,
+        secure=secure,
+        deals=offered_deals(placement.deals, rates),
+        private=bool(placement.private),
+    )
 
 
 def _client(device: _Device, user_agent: str) -> useragent.Client:

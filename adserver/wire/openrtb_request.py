@@ -12,6 +12,7 @@ from typing import Annotated, Any
 from msgspec import Meta, Struct
 from msgspec.json import Decoder
 
+from adserver.catalogue.currency import ONLY_USD, USD, Rates
 from adserver.errors import BadRequest
 from adserver.request import AdRequest, Dialect, Slot, Unserved
 from adserver.wire import geo, names, useragent
@@ -29,11 +30,10 @@ from adserver.wire.fields import (
     Words,
     deadline_ms,
     decode,
-    micros,
 )
 from adserver.wire.hints import Sua, by_hints
+from adserver.wire.trade import Pmp, answer_currency, floor_in_usd, offered_deals
 
-CURRENCY = "USD"
 LONGEST_PLACEMENT = 128
 _FIRST_PRICE, _EXCHANGE_SPECIFIC = 1, 500
 _ATTRIBUTES = range(1, 33)
@@ -60,6 +60,7 @@ class _Imp(Struct):
     tagid: Text | None = None
     bidfloor: Cpm | None = None
     bidfloorcur: Key | None = None
+    pmp: Pmp | None = None
     secure: Flag | None = None
     ext: Any = None
 
@@ -132,15 +133,23 @@ class _Request(Struct):
     tmax: Milliseconds | None = None
     test: Flag | None = None
     cur: Annotated[list[Key], Meta(max_length=200)] | None = None
+    allimps: Flag | None = None
     bcat: BlockList | None = None
     badv: BlockList | None = None
     ext: _Ext | None = None
 
 
 _DECODER = Decoder(_Request)
+_NO_DEALS = Pmp()
 
 
-def parse(body: bytes, dialect: Dialect, user_agent: str = "", seat: str = "adserver") -> AdRequest:
+def parse(
+    body: bytes,
+    dialect: Dialect,
+    user_agent: str = "",
+    seat: str = "adserver",
+    rates: Rates = ONLY_USD,
+) -> AdRequest:
     """The request, or a BadRequest naming the field.
 
     `user_agent` is the caller's HTTP header: a browser's own on /auction, so it counts where the
@@ -153,7 +162,9 @@ def parse(body: bytes, dialect: Dialect, user_agent: str = "", seat: str = "adse
     place = device.geo or _Geo()
     country = geo.country(place.country)
     client = _client(device, user_agent if dialect is Dialect.AUCTION else "")
-    slots, unserved = _slots(asked, seat)
+    currency = answer_currency(asked.cur, rates)
+    slots, unserved = _slots(asked, seat, currency is not None, rates)
+    currency = currency or USD
     return AdRequest(
         id=asked.id,
         slots=slots,
@@ -177,6 +188,10 @@ def parse(body: bytes, dialect: Dialect, user_agent: str = "", seat: str = "adse
         blocked_categories=names.blocked_categories(asked.bcat),
         first_price=asked.at == _FIRST_PRICE or (asked.at or 0) >= _EXCHANGE_SPECIFIC,
         deadline_ms=deadline_ms(asked.tmax),
+        currency=currency,
+        per_usd_ppm=rates.of(currency),
+        rates=rates.version,
+        complete=bool(asked.allimps),
         test=bool(asked.test),
         unserved=unserved,
     )
@@ -194,17 +209,18 @@ def _check(asked: _Request) -> None:
         seen.add(imp.id)
 
 
-def _slots(asked: _Request, seat: str) -> tuple[tuple[Slot, ...], tuple[tuple[str, Unserved], ...]]:
+def _slots(
+    asked: _Request, seat: str, payable: bool, rates: Rates
+) -> tuple[tuple[Slot, ...], tuple[tuple[str, Unserved], ...]]:
     """What can be sold, and what cannot with its reason; every imp is in exactly one of them."""
     slots: list[Slot] = []
     unserved: list[tuple[str, Unserved]] = []
-    payable = not asked.cur or CURRENCY in asked.cur
     for index, imp in enumerate(asked.imp):
         code, params = _bidder(imp.ext, seat)
-        slot = _slot(imp, code, _placement(imp, index, code, params))
+        slot = _slot(imp, code, _placement(imp, index, code, params), rates)
         if slot is None:
             unserved.append((imp.id, Unserved.FORMAT))
-        elif not payable or (imp.bidfloor and (imp.bidfloorcur or CURRENCY) != CURRENCY):
+        elif not payable or floor_in_usd(imp.bidfloor, imp.bidfloorcur, rates) is None:
             unserved.append((imp.id, Unserved.CURRENCY))
         elif len(slots) == MOST_SLOTS:
             unserved.append((imp.id, Unserved.CROWDED))
@@ -213,18 +229,21 @@ def _slots(asked: _Request, seat: str) -> tuple[tuple[Slot, ...], tuple[tuple[st
     return tuple(slots), tuple(unserved)
 
 
-def _slot(imp: _Imp, code: str, placement: str) -> Slot | None:
+def _slot(imp: _Imp, code: str, placement: str, rates: Rates) -> Slot | None:
     """None without a banner whose size is known."""
     sizes = tuple(_sizes(imp.banner)) if imp.banner else ()
+    pmp = imp.pmp or _NO_DEALS
     if imp.banner is None or not sizes:
         return None
     return Slot(
         id=imp.id,
         placement=placement,
         sizes=sizes,
-        floor_micros=micros(imp.bidfloor),
+        floor_micros=floor_in_usd(imp.bidfloor, imp.bidfloorcur, rates) or 0,
         secure=bool(imp.secure),
         blocked_attributes=tuple(a for a in imp.banner.battr or () if a in _ATTRIBUTES),
+        deals=offered_deals(pmp.deals, rates),
+        private=bool(pmp.private_auction),
         seat=code,
     )
 
