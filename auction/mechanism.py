@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from auction import kernels
 from auction.columns import LEVELS, MILLE, SCOPES, STANDARD_TIER, Bids, Slate, Slots
 from auction.fairness import Exposure
-from auction.settings import AuctionSettings, Mode
+from auction.settings import VCG, AuctionSettings, Mode
 from auction.workspace import (
     CLOCK,
     ENTRY,
@@ -70,7 +70,7 @@ def run_auction(
     kernels.sell(
         rows,
         places,
-        Rules(settings.increment_micros * MILLE, settings.advertiser_once, _modes(settings)),
+        _rules(settings),
         exposure.caps if exposure is not None else NO_CAPS,
         np.require(remaining_micros, np.int64, ("C", "W")),
         exposure.memory if exposure is not None else _no_memory(),
@@ -153,11 +153,16 @@ def _places(slots: Slots, settings: AuctionSettings) -> Places:
     )
 
 
-def _modes(settings: AuctionSettings) -> NDArray[np.uint8]:
+def _rules(settings: AuctionSettings) -> Rules:
     modes = np.full(TIERS, Mode.AUCTION, np.uint8)
     for tier, mode in settings.modes.items():
         modes[tier] = mode
-    return modes
+    return Rules(
+        increment=settings.increment_micros * MILLE,
+        advertiser_once=settings.advertiser_once,
+        jointly=settings.mechanism == VCG,
+        modes=modes,
+    )
 
 
 def _scope(slots: Slots) -> NDArray[np.int32]:

@@ -10,8 +10,9 @@ from dataclasses import dataclass, field
 
 from auction.columns import MILLE, PPM, Rejection
 from auction.plain_bidder import Bidder, draw_key, is_twin, shares_number, tie_rank
+from auction.plain_joint import sell_jointly
 from auction.plain_packages import sell_packages
-from auction.settings import AuctionSettings, Mode
+from auction.settings import VCG, AuctionSettings, Mode
 
 Pair = tuple[int, Bidder]
 ENDLESS = 2**62
@@ -113,9 +114,15 @@ class PlainPage:
         return set(range(len(self.floors))) - set(self.sales)
 
     def sell_rows(self, tier: int, relaxed: bool) -> None:
+        for _, bidder in self.pairs(tier, relaxed):
+            bidder.code = Rejection.OUTBID
+        if self.settings.mechanism == VCG and self.mode(tier) is Mode.AUCTION:
+            sell_jointly(self, tier, relaxed)
+        else:
+            self.sell_one_by_one(tier, relaxed)
+
+    def sell_one_by_one(self, tier: int, relaxed: bool) -> None:
         while pairs := self.pairs(tier, relaxed):
-            for _, bidder in pairs:
-                bidder.code = Rejection.OUTBID
             slot, winner = max(pairs, key=self.order)
             rivals = [(t, b) for t, b in pairs if t == slot and b.advertiser != winner.advertiser]
             runner_up = max(rivals, key=self.order)[1] if rivals else None

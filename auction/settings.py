@@ -15,6 +15,9 @@ MOST_INCREMENT = 1_000_000
 """A dollar a thousand: more would price no auction, and less keeps products in 64 bits."""
 
 
+GSP, VCG = "gsp", "vcg"
+
+
 class Mode(IntEnum):
     """How the rows of one tier compete."""
 
@@ -35,6 +38,11 @@ class AuctionSettings:
     advertiser_once: bool = True
     """Competitive exclusion: an advertiser fills at most one slot of a page."""
 
+    mechanism: str = GSP
+    """How the slots of one page are auctioned. gsp: one after the other, each at the least bid that
+    would still have won it. vcg: all together, each winner at what it costs the others, which makes
+    the true value the best bid even with several slots; the increment is not asked."""
+
     modes: Mapping[int, Mode] = field(default_factory=dict)
     """How the rows of a tier (1 to 100) compete; AUCTION where nothing is said. Give sponsorships
     and guaranteed contracts tiers of their own above the auction."""
@@ -46,6 +54,8 @@ class AuctionSettings:
             )
         if self.minimum_floor_micros < 1:
             yield f"auction.minimum_floor_micros ({self.minimum_floor_micros}) must be at least 1"
+        if self.mechanism not in {GSP, VCG}:
+            yield f"auction.mechanism must be {GSP} or {VCG}, not {self.mechanism!r}"
         for tier in sorted(self.modes):
             if not 1 <= tier <= MOST_TIER:
                 yield f"auction.modes: tier {tier} must be 1 to {MOST_TIER}"

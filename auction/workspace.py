@@ -104,6 +104,8 @@ class Rules(NamedTuple):
     increment: int
     """In value units."""
     advertiser_once: bool
+    jointly: bool
+    """The slots of an auction are sold all at once, by VCG."""
     modes: Code
     """[256] `settings.Mode` by tier."""
 

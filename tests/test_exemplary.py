@@ -17,11 +17,21 @@ from auction_market import RICH, Ad, Request, as_dict, assert_the_rules_hold, co
 from auction_oracle import plain_auction
 from numpy.typing import NDArray
 
-from auction.columns import PPM, Bids, Level, Rejection, Slate, Slots, account_of
+from auction.columns import (
+    PPM,
+    STANDARD_TIER,
+    Bids,
+    Level,
+    PackageKind,
+    Rejection,
+    Slate,
+    Slots,
+    account_of,
+)
 from auction.fairness import Exposure
 from auction.mechanism import run_auction
 from auction.plain_exposure import PlainExposure
-from auction.settings import AuctionSettings, FairnessSettings
+from auction.settings import AuctionSettings, FairnessSettings, Mode
 
 HERE = Path(__file__).parent
 CASES = sorted([*HERE.glob("exemplary/*.json"), *HERE.glob("edge/*.json")])
@@ -54,6 +64,7 @@ def read_case(path: Path) -> Case:
         floors=tuple(slot.get("floor_micros", 0) for slot in page["slots"]),
         first_price=page.get("at") == 1,
         seed=page.get("seed", 1),
+        private=tuple(slot.get("private", False) for slot in page["slots"]),
     )
     remaining = RICH.copy()
     for campaign, micros in case.get("remaining_micros", {}).items():
@@ -64,7 +75,7 @@ def read_case(path: Path) -> Case:
         [slot["id"] for slot in page["slots"]],
         *columns([request]),
         remaining,
-        AuctionSettings(**case.get("settings", {})),
+        read_settings(case.get("settings", {})),
         FairnessSettings(**caps) if caps else None,
         case.get("past_winners", []),
         case["expect"],
@@ -81,7 +92,29 @@ def read_ad(number: int, ad: dict[str, Any]) -> Ad:
         creative=ad.get("creative", 0),
         slots=sum(1 << slot for slot in ad.get("fits", range(20))),
         rejected=Rejection[ad["rejected"]] if "rejected" in ad else 0,
+        deal=ad.get("deal", -1),
+        tier=ad.get("tier", STANDARD_TIER),
+        share=ad.get("share", 1),
+        weight=read_weight(ad),
+        full_bid=ad.get("full_bid_micros", -1),
+        floor=ad.get("floor_micros", -1),
+        fixed=ad.get("fixed_price", False),
+        labels=ad.get("labels", 0),
+        package=ad.get("package", 0),
+        kind=PackageKind[ad.get("package_kind", "ALL")],
     )
+
+
+def read_weight(ad: dict[str, Any]) -> tuple[int, ...]:
+    if "quality" in ad:
+        rates = ad["pctr"] if ad.get("per_click") else [1]
+        return tuple(round(rate * ad["quality"] * PPM) for rate in rates)
+    return tuple(ad.get("weight_ppm", ()))
+
+
+def read_settings(settings: dict[str, Any]) -> AuctionSettings:
+    modes = {int(tier): Mode[mode] for tier, mode in settings.get("modes", {}).items()}
+    return AuctionSettings(**{**settings, "modes": modes})
 
 
 def outcome(case: Case, slate: Slate) -> dict[str, Any]:
@@ -125,4 +158,4 @@ def test_the_case_holds(path):
 def test_every_row_of_the_price_table_has_its_case():
     cited = {tag for path in CASES for tag in json.loads(path.read_text()).get("table", [])}
 
-    assert cited == {f"2P-{number}" for number in range(1, 10)}
+    assert cited == {f"2P-{number}" for number in range(1, 11)}

@@ -12,7 +12,7 @@ from auction.workspace import I64, Lots, Page, Rows, Rules, Sales
 
 
 @njit(cache=True, nogil=True)
-def sell_rows(
+def sell_one_by_one(
     rows: Rows,
     low: int,
     lots: Lots,

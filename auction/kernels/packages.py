@@ -11,7 +11,6 @@ from numba import njit
 
 from auction.columns import PPM, PackageKind, Rejection
 from auction.kernels.accounts import money_of, take_off
-from auction.kernels.greedy import sell_rows
 from auction.kernels.matching import match, members_of
 from auction.kernels.pricing import (
     AUCTION,
@@ -21,6 +20,7 @@ from auction.kernels.pricing import (
 )
 from auction.kernels.room import make_room, seat
 from auction.kernels.scoring import score_of
+from auction.kernels.singles import sell_rows
 from auction.kernels.ties import draw_key, tie_rank
 from auction.settings import Mode
 from auction.workspace import I64, Lots, Page, Rows, Rules, Sales

@@ -13,6 +13,12 @@ AUCTION = int(Mode.AUCTION)
 
 
 @njit(cache=True, nogil=True)
+def weight_of(rows: Rows, i: int, slot: int) -> int:
+    """Rank per micro of bid."""
+    return int(rows.weight[i, slot]) if rows.weight.shape[1] > 0 else event_rate(rows, i, slot)
+
+
+@njit(cache=True, nogil=True)
 def floor_price(rows: Rows, lots: Lots, i: int, slot: int) -> int:
     return int(-(-floor_of(rows, lots, i, slot) // event_rate(rows, i, slot)))
 
@@ -32,7 +38,7 @@ def price_against(
     Exact: asked / weight + increment / event rate, rounded up once.
     """
     event = event_rate(rows, i, slot)
-    weight = rows.weight[i, slot] if rows.weight.shape[1] > 0 else event
+    weight = weight_of(rows, i, slot)
     whole, rest = asked // weight, asked % weight
     price = whole - (-(rest * event + rules.increment * weight) // (weight * event))
     return int(min(max(price, floor_price(rows, lots, i, slot)), page.unit[i]))

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from numba import njit
 
-from auction.kernels.greedy import sell_rows
 from auction.kernels.packages import sell_packages
 from auction.kernels.pricing import clear_sales
 from auction.kernels.scoring import begin_tier, relax
+from auction.kernels.singles import sell_rows
 from auction.workspace import I64, Lots, Page, Rows, Rules, Sales
 
 

@@ -8,12 +8,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from auction_crowd import Crowd, crowd
 from auction_market import RICH, Ad, Request, as_dict, by_account, columns
 
-from auction.columns import Rejection, bid_cpm_micros
+from auction.columns import PPM, STANDARD_TIER, Level, Rejection, account_of, bid_cpm_micros
 from auction.fairness import Exposure
 from auction.mechanism import run_auction
-from auction.settings import AuctionSettings, FairnessSettings
+from auction.settings import AuctionSettings, FairnessSettings, Mode
 
 PLAIN = AuctionSettings()
 PER_CLICK = Ad(ad=1, advertiser=1, bid=700_001, ppm=(3_333,), campaign=1)
@@ -123,7 +124,7 @@ import numpy as np
 from auction_market import RICH, Ad, Request, as_dict, columns
 from auction.fairness import Exposure
 from auction.mechanism import run_auction
-from auction.settings import AuctionSettings, FairnessSettings
+from auction.settings import AuctionSettings, FairnessSettings, Mode
 exposure = Exposure(FairnessSettings(max_share=0.3, window=50))
 ads = tuple(Ad(ad=a, advertiser=a % 5, bid=1000 * (a % 7), ppm=(a * 999,)) for a in range(1, 40))
 batch = columns([Request(ads=ads, floors=(0, 0, 5000), seed=seed) for seed in range(200)])
@@ -140,3 +141,63 @@ def test_another_process_sells_the_same_batch_the_same_way():
 
     assert runs[0].stdout == runs[1].stdout
     assert b"winner" in runs[0].stdout
+
+
+def test_a_weighted_tier_is_won_in_proportion_to_the_shares():
+    """Replayable: the draw is the seed's. Order of rows, bids and dual prices do not matter."""
+    drawn = tuple(Ad(ad=ad, advertiser=ad, bid=500_000, tier=10, share=ad) for ad in range(1, 5))
+    bids, slots = columns([Request(ads=drawn, seed=seed) for seed in range(10_000)])
+    settings = AuctionSettings(modes={10: Mode.WEIGHTED})
+
+    slate = run_auction(bids, slots, None, RICH, settings)
+
+    wins = np.bincount(bids.ad[slate.winner], minlength=5)[1:]
+    assert np.abs(wins - 1_000 * np.arange(1, 5)).max() < 150
+    assert (slate.charge_micros == 500).all()
+
+
+def test_on_a_page_a_weighted_tier_draws_without_replacement():
+    """After ad 2, the second slot goes to ad 3 rather than ad 1 with probability 3 / (3 + 1)."""
+    drawn = tuple(Ad(ad=ad, advertiser=ad, bid=500_000, tier=10, share=ad) for ad in range(1, 4))
+    page = [Request(ads=drawn, floors=(0, 0), seed=seed) for seed in range(20_000)]
+    bids, slots = columns(page)
+
+    slate = run_auction(bids, slots, None, RICH, AuctionSettings(modes={10: Mode.WEIGHTED}))
+
+    first, second = bids.ad[slate.winner].reshape(-1, 2).T
+    assert (second[first == 2] == 3).mean() == pytest.approx(3 / 4, abs=0.02)
+
+
+def test_a_rows_deal_can_run_out_of_money_before_its_campaign():
+    deal = replace(PER_MILLE, deal=3)
+    bids, slots = columns([Request(ads=(deal,))] * 3)
+    money = np.full(40, 10**9)
+    money[account_of(Level.DEAL, 3)] = 1_109
+
+    slate = run_auction(bids, slots, None, money, PLAIN)
+
+    assert slate.reason.tolist() == [Rejection.WON] + [Rejection.BUDGET] * 2
+
+
+def test_optional_columns_that_ask_for_nothing_change_nothing(rng):
+    bids, slots = crowd(rng, Crowd(requests=50))
+    n = len(bids.ad)
+    rates = np.where(bids.per_click[:, None], bids.pctr_ppm, PPM)
+    asked = replace(
+        bids,
+        tier=np.full(n, STANDARD_TIER, np.uint8),
+        share=np.ones(n, np.int64),
+        weight_ppm=rates,
+        full_bid_micros=bids.bid_micros,
+        deal=np.full(n, -1, np.int32),
+        floor_micros=np.full(n, -1, np.int64),
+        reserve_micros=np.zeros(n, np.int64),
+        fixed_price=np.zeros(n, np.bool_),
+        labels=np.zeros(n, np.uint64),
+        package=np.zeros(n, np.int32),
+        package_kind=np.zeros(n, np.uint8),
+    )
+
+    slate = run_auction(asked, slots, None, RICH, PLAIN)
+
+    assert as_dict(slate) == as_dict(run_auction(bids, slots, None, RICH, PLAIN))

@@ -27,7 +27,7 @@ from auction.columns import Rejection
 from auction.fairness import Exposure
 from auction.mechanism import run_auction
 from auction.plain_exposure import PlainExposure
-from auction.settings import AuctionSettings, FairnessSettings
+from auction.settings import VCG, AuctionSettings, FairnessSettings
 
 PLAIN = AuctionSettings()
 CPM_BIDS = st.integers(0, 60).map(lambda steps: steps * 1000) | st.integers(1, 5_000).map(
@@ -144,6 +144,16 @@ def test_crowded_batches_with_all_rules_sell_as_the_plain_auction_does(rng, slot
         Rejection.LOST_TO_DEAL,
         Rejection.LOWER_TIER,
     }
+
+
+@pytest.mark.parametrize("slots", [1, 2, 3])
+def test_crowded_batches_sold_by_vcg_sell_as_the_search_of_all_assignments_does(rng, slots):
+    shape = Crowd(slots=slots, rows=8, all_rules=True)
+
+    codes, relaxed = equal_on_crowds(rng, pages=2_000, shape=shape, mechanism=VCG)
+
+    assert relaxed > 0
+    assert Rejection.ROADBLOCK in codes
 
 
 def equal_on_crowds(
