@@ -26,7 +26,7 @@ PARTS = 4
 """No lease takes more than this part of what each worker's share would be."""
 LOW = 16
 """An account is looked at again and again once less than this part of its first `left` is left."""
-LOOKS = 1024
+LOOKS = 512
 """Accounts looked at in one round; more take turns."""
 
 
@@ -170,6 +170,18 @@ class Bank:
         self._return(idle, day)
         self.look(self._low(LOOKS if day == self._day else len(self.ledger)), day)
         self._day = day
+
+    def check(self) -> list[str]:
+        """Broken invariants of the books, of this worker's side, and between them, in words."""
+        with self._lock:
+            free = np.flatnonzero(self.ledger.free).tolist()
+            kept = zip(free, self.books.read(free), strict=True)
+            unbacked = [
+                f"account {account}: free money without a lease"
+                for account, book in kept
+                if self.ledger.free[account] > book.leased(self.worker)
+            ]
+            return [*self.books.check(), *self.ledger.check(), *unbacked]
 
     def surrender(self, day: int) -> None:
         """Give back all that is not promised: this worker ends, or was taken for dead."""

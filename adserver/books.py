@@ -19,7 +19,7 @@ from auction.columns import Level, account_of
 _PREFIX = b"money/a/"
 _HEAD = struct.Struct(">7q")
 _LEASE = struct.Struct(">Bq")
-AT_ONCE = 128
+AT_ONCE = 32
 """Books in one update: others wait for the store meanwhile."""
 
 

@@ -115,8 +115,9 @@ class Drawer:
         self.holds.adopt(_only_backed(holds, backed))
 
     def close(self) -> None:
-        """Give back what is not promised; that is for another worker, or the next start."""
+        """Give back what is not promised. The rest is another worker's, or the next start's."""
         self.bank.surrender(self.day)
+        shifts.leave(self.store, self.bank.worker)
         self.store.sync()
 
 

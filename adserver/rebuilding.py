@@ -61,7 +61,9 @@ def restore(books: Books, events: Path, holds: Iterable[Hold], day: int) -> None
 
 def rebuild(books: Books, spend: Spend, holds: Iterable[Hold], day: int) -> None:
     """Make the books from all that was ever billed; limits that they know are kept."""
-    kept = {account: book._replace(day=0, spent_before=0) for account, book in books.all()}
+    kept = {
+        account: book._replace(day=0, spent_day=0, spent_before=0) for account, book in books.all()
+    }
     books.put(dict(_restored(kept, spend, _leases(holds), day)))
 
 

@@ -13,6 +13,9 @@ DEAD_AFTER_MS = 10_000
 _PREFIX = b"money/w/"
 
 
+_NEVER = [bytes(8)]
+
+
 def _key(worker: int) -> bytes:
     return _PREFIX + worker.to_bytes(1, "big")
 
@@ -29,6 +32,11 @@ def renew(store: StateStore, worker: int, now_ms: int) -> bool:
         return [now_ms.to_bytes(8, "big") if found[0] else None], found[0] is not None
 
     return store.update([_key(worker)], change)
+
+
+def leave(store: StateStore, worker: int) -> None:
+    """It ends; others may take over at once what it still looked after."""
+    store.update([_key(worker)], lambda _: (_NEVER, None))
 
 
 def end(store: StateStore, worker: int) -> None:

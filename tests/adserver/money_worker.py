@@ -62,7 +62,13 @@ class Seller:
     def work(self, steps: int) -> None:
         """Sales, events of anybody's sales, expiry and the background's rounds, in any order."""
         asyncio.run(self._work(steps))
+
+    def close(self) -> None:
         self.log.close()
+        self.sold.close()
+        self.drawer.close()
+        self.drawer.book.close()
+        self.drawer.store.close()
 
     async def _work(self, steps: int) -> None:
         for step in range(steps):
@@ -114,4 +120,4 @@ def run(folder: Path, number: int, seed: int, steps: int) -> None:
     """The body of a spawned process."""
     seller = Seller(folder, number, seed)
     seller.work(steps)
-    seller.drawer.close()
+    seller.close()

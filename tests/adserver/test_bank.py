@@ -213,6 +213,24 @@ def test_a_worker_that_was_taken_for_dead_has_nothing_left_to_promise(store, boo
     assert bank.ledger.free[CAMPAIGN] == 0
 
 
+def test_check_finds_money_that_nobody_leased(books):
+    bank = bank_of(books, 0)
+    assert bank.check() == []
+
+    bank.ledger.lend(CAMPAIGN, 5)
+    bank.ledger.see(CAMPAIGN, limited=True, available=0)
+
+    assert bank.check() == [f"account {CAMPAIGN}: free money without a lease"]
+
+
+def test_a_worker_that_ends_properly_is_succeeded_at_once(store):
+    shifts.begin(store, 3, 1_000_000)
+
+    shifts.leave(store, 3)
+
+    assert shifts.overdue(store, 1_000_001) == [3]
+
+
 def test_many_accounts_are_seen_in_turns_and_all_in_the_end(books):
     books.limit(dict.fromkeys(range(100, 2600), (1000, UNLIMITED)), DAY)
     bank = bank_of(books, 0)
@@ -220,7 +238,7 @@ def test_many_accounts_are_seen_in_turns_and_all_in_the_end(books):
     bank.look(range(100, 2_600), DAY)
     books.limit(dict.fromkeys(range(100, 2600), (500, UNLIMITED)), DAY)
 
-    for second in range(1, 4):
+    for second in range(1, 6):
         bank.tend(DAY, second)
 
     assert (bank.ledger.left[100:2_600] == 500).all()
@@ -247,7 +265,7 @@ def test_threads_that_sell_and_settle_at_random_bill_exactly_what_was_reserved(b
     book = book_of(books)
     assert book.spent == sum(billed for _, billed in settled) <= 20_000
     assert (book.out, book.available) == (0, 20_000 - book.spent)
-    assert all(bank.ledger.check() == [] for bank in banks)
+    assert all(bank.check() == [] for bank in banks)
 
 
 def sell_and_settle(banks, number, seed, settled):

@@ -96,8 +96,7 @@ class System:
     def close(self):
         self.log.close()
         self.recorder.close()
-        assert self.drawer.bank.ledger.check() == []
-        assert self.drawer.bank.books.check() == []
+        assert self.drawer.bank.check() == []
         assert self.pipeline.exposure.check() == []
 
 
