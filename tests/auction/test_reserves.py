@@ -97,7 +97,7 @@ def test_rows_find_the_reserve_of_their_key_and_others_have_none():
 
 def test_on_auctions_it_has_not_seen_a_damped_reserve_earns_more_and_loses_little_value():
     """`python -m bench.reserves` shows it on more auctions and in other markets."""
-    none, damped, full = measure("log-normal", 10_000)
+    none, damped, full = measure("log-normal", 30_000)
 
     assert damped["revenue_per_thousand"] > 1.1 * none["revenue_per_thousand"]
     assert damped["welfare_per_thousand"] > 0.98 * none["welfare_per_thousand"]
