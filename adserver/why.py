@@ -18,7 +18,8 @@ from adserver.auctions.explain import Explanation
 from adserver.auctions.find import NOT_YET, find
 from adserver.auctions.record import AuctionRecord
 from adserver.auctions.ring import rings
-from adserver.auctions.why import as_json, funnel_of
+from adserver.auctions.sample import latest
+from adserver.auctions.why import as_json, funnel_of, with_sample
 from adserver.deadline import Clock
 from adserver.edition import Edition
 from adserver.encode import encode
@@ -38,6 +39,8 @@ MOST_WINDOW_S = 24 * 3600
 MOST_LISTED = 200
 """Candidates in one answer; ask again with an offset for more."""
 MOST_OFFSET = 10_000
+MOST_GROUPS = 40
+"""Of each worker's durable sample that are read for what its ring has lost; 64 pages each."""
 PATIENCE_S = (0.01, 0.05, 0.2, 0.0)
 """Pauses before a decision that is not in its worker's ring is looked for again."""
 WAITING = 4
@@ -153,9 +156,12 @@ class Inquiries:
             )
             return "SIMILARITY" if misfit is None else misfit.name
 
-        funnel = funnel_of(
-            rings(self.settings.auctions), ad, now_ms - 1000 * window_s, reason, self.prices
-        )
+        folder, since_ms = self.settings.auctions, now_ms - 1000 * window_s
+        funnel = funnel_of(rings(folder), ad, since_ms, reason, self.prices)
+        if funnel.since_ms > since_ms:  # the rings do not reach back so far
+            one_in = self.settings.auction_sample_one_in
+            older = latest(folder, MOST_GROUPS)
+            funnel = with_sample(funnel, older, one_in, ad, since_ms, reason)
         return as_json(ad, funnel, window_s, now_ms, edition.version)
 
 

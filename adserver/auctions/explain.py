@@ -14,13 +14,14 @@ from adserver.auctions.price_to_win import NO_BID_WINS, prices_on_page
 from adserver.auctions.record import AuctionRecord
 from adserver.auctions.scores import Scores, per_mille, tiers, units
 from auction.columns import MILLE, PPM, Rejection
-from auction.settings import AuctionSettings
+from auction.settings import AuctionSettings, Mode
 
 HOW = {
     "FIRST_PRICE": "the request asked for first prices: the winner pays its bid",
     "FIXED_PRICE": "its deal has a fixed price",
     "OWN_BID": "what the next one would have asked for is more than its bid, so it pays its bid",
     "FLOOR": "nobody else came near: it pays the floor",
+    "CONTRACT": "its tier holds no auction: contracts and draws pay their bid",
     "NEXT_SCORE": "the least bid that still beats the next score, plus the increment",
     "JOINT": "what its presence costs the others on the page",
 }
@@ -115,12 +116,25 @@ class Explanation:
             return "FIXED_PRICE"
         if page.slots.first_price[0]:
             return "FIRST_PRICE"
+        tier = int(tiers(page.bids)[winner])
+        if self.settings.modes.get(tier, Mode.AUCTION) is not Mode.AUCTION:
+            return "CONTRACT"
         if charge == int(self.scores.unit[winner]):
             return "OWN_BID"
         event = int(self.scores.event_ppm[winner, slot])
         if charge == -(-self._floor(slot, winner) * MILLE // event):
             return "FLOOR"
-        return "NEXT_SCORE" if int(page.slate.runner_up[slot]) >= 0 else "JOINT"
+        return "NEXT_SCORE" if charge == self._against_next(slot, winner) else "JOINT"
+
+    def _against_next(self, slot: int, winner: int) -> int:
+        """The least bid for one event that ranks as the next score asks, plus the increment."""
+        second, scores = int(self.page.slate.runner_up[slot]), self.scores
+        if second < 0:
+            return -1
+        weight, event = (int(of[winner, slot]) for of in (scores.weight_ppm, scores.event_ppm))
+        asked = int(scores.score[second, slot]) + int(scores.dual[winner, slot])
+        increment = self.settings.increment_micros * MILLE
+        return -(-(asked * event + increment * weight) // (weight * event))
 
     def _floor(self, slot: int, row: int) -> int:
         """What the row had to bid for the slot, in micros per thousand impressions."""

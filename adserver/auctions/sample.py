@@ -13,6 +13,7 @@ Users stand in it under a keyed pseudonym: the same one for the same user, no on
 from __future__ import annotations
 
 import contextlib
+import os
 import queue
 import re
 import struct
@@ -24,6 +25,7 @@ from hashlib import blake2b
 from io import BufferedWriter
 from itertools import groupby
 from pathlib import Path
+from typing import BinaryIO
 
 from adserver.auctions import asked
 from adserver.auctions.encoding import Damaged, decode, encode
@@ -228,6 +230,36 @@ def read_sample(
             else:
                 inside = (at_ms >= since_ms) & (at_ms < until_ms)
                 yield from (record.page(page) for page in inside.nonzero()[0].tolist())
+
+
+def latest(folder: Path, most: int) -> Iterator[AuctionRecord]:
+    """Each worker's last `most` groups, without reading what lies before them."""
+    found = segments(folder)
+    for worker in sorted({segment.worker for segment in found}):
+        left = most
+        for segment in reversed([one for one in found if one.worker == worker]):
+            with segment.path.open("rb") as file:
+                frames = _frames(file)[-left:]
+                for place, size, crc in frames:
+                    file.seek(place)
+                    record = _opened(file.read(size), crc)
+                    if record is not None:
+                        yield record
+            left -= len(frames)
+            if left <= 0:
+                break
+
+
+def _frames(file: BinaryIO) -> list[tuple[int, int, int]]:
+    """Where the body of each frame begins, its bytes and its CRC; up to the first damaged head."""
+    frames: list[tuple[int, int, int]] = []
+    while len(head := file.read(FRAME.size)) == FRAME.size:
+        magic, size, crc, _ = FRAME.unpack(head)
+        if magic != MAGIC or size > MOST_BYTES:
+            break
+        frames.append((file.tell(), size, crc))
+        file.seek(size, os.SEEK_CUR)
+    return frames
 
 
 def read_segment(path: Path, damage: Damage) -> Iterator[AuctionRecord]:

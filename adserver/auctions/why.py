@@ -8,8 +8,8 @@ decisions exactly.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -63,6 +63,8 @@ class AdFunnel:
     looked_at: int
     """Of the decisions without it."""
     lost: Lost
+    estimated: int = 0
+    """Decisions that are known from the durable sample only: each of its pages stands for many."""
 
 
 def funnel_of(
@@ -90,6 +92,54 @@ def funnel_of(
     )
 
 
+def with_sample(
+    funnel: AdFunnel,
+    older: Iterable[AuctionRecord],
+    one_in: int,
+    ad: int,
+    since_ms: int,
+    reason: Reason,
+) -> AdFunnel:
+    """The funnel with what the sample knows of the time before it, from `since_ms` on."""
+    seen: Counter[str] = Counter()
+    absent: list[tuple[AuctionRecord, int]] = []
+    oldest = funnel.since_ms
+    for record in older:
+        at_ms = record.notes.at_ms
+        inside = np.flatnonzero((at_ms >= since_ms) & (at_ms < funnel.since_ms))
+        oldest = min([oldest, *at_ms[inside].tolist()])
+        for page in inside.tolist():
+            row = _row_on(record, page, ad)
+            if row < 0:
+                absent.append((record, page))
+            else:
+                seen[Rejection(int(record.slate.rejected[row])).name] += one_in
+    candidate = seen.total()
+    some = [absent[place] for place in evenly(len(absent), OTHERS).tolist()]
+    told = Counter(
+        reason(record.request(page), int(record.notes.at_ms[page])) for record, page in some
+    )
+    parts = shares(list(told.values()), one_in * len(absent))
+    reasons = Counter(funnel.reasons) + seen + Counter(dict(zip(told, parts, strict=True)))
+    estimated = candidate + one_in * len(absent)
+    return replace(
+        funnel,
+        since_ms=oldest,
+        decisions=funnel.decisions + estimated,
+        candidate=funnel.candidate + candidate,
+        reasons={name: count for name, count in reasons.most_common() if count},
+        looked_at=funnel.looked_at + len(some),
+        estimated=estimated,
+    )
+
+
+def _row_on(record: AuctionRecord, page: int, ad: int) -> int:
+    """The ad's row on a page, -1 when it is not there."""
+    low, high = record.bids.offset[page : page + 2].tolist()
+    rows = np.flatnonzero(record.notes.ad_id[low:high] == ad)
+    return low + int(rows[0]) if len(rows) else -1
+
+
 def _others(found: Sequence[Sightings], ad: int, reason: Reason) -> Counter[str]:
     """Decisions without the ad by reason, of some that are evenly spread over all."""
     counts: Counter[str] = Counter()
@@ -109,11 +159,10 @@ def _others(found: Sequence[Sightings], ad: int, reason: Reason) -> Counter[str]
 
 
 def _reasons(record: AuctionRecord, pages: list[int], ad: int, reason: Reason) -> list[str]:
-    offset, ids = record.bids.offset, record.notes.ad_id
     return [
         reason(record.request(page), int(record.notes.at_ms[page]))
         for page in pages
-        if not (ids[offset[page] : offset[page + 1]] == ad).any()
+        if _row_on(record, page, ad) < 0
     ]
 
 
@@ -189,6 +238,7 @@ def as_json(ad: int, funnel: AdFunnel, window_s: int, now_ms: int, version: int)
         "window_s": window_s,
         "covers_s": round(max(0, now_ms - funnel.since_ms) / 1000, 3),
         "decisions": funnel.decisions,
+        "estimated_from_the_sample": funnel.estimated,
         "candidate_in": funnel.candidate,
         "win_rate": round(won / funnel.candidate, 6) if funnel.candidate else None,
         "funnel": [

@@ -15,6 +15,7 @@ from adserver.auctions.sample import (
     SampleWriter,
     framed,
     is_sampled,
+    latest,
     pseudonymous,
     read_sample,
     segments,
@@ -81,6 +82,18 @@ def test_segments_end_by_age_and_the_oldest_go_when_there_are_too_many(tmp_path,
     starts = [segment.start_ms for segment in segments(tmp_path)]
 
     assert starts == [int((1000 + 61 * n) * 1000) for n in (2, 3, 4, 5)]
+
+
+def test_the_latest_groups_of_each_worker_are_read_without_the_others(tmp_path):
+    pages = [Market(7).sampled(2) for _ in range(5)]
+    for batch in pages:
+        written(tmp_path, [batch], worker=1)
+    written(tmp_path, [pages[0]], worker=2)
+
+    found = list(latest(tmp_path, 2))
+
+    assert [len(record) for record in found] == [2, 2, 2]
+    assert same(joined(found), joined([page for batch in [*pages[3:], pages[0]] for page in batch]))
 
 
 def test_other_workers_segments_are_left_alone(tmp_path):

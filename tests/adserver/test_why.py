@@ -327,3 +327,42 @@ def test_more_questions_than_can_wait_are_refused(place):
 
     assert sum(isinstance(answer, dict) for answer in answers) == 5
     assert sum(isinstance(answer, Overloaded) for answer in answers) == 5
+
+
+def test_what_the_ring_has_lost_is_known_from_the_sample(tmp_path, asked):
+    """With every decision sampled the two together know all of them, each once."""
+    system = System(tmp_path, lambda: 1000.0, auction_ring_mib=1, auction_sample_one_in=1)
+    for page in asked * 3:
+        system.wall += 0.01
+        system.decide([replace(page, page_view=str(system.wall))])
+    system.recorder.close()
+    inquiries = Inquiries.of(
+        system.settings, system.pipeline.prices, lambda: system.edition, lambda: system.wall
+    )
+    ads = system.edition.snapshot.ads.ad_id
+
+    for ad in ads[:: len(ads) // 7].tolist():
+        told = asyncio.run(inquiries.why(str(ad)))
+
+        assert told["decisions"] == 3 * len(asked)
+        assert 0 < told["estimated_from_the_sample"] < 3 * len(asked)
+        assert sum(part["decisions"] for part in told["funnel"]) == told["decisions"]
+    system.close()
+
+
+def test_the_funnel_of_ring_and_sample_counts_each_candidacy_once(tmp_path, asked):
+    system = System(tmp_path, lambda: 1000.0, auction_ring_mib=1, auction_sample_one_in=1)
+    came = {}
+    for page in asked * 3:
+        system.wall += 0.01
+        (decision,) = system.decide([replace(page, page_view=str(system.wall))])
+        for ad in find(system.settings.auctions, int(decision.id, 16)).notes.ad_id.tolist():
+            came[ad] = came.get(ad, 0) + 1
+    system.recorder.close()
+    inquiries = Inquiries.of(
+        system.settings, system.pipeline.prices, lambda: system.edition, lambda: system.wall
+    )
+
+    for ad in sorted(came, key=came.get)[-5:]:
+        assert asyncio.run(inquiries.why(str(ad)))["candidate_in"] == came[ad]
+    system.close()
