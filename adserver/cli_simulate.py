@@ -24,7 +24,7 @@ from feedback.replay.campaign import Pacing
 from feedback.replay.changes import Changes, changes_of
 from feedback.replay.compare import sheets as comparison
 from feedback.replay.forecast import Proposal
-from feedback.replay.sheet import Sheet, as_csv, as_html, as_table
+from feedback.replay.sheet import Figure, Sheet, as_csv, as_html, as_table
 
 app = typer.Typer(no_args_is_help=True)
 WIDEST = 120
@@ -87,7 +87,7 @@ def ipinyou(
     found = bid_logs.replay(files, setup)
     if not found.survey.offers:
         _refuse(["no line could be understood", *found.mistakes.named])
-    _give([bid_logs.sheet(found)], csv, html)
+    _give([bid_logs.sheet(found)], csv, html, [bid_logs.spent_over_time(found)])
 
 
 @app.command()
@@ -219,7 +219,9 @@ def _refuse(mistakes: Sequence[str]) -> None:
     raise typer.Exit(2)
 
 
-def _give(sheets: Sequence[Sheet], csv: Path | None, html: Path | None) -> None:
+def _give(
+    sheets: Sequence[Sheet], csv: Path | None, html: Path | None, figures: Sequence[Figure] = ()
+) -> None:
     console = Console()
     if not console.is_terminal:
         console = Console(width=WIDEST)
@@ -228,4 +230,4 @@ def _give(sheets: Sequence[Sheet], csv: Path | None, html: Path | None) -> None:
     if csv is not None:
         csv.write_text(as_csv(sheets))
     if html is not None:
-        html.write_text(as_html("Simulation", sheets))
+        html.write_text(as_html(sheets, figures))

@@ -7,7 +7,12 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.ticker import PercentFormatter
+
 from auction.columns import MILLE, PPM
+from feedback.drawing import FIRST, GRID, INK, SECOND, svg
 from feedback.replay.bidlog import Mistakes, Offers, read
 from feedback.replay.campaign import (
     CHECKPOINTS,
@@ -20,7 +25,7 @@ from feedback.replay.campaign import (
     trial_of,
     unlimited,
 )
-from feedback.replay.sheet import Sheet
+from feedback.replay.sheet import Figure, Sheet
 
 HEAD = (
     "pacing",
@@ -116,3 +121,23 @@ def sheet(found: Replay) -> Sheet:
     if found.mistakes.count:
         notes.append(f"{found.mistakes.count:,} lines left out: {'; '.join(found.mistakes.named)}")
     return Sheet("One campaign against the market", HEAD, rows, notes)
+
+
+def spent_over_time(found: Replay) -> Figure:
+    """Share of the budget that each way of pacing had spent by each moment of the log."""
+    limited = found.results[1:]
+
+    def draw(axes: Axes) -> None:
+        axes.plot([0, 1], [0, 1], color=GRID, linewidth=4, label="plan")
+        for one, (colour, style) in zip(limited, _LINES, strict=False):
+            at = np.arange(1, len(one.track) + 1) / CHECKPOINTS
+            axes.plot(at, one.track, color=colour, linestyle=style, label=one.name)
+        axes.xaxis.set_major_formatter(PercentFormatter(1))
+        axes.yaxis.set_major_formatter(PercentFormatter(1))
+        axes.set_xlabel("of the log")
+        axes.legend()
+
+    return "Share of the budget spent", svg(draw, height=3.0, grid="y")
+
+
+_LINES = ((SECOND, "-"), (INK, ":"), (FIRST, "-"))
