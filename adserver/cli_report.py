@@ -29,10 +29,22 @@ from feedback.auctions import KEYS, cpm_of, win_rate
 from feedback.auctions import auctions as auctions_of
 from feedback.compaction import compact
 from feedback.fairness import fairness as fairness_of
+from feedback.fairness_page import (
+    FairnessPage,
+    fairness_csv,
+    fairness_page,
+    fairness_table,
+    frontier_table,
+)
+from feedback.frontier import Outcome, frontier
+from feedback.html import as_of
+from feedback.merit import tally
 from feedback.pacing import UNDER, count_reasons
 from feedback.pacing import pacing as pacing_of
+from feedback.recorded import LEAST_AUCTIONS, recorded, window_for
 from feedback.reports import DIMENSIONS, Span
 from feedback.reports import ctr as ctr_of
+from feedback.windows import window_shares
 
 app = typer.Typer(no_args_is_help=True)
 console = Console()
@@ -72,16 +84,39 @@ def ctr(by: By = "advertiser", form: As = Format.TABLE, hours: Hours = 0, out: O
 
 @app.command()
 def fairness(form: As = Format.TABLE, hours: Hours = 0, out: Out = None) -> None:
-    """Exposure share by advertiser, its concentration, and what fairness cost."""
+    """Exposure share by advertiser, against cap and merit, and what fairness cost and would cost.
+
+    Merit, and what other caps would give, are taken from the recorded sample of auctions.
+    """
     with _opened() as (connection, names):
-        report = fairness_of(connection, span=_span(hours), names=names["advertiser"])
-        if form is Format.HTML:
-            by_advertiser = ctr_of(connection, "advertiser", _span(hours), names)
-            _give(render.page([by_advertiser], report), out)
-        elif form is Format.CSV:
-            _give(render.fairness_csv(report), out)
-        else:
-            console.print(render.fairness_table(report))
+        settings, span = from_environment(os.environ), _span(hours)
+        records = recorded(settings.auctions, span)
+        report = fairness_of(
+            connection,
+            span=span,
+            names=names["advertiser"],
+            recorded=tally((record.bids, record.slate) for record in records),
+        )
+        if form is Format.CSV:
+            _give(fairness_csv(report), out)
+            return
+        site = settings.fairness.site
+        outcomes = _frontier(records, site.window)
+        if form is Format.TABLE:
+            console.print(fairness_table(report))
+            if outcomes:
+                console.print(frontier_table(outcomes))
+            return
+        windows = window_shares(connection, site.window, span, names["advertiser"])
+        moment = as_of(ctr_of(connection, "advertiser", span, names).as_of_ms)
+        _give(fairness_page(FairnessPage(report, windows, site.max_share, outcomes, moment)), out)
+
+
+def _frontier(records: list[AuctionRecord], window: int) -> tuple[Outcome, ...]:
+    if sum(len(record) for record in records) < LEAST_AUCTIONS:
+        return ()
+    auctions = [(record.bids, record.slots) for record in records]
+    return frontier(auctions, window_for(records, window))
 
 
 @app.command()

@@ -6,15 +6,16 @@ off. Test traffic is left out.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import duckdb
 import numpy as np
 from numpy.typing import NDArray
 
+from feedback.merit import Tally, tally
 from feedback.reports import Span
-from feedback.spread import Spread, spread
+from feedback.spread import Merit, Spread, merit, spread
 
 BASES = {
     "impressions": "SELECT advertiser, decided AS moment FROM events "
@@ -31,6 +32,22 @@ class AdvertiserShare:
     share: float
     plain_share: float
     """Of the slots that somebody would have won with fairness off."""
+    eligible_share: float
+    """Of the recorded auctions, those in which it could have bought; 0 without any, like these:"""
+    merit_share: float
+    """Of what all would have paid in the auctions in which they could have bought."""
+    per_merit: float
+    """Exposure share over merit share: 1 is proportional."""
+
+
+@dataclass(frozen=True, slots=True)
+class HourlyCost:
+    """Prices of single impressions, summed and rounded."""
+
+    hour: str
+    plain_micros: int
+    clear_micros: int
+    relaxed: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +60,11 @@ class FairnessReport:
     """Each hour, over the same advertisers as `overall`."""
     exposure: NDArray[np.int64]
     """[advertisers] for the Lorenz curve."""
+    merit: Merit | None
+    """The same advertisers; None when no auction was recorded."""
+    auctions: int
+    """Recorded auctions that merit is taken from."""
+    costs: tuple[HourlyCost, ...]
     plain_micros: int
     """Per thousand impressions, summed over slots, as `clear_micros`: prices with fairness off."""
     clear_micros: int
@@ -65,9 +87,13 @@ def fairness(
     basis: str = "impressions",
     span: Span | None = None,
     names: Mapping[int, str] | None = None,
+    recorded: Tally | None = None,
 ) -> FairnessReport:
-    """Exposure by advertiser. With `names`, those never shown count as zeros; without, only
-    advertisers that were shown, or would have been, are known."""
+    """Exposure by advertiser, against the merit that recorded auctions show.
+
+    With `names`, those never shown count as zeros; without, only advertisers that were shown, or
+    would have been, are known.
+    """
     if basis not in BASES:
         raise ValueError(f"basis must be one of {', '.join(BASES)}, not {basis!r}")
     span = span or Span()
@@ -79,16 +105,20 @@ def fairness(
         for hour, counts in sorted(hours.items())
     }
     exposure = sum(by_hour.values(), np.zeros(len(everyone), np.int64))
-    money = _money(connection, span)
+    money, recorded = _money(connection, span), recorded or tally(())
+    deserved = merit(exposure, recorded.of(everyone)[1])
     return FairnessReport(
         basis=basis,
-        rows=_shares(everyone, exposure, plain, names or {}),
+        rows=_shares(everyone, exposure, plain, names or {}, recorded),
         overall=spread(exposure),
         hours=tuple((hour, spread(counts)) for hour, counts in by_hour.items()),
         exposure=exposure,
         plain_micros=money[0],
         clear_micros=money[1],
         relaxed=money[2],
+        merit=deserved if recorded.auctions else None,
+        auctions=recorded.auctions,
+        costs=tuple(_costs(connection, span)),
     )
 
 
@@ -131,21 +161,40 @@ def _money(connection: duckdb.DuckDBPyConnection, span: Span) -> tuple[int, int,
     return (int(row[0]), int(row[1]), int(row[2])) if row else (0, 0, 0)
 
 
+def _costs(connection: duckdb.DuckDBPyConnection, span: Span) -> Iterator[HourlyCost]:
+    for hour, plain, clear, relaxed in connection.execute(
+        """
+        SELECT strftime(make_timestamp(t * 1000), '%Y-%m-%d %H:00'),
+            coalesce(sum(plain_clear_micros), 0)::BIGINT, coalesce(sum(clear_micros), 0)::BIGINT,
+            count(*) FILTER (relaxed)
+        FROM decisions WHERE NOT test AND t >= $1 AND t < $2 GROUP BY 1 ORDER BY 1
+        """,
+        [span.since_ms, span.until_ms],
+    ).fetchall():
+        yield HourlyCost(hour, round(plain / 1000), round(clear / 1000), relaxed)
+
+
 def _shares(
     everyone: list[int],
     exposure: NDArray[np.int64],
     plain: dict[int, int],
     names: Mapping[int, str],
+    recorded: Tally,
 ) -> tuple[AdvertiserShare, ...]:
     total, plain_total = max(1, int(exposure.sum())), max(1, sum(plain.values()))
+    eligible, worth = recorded.of(everyone)
+    deserved = merit(exposure, worth)
     rows = [
         AdvertiserShare(
             advertiser=advertiser,
             name=names.get(advertiser, str(advertiser)),
-            exposures=int(count),
-            share=int(count) / total,
+            exposures=int(exposure[place]),
+            share=int(exposure[place]) / total,
             plain_share=plain.get(advertiser, 0) / plain_total,
+            eligible_share=int(eligible[place]) / max(1, recorded.auctions),
+            merit_share=float(deserved.merit_share[place]),
+            per_merit=float(deserved.ratio[place]),
         )
-        for advertiser, count in zip(everyone, exposure, strict=True)
+        for place, advertiser in enumerate(everyone)
     ]
     return tuple(sorted(rows, key=lambda row: (-row.exposures, row.advertiser)))

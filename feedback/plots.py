@@ -1,4 +1,4 @@
-"""The plots of the click-rate and fairness reports. Knows figures, not where they come from."""
+"""The plots of the click-rate reports. Knows figures, not where they come from."""
 
 from __future__ import annotations
 
@@ -6,14 +6,10 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, PercentFormatter
 
-from feedback.drawing import FIRST, GRID, INK, SECOND, bars, name_hours, short, svg
-from feedback.fairness import FairnessReport
+from feedback.drawing import FIRST, GRID, bars, name_hours, short, svg
 from feedback.reports import CtrReport, Figures
-from feedback.spread import lorenz
 
 MOST_BARS = 12
-LEAST_EXPOSURES = 30
-"""Shares of fewer exposures than this say nothing about fairness."""
 
 
 def ctr_by_hour(report: CtrReport) -> str:
@@ -63,40 +59,3 @@ def no_fill_reasons(total: Figures) -> str:
     reasons = sorted(total.no_fills.items(), key=lambda item: -item[1])
     named = [(reason.replace("_", " ").lower(), float(slots)) for reason, slots in reasons]
     return bars(named[:MOST_BARS], short)
-
-
-def lorenz_curve(report: FairnessReport) -> str:
-    """Share of exposure held by the least shown advertisers; the diagonal is equality."""
-    part, held = lorenz(report.exposure)
-
-    def draw(axes: Axes) -> None:
-        axes.plot([0, 1], [0, 1], color=INK, linewidth=1, linestyle=(0, (4, 4)), alpha=0.5)
-        axes.fill_between(part, held, part, color=FIRST, alpha=0.15, linewidth=0)
-        axes.plot(part, held, color=FIRST, linewidth=2)
-        axes.set(xlim=(0, 1), ylim=(0, 1))
-        axes.set_xlabel("advertisers, least shown first")
-        axes.set_ylabel("share of exposure")
-        axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
-        axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
-        axes.text(0.04, 0.94, f"Gini {report.overall.gini:.3f}", transform=axes.transAxes)
-
-    return svg(draw, height=3.4, grid="both")
-
-
-def concentration(report: FairnessReport) -> str:
-    """Largest share and Herfindahl index, hour by hour; hours with hardly any traffic left out."""
-    full = [item for item in report.hours if item[1].exposures >= LEAST_EXPOSURES]
-    hours = full or list(report.hours)
-    at = np.arange(len(hours))
-
-    def draw(axes: Axes) -> None:
-        top = [spread.top_share for _, spread in hours]
-        hhi = [spread.hhi for _, spread in hours]
-        axes.plot(at, top, color=FIRST, marker="o", markersize=4, label="largest share")
-        axes.plot(at, hhi, color=SECOND, marker="o", markersize=4, label="HHI")
-        axes.set_ylim(0, min(1.05, 1.3 * max([*top, *hhi])))
-        axes.yaxis.set_major_formatter(PercentFormatter(1))
-        axes.legend(loc="upper left", ncols=2)
-        name_hours(axes, [hour for hour, _ in hours], most=12)
-
-    return svg(draw, height=3.4, grid="y")

@@ -10,6 +10,7 @@ from rich.table import Table
 
 from feedback import html, plots
 from feedback.fairness import FairnessReport
+from feedback.fairness_page import exposure_figures, exposure_html
 from feedback.html import as_of, cell, figure, money
 from feedback.reports import CtrReport, Figures
 
@@ -25,7 +26,6 @@ CTR_COLUMNS = (
     "spend",
     "eCPM",
 )
-FAIRNESS_COLUMNS = ("exposures", "share", "share if fairness were off")
 
 
 def ctr_table(report: CtrReport, most: int = 30) -> Table:
@@ -47,18 +47,6 @@ def ctr_table(report: CtrReport, most: int = 30) -> Table:
     return table
 
 
-def fairness_table(report: FairnessReport, most: int = 20) -> Table:
-    """For a terminal; the most shown advertisers, then the measures of all."""
-    table = Table(title=f"Exposure by advertiser · {report.basis}", title_justify="left")
-    table.add_column("advertiser")
-    for column in FAIRNESS_COLUMNS:
-        table.add_column(column, justify="right")
-    for row in report.rows[:most]:
-        table.add_row(row.name, f"{row.exposures:,}", f"{row.share:.2%}", f"{row.plain_share:.2%}")
-    table.caption = " · ".join(f"{name} {value}" for name, value in _measures(report))
-    return table
-
-
 def ctr_csv(report: CtrReport) -> str:
     """Every row in full precision, money in micros, a column per no-fill reason."""
     reasons = sorted(report.total.no_fills)
@@ -77,15 +65,6 @@ def ctr_csv(report: CtrReport) -> str:
     return text.getvalue()
 
 
-def fairness_csv(report: FairnessReport) -> str:
-    text = StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["advertiser", "name", "exposures", "share", "plain_share"])
-    for row in report.rows:
-        writer.writerow([row.advertiser, cell(row.name), row.exposures, row.share, row.plain_share])
-    return text.getvalue()
-
-
 def page(reports: Sequence[CtrReport], fairness: FairnessReport) -> str:
     """A page that needs no other file: figures, plots, then a table per report.
 
@@ -96,10 +75,8 @@ def page(reports: Sequence[CtrReport], fairness: FairnessReport) -> str:
     figures = [_drawn(report) for report in reports if report.by in {"hour", "advertiser"}]
     if total.no_fills:
         figures.append(figure("Why slots stayed empty", plots.no_fill_reasons(total)))
-    if fairness.hours:
-        figures.append(figure("How evenly advertisers are shown", plots.lorenz_curve(fairness)))
-        figures.append(figure("Concentration, hour by hour (UTC)", plots.concentration(fairness)))
-    tables = "".join(_ctr_html(report) for report in reports) + _fairness_html(fairness)
+    figures += exposure_figures(fairness)
+    tables = "".join(_ctr_html(report) for report in reports) + exposure_html(fairness)
     return html.page(as_of(reports[0].as_of_ms), _tiles(reports[0]), figures, tables)
 
 
@@ -133,19 +110,6 @@ def _tiles(report: CtrReport) -> list[tuple[str, str, str]]:
     ]
 
 
-def _measures(report: FairnessReport) -> list[tuple[str, str]]:
-    overall = report.overall
-    return [
-        ("advertisers", f"{overall.advertisers:,}"),
-        ("largest share", f"{overall.top_share:.2%}"),
-        ("HHI", f"{overall.hhi:.4f}"),
-        ("Gini", f"{overall.gini:.3f}"),
-        ("Jain", f"{overall.jain:.3f}"),
-        ("cost of fairness", f"{money(report.cost_micros)} ({report.cost_share:.2%})"),
-        ("sold past the cap", f"{report.relaxed:,}"),
-    ]
-
-
 def _drawn(report: CtrReport) -> str:
     if report.by == "hour" and report.rows:
         return figure("Click rate by hour (UTC)", plots.ctr_by_hour(report), ' class="broad"')
@@ -160,16 +124,6 @@ def _ctr_html(report: CtrReport, most: int = 50) -> str:
     head = [report.by.replace("_", " "), *CTR_COLUMNS]
     foot = ["total", *_ctr_cells(report.total)]
     return html.table(f"By {report.by.replace('_', ' ')}{more}", head, rows, foot)
-
-
-def _fairness_html(report: FairnessReport, most: int = 20) -> str:
-    rows = [
-        [row.name, f"{row.exposures:,}", f"{row.share:.2%}", f"{row.plain_share:.2%}"]
-        for row in report.rows[:most]
-    ]
-    measures = html.tiles([(name, value, "") for name, value in _measures(report)], "tiles small")
-    title = f"Exposure ({report.basis})"
-    return html.table(title, ["advertiser", *FAIRNESS_COLUMNS], rows, []) + measures
 
 
 def _by_count(counts: dict[str, int]) -> list[tuple[str, int]]:

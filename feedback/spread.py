@@ -80,7 +80,7 @@ class Merit:
         return np.where(none, 0.0, self.exposure_share / np.where(none, 1.0, self.merit_share))
 
 
-def merit(exposure: NDArray[np.int64], worth: NDArray[np.float64]) -> Merit:
+def merit(exposure: NDArray[np.int64], worth: NDArray[np.int64]) -> Merit:
     """Of the same advertisers: how often each was shown, and the sum of what it offered."""
     shown = exposure / max(1, int(exposure.sum()))
     total = float(worth.sum())

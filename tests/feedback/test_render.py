@@ -7,14 +7,13 @@ import pytest
 from rich.console import Console
 from synthetic import day, write
 
-from feedback import plots
+from feedback import fairness_plots, plots
 from feedback.compaction import compact
 from feedback.fairness import fairness
+from feedback.fairness_page import fairness_csv, fairness_table
 from feedback.render import (
     ctr_csv,
     ctr_table,
-    fairness_csv,
-    fairness_table,
     page,
 )
 from feedback.reports import ctr
@@ -124,7 +123,7 @@ def test_the_page_of_an_empty_log_says_so_without_plots(tmp_path):
 
 
 def test_plots_take_their_colours_from_the_page(by_advertiser, shares):
-    for svg in (plots.spend_by(by_advertiser), plots.lorenz_curve(shares)):
+    for svg in (plots.spend_by(by_advertiser), fairness_plots.lorenz_curve(shares)):
         ElementTree.fromstring(svg)
         assert "var(--first)" in svg
         assert "currentColor" in svg
@@ -132,4 +131,4 @@ def test_plots_take_their_colours_from_the_page(by_advertiser, shares):
 
 
 def test_the_same_figures_make_the_same_picture(shares):
-    assert plots.concentration(shares) == plots.concentration(shares)
+    assert fairness_plots.concentration(shares) == fairness_plots.concentration(shares)
