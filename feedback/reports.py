@@ -111,7 +111,8 @@ def wilson(successes: int, trials: int, z: float = 1.959964) -> tuple[float, flo
     rate, spread = successes / trials, z * z / trials
     centre = (rate + spread / 2) / (1 + spread)
     half = z / (1 + spread) * sqrt(rate * (1 - rate) / trials + spread / (4 * trials))
-    return max(0.0, centre - half), min(1.0, centre + half)
+    low = max(0.0, centre - half) if successes else 0.0  # not the 1e-19 that rounding leaves
+    return low, min(1.0, centre + half) if successes < trials else 1.0
 
 
 def ctr(

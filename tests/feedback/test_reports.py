@@ -3,7 +3,7 @@ from collections import Counter
 import duckdb
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from synthetic import MIDNIGHT_MS, day, write
 
@@ -137,6 +137,7 @@ def test_wilsons_interval_is_the_published_one():
 
 
 @given(st.integers(0, 1000), st.integers(1, 1000))
+@example(0, 687)
 def test_the_interval_holds_the_rate_and_stays_a_probability(successes, more):
     low, high = wilson(successes, successes + more)
 
