@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -43,6 +45,8 @@ MOST_GROUPS = 40
 """Of each worker's durable sample that are read for what its ring has lost; 64 pages each."""
 PATIENCE_S = (0.01, 0.05, 0.2, 0.0)
 """Pauses before a decision that is not in its worker's ring is looked for again."""
+SWITCH_S = 0.0002
+"""A question's thread holds the interpreter no longer than this while the loop wants it."""
 WAITING = 4
 """Questions that wait for the one under way."""
 
@@ -90,7 +94,8 @@ class Inquiries:
         self._waiting += 1
         try:
             async with self._turn:
-                return await asyncio.to_thread(answer)
+                with _interruptible():
+                    return await asyncio.to_thread(answer)
         finally:
             self._waiting -= 1
 
@@ -163,6 +168,17 @@ class Inquiries:
             older = latest(folder, MOST_GROUPS)
             funnel = with_sample(funnel, older, one_in, ad, since_ms, reason)
         return as_json(ad, funnel, window_s, now_ms, edition.version)
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """A thread gives the interpreter back sooner to the loop, which answers requests meanwhile."""
+    usual = sys.getswitchinterval()
+    sys.setswitchinterval(SWITCH_S)
+    try:
+        yield
+    finally:
+        sys.setswitchinterval(usual)
 
 
 def _row_of(ad: int, edition: Edition) -> int:

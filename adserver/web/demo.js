@@ -110,8 +110,13 @@
       term("Plan", explain.funnel?.plan || "—"),
       term("Snapshot", explain.snapshot ?? "—"),
       term("Model", explain.model ?? "—"),
-      term("Decision", (answer.decision_id ?? "").slice(-8)),
+      term("Decision", explained(answer.decision_id ?? "")),
     );
+  }
+
+  function explained(id) {
+    const link = { href: `/v1/decisions/${id}/explain`, target: "_blank", rel: "noopener", title: "Why: every candidate, score and price" };
+    return node("a", link, id.slice(-8));
   }
 
   function why(ad, rival) {
