@@ -2,48 +2,23 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from sqlalchemy import Engine
 
-from adserver import progress
-from adserver.catalogue import operations, schema
+from adserver import cli_trading, progress
+from adserver.catalogue import operations
 from adserver.catalogue.builder import build_snapshot
 from adserver.catalogue.sample import create_sample
+from adserver.cli_database import console, database, json_of, settings_given
 from adserver.deadline import wall
-from adserver.errors import ConfigError
-from adserver.settings import Settings, from_environment
 
 app = typer.Typer(no_args_is_help=True)
-console = Console(stderr=True)
-Level = Annotated[str, typer.Argument(help="advertiser, campaign, line_item or ad")]
+app.add_typer(cli_trading.deals, name="deal", help="Private deals.")
+app.add_typer(cli_trading.floors, name="floor", help="Floor rules.")
+app.add_typer(cli_trading.rates, name="rates", help="Rates of currencies.")
+Level = Annotated[str, typer.Argument(help="advertiser, campaign, line_item, ad or deal")]
 RowId = Annotated[int, typer.Argument(help="its id")]
-
-
-@contextmanager
-def _settings() -> Iterator[Settings]:
-    """Mistakes of the configuration and of the arguments end in exit 2, not in a traceback."""
-    try:
-        yield from_environment(os.environ)
-    except ConfigError as error:
-        for mistake in error.mistakes:
-            console.print(f"[red]error:[/red] {mistake}")
-        raise typer.Exit(2) from None
-
-
-@contextmanager
-def _database() -> Iterator[Engine]:
-    with _settings() as settings:
-        settings.adserver_data.mkdir(parents=True, exist_ok=True)
-        engine = schema.connect(settings.database)
-        schema.create_tables(engine)
-        yield engine
-        engine.dispose()
 
 
 @app.command()
@@ -52,7 +27,7 @@ def sample(
     seed: Annotated[int, typer.Option(help="The committed model has learnt seed 1.")] = 1,
 ) -> None:
     """Fill an empty catalogue with a simulated marketplace's ads."""
-    with _settings() as settings, progress.shown(console, f"{ads:,} ads") as heard:
+    with settings_given() as settings, progress.shown(console, f"{ads:,} ads") as heard:
         settings.adserver_data.mkdir(parents=True, exist_ok=True)
         create_sample(settings.database, ads, wall(), seed, heard)
 
@@ -60,7 +35,7 @@ def sample(
 @app.command()
 def build() -> None:
     """Publish the catalogue as a new snapshot; running servers take it up within seconds."""
-    with _settings() as settings, progress.shown(console, "snapshot") as heard:
+    with settings_given() as settings, progress.shown(console, "snapshot") as heard:
         root, bundle = settings.snapshots, settings.bundle
         version = build_snapshot(settings.database, root, bundle, wall(), heard)
     typer.echo(f"snapshot {version}")
@@ -71,7 +46,7 @@ def show(
     level: Annotated[str, typer.Argument()] = "", row_id: Annotated[int, typer.Argument()] = 0
 ) -> None:
     """What the catalogue holds, or one row of it: `show ad 17`."""
-    with _database() as engine:
+    with database() as engine:
         found = operations.show(engine, level, row_id) if level else operations.summary(engine)
     for name, value in found.items():
         typer.echo(f"{name}: {value}")
@@ -80,14 +55,14 @@ def show(
 @app.command()
 def pause(level: Level, row_id: RowId) -> None:
     """Stop it, and all below it, within a second."""
-    with _database() as engine:
+    with database() as engine:
         operations.pause(engine, level, row_id)
 
 
 @app.command()
 def resume(level: Level, row_id: RowId) -> None:
     """Undo `pause`."""
-    with _database() as engine:
+    with database() as engine:
         operations.resume(engine, level, row_id)
 
 
@@ -97,14 +72,74 @@ def bid(
     micros: Annotated[int, typer.Argument(help="per thousand impressions, or per click")],
 ) -> None:
     """Change a line item's bid within a second."""
-    with _database() as engine:
+    with database() as engine:
         operations.set_bid(engine, line_item_id, micros)
 
 
 @app.command()
 def budget(
-    campaign_id: RowId, micros: Annotated[int, typer.Argument(help="per day; 0 stops it")]
+    level: Annotated[str, typer.Argument(help="advertiser, campaign, line_item or deal")],
+    row_id: RowId,
+    micros: Annotated[int, typer.Argument(help="0 stops it")] = 0,
+    period: Annotated[str, typer.Option(help="daily or lifetime")] = "daily",
+    unlimited: Annotated[bool, typer.Option(help="Lift the limit.")] = False,
 ) -> None:
-    """Change a campaign's daily budget within a second."""
-    with _database() as engine:
-        operations.set_budget(engine, campaign_id, micros)
+    """Change what may be spent a day or in all, within a second."""
+    with database() as engine:
+        operations.set_budget(engine, level, row_id, None if unlimited else micros, period)
+
+
+@app.command()
+def tier(
+    line_item_id: RowId,
+    number: Annotated[int, typer.Argument(help="1 to 100, sold lowest first; 50 is standard")],
+    share: Annotated[int, typer.Option(help="weight in a weighted tier")] = 1,
+) -> None:
+    """Change a line item's tier within a second."""
+    with database() as engine:
+        operations.set_tier(engine, line_item_id, number, share)
+
+
+@app.command()
+def quality(
+    line_item_id: RowId,
+    millionths: Annotated[int, typer.Argument(help="100000 to 10000000; 1000000 is neutral")],
+) -> None:
+    """Change by how much a line item's rank is multiplied, within a second."""
+    with database() as engine:
+        operations.set_quality(engine, line_item_id, millionths)
+
+
+@app.command()
+def goal(
+    line_item_id: RowId,
+    kind: Annotated[str, typer.Argument(help="impressions, viewable, clicks, spend or none")],
+    amount: Annotated[int, typer.Argument()] = 0,
+) -> None:
+    """Change what a line item is to deliver in its flight, within a second."""
+    with database() as engine:
+        stated = (None, None) if kind == "none" else (kind, amount)
+        operations.set_goal(engine, line_item_id, *stated)
+
+
+@app.command()
+def pacing(
+    line_item_id: RowId,
+    mode: Annotated[str, typer.Argument(help="asap, even or front_loaded")],
+) -> None:
+    """Change how a line item spreads its budget or goal, within a second."""
+    with database() as engine:
+        operations.set_pacing(engine, line_item_id, mode)
+
+
+@app.command()
+def caps(
+    level: Level,
+    row_id: RowId,
+    stated: Annotated[
+        str, typer.Argument(metavar="JSON", help='[{"max": 3, "window": "24h"}]; [] for none')
+    ],
+) -> None:
+    """Change how often one person may have it, from the next build on."""
+    with database() as engine:
+        operations.set_caps(engine, level, row_id, json_of("caps", stated))

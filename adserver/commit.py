@@ -152,6 +152,7 @@ class Till:
             reason=reason or Rejection(standing.reason[at]),
             runner_up=verdict.runner_up(at),
             number=number,
+            plain_ad=verdict.ad_id(plain) if plain >= 0 else 0,
             plain_advertiser=int(verdict.bids.advertiser[plain]) if plain >= 0 else 0,
             plain_clear_micros=int(slate.plain_clear_micros[at]) if plain >= 0 else 0,
             relaxed=bool(slate.relaxed[at]),

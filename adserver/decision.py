@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from adserver.request import AdRequest, Slot
-from auction.columns import Pricing, Rejection
+from auction.columns import STANDARD_TIER, Pricing, Rejection
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +53,11 @@ class Sold:
     pricing: Pricing = Pricing.CPM
     deal: int = 0
     """Id of the deal it was sold under; 0: the open auction."""
+    deal_key: str = ""
+    """What the request calls that deal."""
+    tier: int = STANDARD_TIER
+    full_bid_micros: int = 0
+    """The bid before pacing held it back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +78,7 @@ class Outcome:
     runner_up: RunnerUp | None = None
     number: int = 0
     """The serial number behind the slot's single-use events."""
+    plain_ad: int = 0
     plain_advertiser: int = 0
     """Who would have won with fairness off."""
     plain_clear_micros: int = 0

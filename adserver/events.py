@@ -208,6 +208,7 @@ def decision_record(decision: Decision, now_ms: int, worker: int) -> DecisionRec
         scored=funnel.scored,
         took_ms=round(decision.took_ms, 3),
         test=request.test,
+        rates=request.rates,
     )
 
 
@@ -218,6 +219,7 @@ def _slot_record(outcome: Outcome) -> SlotRecord:
             slot=slot.id,
             placement=slot.placement,
             reason=int(outcome.reason),
+            plain_ad=outcome.plain_ad,
             plain_advertiser=outcome.plain_advertiser,
             plain_clear_micros=outcome.plain_clear_micros,
         )
@@ -236,12 +238,15 @@ def _slot_record(outcome: Outcome) -> SlotRecord:
         charge_micros=sold.charge_micros,
         reserved_micros=sold.reserved_micros,
         pricing=int(sold.pricing),
+        tier=sold.tier,
+        full_bid_micros=0 if sold.full_bid_micros == sold.bid_micros else sold.full_bid_micros,
         deal=sold.deal,
         per_click=sold.per_click,
         first_price=sold.first_price,
         pctr=sold.pctr,
         runner_up_ad=second.creative.ad_id if second else 0,
         runner_up_cpm_micros=second.bid_cpm_micros if second else 0,
+        plain_ad=outcome.plain_ad,
         plain_advertiser=outcome.plain_advertiser,
         plain_clear_micros=outcome.plain_clear_micros,
         relaxed=outcome.relaxed,

@@ -102,6 +102,8 @@ class DecisionRecord(
     scored: int = 0
     took_ms: float = 0.0
     test: bool = False
+    rates: int = 0
+    """Version of the rate table that its floors and prices were converted with."""
 
 
 class _Event(msgspec.Struct, frozen=True, omit_defaults=True, tag_field="kind"):

@@ -23,6 +23,7 @@ from auction.charges import event_charge, to_reserve
 from auction.columns import (
     LEVELS,
     PPM,
+    STANDARD_TIER,
     Bids,
     Level,
     Pricing,
@@ -41,6 +42,8 @@ class Bidders:
     row: list[int]
     ad: list[int]
     bid_micros: list[int]
+    full_bid_micros: list[int]
+    """Before pacing."""
     per_click: list[bool]
     pctr_ppm: list[int]
 
@@ -48,12 +51,14 @@ class Bidders:
     def of(cls, bids: Bids, row: NDArray[np.int32], number: NDArray[np.int64]) -> Bidders:
         """`number` [T] is each slot's place within its request."""
         if not len(bids.ad):
-            return cls([-1] * len(row), [], [], [], [])
+            return cls([-1] * len(row), [], [], [], [], [])
+        full = bids.bid_micros if bids.full_bid_micros is None else bids.full_bid_micros
         known = np.maximum(row, 0)
         return cls(
             row.tolist(),
             bids.ad[known].tolist(),
             bids.bid_micros[known].tolist(),
+            full[known].tolist(),
             bids.per_click[known].tolist(),
             bids.pctr_ppm[known, number].tolist(),
         )
@@ -106,6 +111,15 @@ class Verdict:
     @cached_property
     def runners_up(self) -> Bidders:
         return Bidders.of(self.bids, self.slate.runner_up, self._numbers)
+
+    @cached_property
+    def tier(self) -> list[int]:
+        """[T] of each winner; meaningless where unsold."""
+        tier = self.bids.tier
+        if tier is None or not len(tier):
+            return [STANDARD_TIER] * len(self.slate.winner)
+        tiers: list[int] = tier[np.maximum(self.slate.winner, 0)].tolist()
+        return tiers
 
     @cached_property
     def clear(self) -> list[int]:
@@ -177,7 +191,14 @@ class Verdict:
             reserved_micros=self.cost[at],
             pricing=self.pricing[at],
             deal=self.deal[at],
+            deal_key=self.edition.overlay.market.deal_key(self.deal[at]),
+            tier=self.tier[at],
+            full_bid_micros=winners.full_bid_micros[at],
         )
+
+    def ad_id(self, row: int) -> int:
+        """Catalogue id of the ad of one bid."""
+        return int(self.edition.snapshot.ads.ad_id[self.bids.ad[row]])
 
     def runner_up(self, at: int) -> RunnerUp | None:
         others = self.runners_up

@@ -21,6 +21,7 @@ class Market:
     deals: Mapping[str, Deal]
     """By key, the name that requests give them."""
     floors: Floors
+    _key: Mapping[int, str]
     _active: NDArray[np.bool_]
     """By id + 1: -1, the open market, always is."""
 
@@ -32,8 +33,16 @@ class Market:
         active[[deal.id + 1 for deal in rows.deals if deal.active]] = True
         rates = Rates(rows.rates_version, rows.per_usd_ppm)
         return cls(
-            rates, {deal.key: deal for deal in rows.deals}, Floors(rows.floors, rates), active
+            rates,
+            {deal.key: deal for deal in rows.deals},
+            Floors(rows.floors, rates),
+            {deal.id: deal.key for deal in rows.deals},
+            active,
         )
+
+    def deal_key(self, number: int) -> str:
+        """Of a deal's id; empty for none."""
+        return self._key.get(number, "")
 
     def deal_floor(self, deal: Deal) -> int:
         """Per thousand impressions."""

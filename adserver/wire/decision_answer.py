@@ -7,8 +7,8 @@ from typing import Any
 import orjson
 
 from adserver.decision import Decision, Outcome, RunnerUp, Sold
-from adserver.request import Explain
-from adserver.wire.render import EXPIRES_S, UrlsOf, markup, price
+from adserver.request import AdRequest, Explain
+from adserver.wire.render import EXPIRES_S, UrlsOf, markup, price_in
 from auction.columns import Pricing, Rejection
 
 _BILLED_ON = {
@@ -48,7 +48,7 @@ def _decisions(decision: Decision, urls: UrlsOf) -> dict[str, list[dict[str, Any
 
 
 def _ad(outcome: Outcome, sold: Sold, decision: Decision, urls_of: UrlsOf) -> dict[str, Any]:
-    creative, urls = sold.creative, urls_of(outcome)
+    creative, urls, request = sold.creative, urls_of(outcome), decision.request
     name, _, version = decision.model.partition("/")
     return {
         "ad_id": str(creative.ad_id),
@@ -58,17 +58,20 @@ def _ad(outcome: Outcome, sold: Sold, decision: Decision, urls_of: UrlsOf) -> di
         "advertiser_id": str(creative.advertiser_id),
         "advertiser": creative.advertiser,
         "title": creative.title,
+        "tier": sold.tier,
+        "deal": sold.deal_key or None,
         "width": creative.width,
         "height": creative.height,
         "adomain": [creative.adomain] if creative.adomain else [],
         "html": markup(creative, urls.click),
         "price": {
-            "currency": decision.request.currency,
-            "bid_cpm": price(sold.bid_cpm_micros),
-            "clear_cpm": price(sold.clear_micros),
+            "currency": request.currency,
+            "bid_cpm": price_in(request, sold.bid_cpm_micros),
+            "clear_cpm": price_in(request, sold.clear_micros),
             "basis": "first_price" if sold.first_price else "second_price",
+            "pricing": sold.pricing.name.lower(),
             "billed_on": _BILLED_ON[sold.pricing],
-            "charge": price(sold.charge_micros),
+            "charge": price_in(request, sold.charge_micros),
         },
         "model": {"name": name, "version": version, "pctr": sold.pctr},
         "urls": {
@@ -113,7 +116,7 @@ def _explain(decision: Decision) -> dict[str, Any]:
     for outcome in decision.outcomes:
         told = {
             "reason": outcome.reason.name,
-            "runner_up": _runner_up(outcome.runner_up),
+            "runner_up": _runner_up(outcome.runner_up, decision.request),
             "fairness_override": outcome.relaxed,
         }
         placements.setdefault(outcome.slot.id, []).append(told)
@@ -133,14 +136,14 @@ def _explain(decision: Decision) -> dict[str, Any]:
     }
 
 
-def _runner_up(other: RunnerUp | None) -> dict[str, Any] | None:
+def _runner_up(other: RunnerUp | None, request: AdRequest) -> dict[str, Any] | None:
     if other is None:
         return None
     return {
         "ad_id": str(other.creative.ad_id),
         "advertiser": other.creative.advertiser,
         "title": other.creative.title,
-        "bid_cpm": price(other.bid_cpm_micros),
+        "bid_cpm": price_in(request, other.bid_cpm_micros),
         "pctr": other.pctr,
         "reason": other.reason.name,
     }

@@ -19,7 +19,7 @@ import orjson
 from adserver.decision import Decision, Outcome, Sold
 from adserver.request import Dialect
 from adserver.wire.decision_answer import wire_code
-from adserver.wire.render import EXPIRES_S, Urls, UrlsOf, markup, pixel, price
+from adserver.wire.render import EXPIRES_S, Urls, UrlsOf, markup, pixel, price_in
 from auction.columns import Rejection
 
 CONTENT_TAXONOMY = 1
@@ -31,12 +31,14 @@ SEAT_NON_BID: Final = {
     Rejection.ADVERTISER_BLOCKED: 356,
     Rejection.CATEGORY_BLOCKED: 357,
     Rejection.ATTRIBUTE_BLOCKED: 350,
+    Rejection.NOT_IN_DEAL: 200,
     Rejection.SIMILARITY: 203,
     Rejection.BUDGET: 510,
     Rejection.EXCLUSION: 355,
     Rejection.DUPLICATE: 302,
     Rejection.FAIRNESS: 512,
     Rejection.BELOW_FLOOR: 301,
+    Rejection.BELOW_DEAL_FLOOR: 304,
     Rejection.NOT_SCORED_TIME: 15,
 }
 """OpenRTB's codes of an empty slot; 0, plain "no bid", for every other reason."""
@@ -77,7 +79,9 @@ def _bid(
     bid: dict[str, Any] = {
         "id": id_,
         "impid": outcome.slot.id,
-        "price": price(sold.bid_cpm_micros if own_price else sold.clear_micros),
+        "price": price_in(
+            decision.request, sold.bid_cpm_micros if own_price else sold.clear_micros
+        ),
         "crid": creative.creative_id,
         "cid": str(creative.campaign_id),
         "adid": str(creative.ad_id),
@@ -91,6 +95,8 @@ def _bid(
         "exp": EXPIRES_S,
         "adm": markup(creative, urls.click),
     }
+    if sold.deal_key:
+        bid["dealid"] = sold.deal_key
     if creative.language:
         bid["language"] = creative.language
     if decision.request.dialect is Dialect.BID:

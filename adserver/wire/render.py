@@ -9,6 +9,8 @@ from html import escape
 from urllib.parse import quote
 
 from adserver.decision import Creative, Outcome
+from adserver.request import AdRequest
+from auction.columns import PPM
 
 _MACRO = re.compile(r"\{(click|landing)(:url)?\}")
 _NOWHERE = "about:blank"
@@ -52,6 +54,11 @@ def pixel(url: str) -> str:
 def price(micros: int) -> float:
     """Currency units; the shortest decimal that JSON can write for this many micros."""
     return micros / 1_000_000
+
+
+def price_in(request: AdRequest, micros: int) -> float:
+    """The same of US dollars, in the currency of the request's answer; rounded down."""
+    return price(micros * request.per_usd_ppm // PPM)
 
 
 def _web_page(url: str) -> str:

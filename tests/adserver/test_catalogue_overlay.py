@@ -134,7 +134,7 @@ def test_a_campaign_without_budget_stops(overlay, snapshot, engine):
     row = a_running_line_item(overlay, snapshot)
     campaign = int(snapshot.line_items.campaign[row])
 
-    operations.set_budget(engine, campaign, 0)
+    operations.set_budget(engine, "campaign", campaign, 0)
     overlay.refresh(NOW, None)
 
     assert overlay.budget[campaign] == 0
@@ -147,7 +147,7 @@ def test_a_budget_cut_to_nothing_counts_before_the_ledger_has_heard_of_it(
     row = a_running_line_item(overlay, snapshot)
     remaining = by_account(overlay.budget)
 
-    operations.set_budget(engine, int(snapshot.line_items.campaign[row]), 0)
+    operations.set_budget(engine, "campaign", int(snapshot.line_items.campaign[row]), 0)
     overlay.refresh(NOW, remaining)
 
     assert not running(overlay, snapshot)[row]
@@ -201,7 +201,7 @@ def test_arrays_that_were_handed_out_never_change(overlay, snapshot, engine):
     operations.pause(engine, "ad", 1)
     operations.pause(engine, "campaign", 1)
     operations.set_bid(engine, 1, 5_000)
-    operations.set_budget(engine, 2, 1)
+    operations.set_budget(engine, "campaign", 2, 1)
     overlay.refresh(NOW, None)
 
     now_held = (held.line_item, held.ad, held.base, bids, budget)
@@ -281,7 +281,7 @@ def test_many_changes_at_once_are_all_seen(overlay, snapshot, engine):
         (lambda engine: operations.pause(engine, "ad", 10**6), "ad: there is none with id 1000000"),
         (lambda engine: operations.pause(engine, "zone", 1), "level: 'zone'"),
         (lambda engine: operations.set_bid(engine, 1, 0), "bid: 0"),
-        (lambda engine: operations.set_budget(engine, 1, -1), "budget: -1"),
+        (lambda engine: operations.set_budget(engine, "campaign", 1, -1), "budget: -1"),
         (lambda engine: operations.show(engine, "zone", 1), "level: 'zone'"),
     ],
 )

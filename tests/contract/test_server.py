@@ -278,7 +278,7 @@ def test_two_workers_never_overspend_a_budget_and_one_ctrl_c_ends_everything(tmp
     try:
         winners = {ad["campaign_id"] for page in pages[:40] for ad in sold(ask(server, page)) if ad}
         for campaign in winners:
-            server.cli("catalog", "budget", campaign, "20000")
+            server.cli("catalog", "budget", "campaign", campaign, "20000")
         until(lambda: _budgets_known(server, pages), within_s=3.0)
         seen = asyncio.run(ask_for(server.url, pages, 3.0, 16))
         family = server.family()
