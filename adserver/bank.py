@@ -72,19 +72,15 @@ class Bank:
         self, account: NDArray[np.integer], micros: NDArray[np.integer], day: int
     ) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
         """[T] which rows of `account` [T, 4] are paid for now, leasing what is missing; and [T, 4]
-        the accounts that their reservations are in, -1 where there is no limit."""
+        the accounts that their reservations are in, -1 where there is none."""
         with self._lock:
-            granted = self.ledger.reserve(account, micros)
+            granted, payer = self.ledger.reserve(account, micros)
             for row in np.flatnonzero(~granted).tolist():
                 if self._lease(account[row].tolist(), int(micros[row]), day):
                     part = slice(row, row + 1)
-                    granted[part] = self.ledger.reserve(account[part], micros[part])
-            known = (account >= 0) & (account < len(self.ledger))
-            limited = self.ledger.limited[np.where(known, account, 0)] & known
-        payers = np.where(limited, account, -1)
-        for row in np.flatnonzero(granted).tolist():
-            self._promise(payers[row].tolist(), int(micros[row]))
-        return granted, payers
+                    granted[part], payer[part] = self.ledger.reserve(account[part], micros[part])
+        self.tally.promise_all(payer, micros)
+        return granted, payer
 
     def _promise(self, accounts: Iterable[int], micros: int) -> None:
         for account in accounts:

@@ -28,6 +28,8 @@ CHUNK = 512
 """Plans in one value of the store."""
 AT_ONCE = 64
 """Chunks in one update: others wait for the store meanwhile."""
+BATCHES = 4_096
+"""Batches of sales put aside before they are added up."""
 KEYS = 2 * LEVELS
 """Plan keys of one id: money on each level, and what its line item counts."""
 
@@ -65,12 +67,21 @@ class Tally:
     def __init__(self) -> None:
         self._delivered: defaultdict[int, int] = defaultdict(int)
         self._promised: defaultdict[int, int] = defaultdict(int)
+        self._batches: list[tuple[I64, I64]] = []
         self._lock = Lock()
 
     def promise(self, key: int, units: int) -> None:
         """A sale may deliver this much; negative: it came to nothing."""
         with self._lock:
             self._promised[key] += units
+
+    def promise_all(self, account: I64, micros: NDArray[np.integer]) -> None:
+        """The same of a batch of sales: micros [T] from each of the accounts [T, LEVELS], -1 for
+        none. Put aside as it is: a page waits for this, and nobody for `take`."""
+        with self._lock:
+            self._batches.append((account, np.asarray(micros, np.int64)))
+            if len(self._batches) >= BATCHES:
+                self._fold()
 
     def deliver(self, key: int, units: int, promised: int = 0) -> None:
         """It was delivered, and this much less is promised."""
@@ -81,6 +92,7 @@ class Tally:
     def take(self) -> Steps:
         """All steps so far; the next ones begin anew."""
         with self._lock:
+            self._fold()
             delivered, promised = self._delivered, self._promised
             self._delivered, self._promised = defaultdict(int), defaultdict(int)
         keys = sorted(delivered.keys() | promised.keys())
@@ -89,6 +101,19 @@ class Tally:
             np.array([delivered[key] for key in keys], np.int64),
             np.array([promised[key] for key in keys], np.int64),
         )
+
+    def _fold(self) -> None:
+        if not self._batches:
+            return
+        account = np.concatenate([some.ravel() for some, _ in self._batches])
+        micros = np.concatenate([np.repeat(some, LEVELS) for _, some in self._batches])
+        self._batches = []
+        accounts, place = np.unique(account, return_inverse=True)
+        sums = np.zeros(len(accounts), np.int64)
+        np.add.at(sums, place, micros)
+        for one, units in zip(accounts.tolist(), sums.tolist(), strict=True):
+            if one >= 0:
+                self._promised[key_of(one)] += units
 
 
 class Meter:

@@ -54,12 +54,14 @@ class Ledger:
 
     def reserve(
         self, account: NDArray[np.integer], micros: NDArray[np.integer]
-    ) -> NDArray[np.bool_]:
-        """[T] row by row: True where every level of `account` [T, 4] had the money free.
+    ) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
+        """[T] row by row: True where every level of `account` [T, 4] had the money free; and
+        [T, 4] the accounts that it was taken from, -1 for a level without a limit.
 
         -1 is no account; one that this ledger does not know has nothing.
         """
         granted = np.empty(len(account), np.bool_)
+        payer = np.empty(account.shape, np.int64)
         kernels.reserve(
             np.ascontiguousarray(account, np.int32),
             np.ascontiguousarray(micros, np.int64),
@@ -69,8 +71,9 @@ class Ledger:
             self.held,
             self.used,
             granted,
+            payer,
         )
-        return granted
+        return granted, payer
 
     def missing(self, account: Sequence[int], micros: int) -> dict[int, int] | None:
         """What must be leased before these levels can pay `micros`; None if one is unknown."""

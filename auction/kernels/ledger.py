@@ -17,6 +17,7 @@ def reserve(
     held: I64,
     used: I64,
     granted: Flag,
+    payer: I64,
 ) -> None:
     """Row by row: set the whole amount aside on all levels, or nothing of it on any."""
     for i in range(account.shape[0]):
@@ -27,11 +28,11 @@ def reserve(
             if a >= limited.size or (a >= 0 and limited[a] and free[a] < amount):
                 enough = False
         granted[i] = enough
-        if not enough:
-            continue
         for level in range(account.shape[1]):
             a = account[i, level]
-            if a >= 0 and limited[a]:
+            payer[i, level] = -1
+            if enough and a >= 0 and limited[a]:
+                payer[i, level] = a
                 free[a] -= amount
                 left[a] -= amount
                 held[a] += amount

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
 
-from adserver.meter import Meter, Steps, Tally, count_key, money_key
+from adserver.meter import Meter, Steps, Tally, count_key, key_of, money_key
 from adserver.pace import KEEP_S, TURN_S, Pace
 from adserver.state.disk import DiskStore
 from adserver.state.memory import MemoryStore
@@ -91,6 +91,19 @@ def test_steps_without_a_plan_are_forgotten(store):
     meter.add(delivered(KEY, 5), Plans.none())
 
     assert meter.read(plans(KEY, KEY + 1)).tolist() == [0, 0]
+
+
+def test_a_batch_of_sales_is_tallied_like_one_sale_after_the_other():
+    one, other = Tally(), Tally()
+    account = np.array([[4, 9, -1, -1], [4, -1, -1, 19], [-1, -1, -1, -1]])
+    for row, micros in zip(account.tolist(), (50, 7, 3), strict=True):
+        for payer in row:
+            if payer >= 0:
+                one.promise(key_of(payer), micros)
+
+    other.promise_all(account, np.array([50, 7, 3]))
+
+    assert all(np.array_equal(a, b) for a, b in zip(one.take(), other.take(), strict=True))
 
 
 def test_a_tally_is_taken_once():

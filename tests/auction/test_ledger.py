@@ -28,7 +28,7 @@ def ledger() -> Ledger:
 
 def reserve(ledger: Ledger, *rows: tuple[list[int], int]) -> list[bool]:
     account = np.array([[*paying, *[-1] * (4 - len(paying))] for paying, _ in rows])
-    return ledger.reserve(account, np.array([micros for _, micros in rows])).tolist()
+    return ledger.reserve(account, np.array([micros for _, micros in rows]))[0].tolist()
 
 
 def test_rows_of_one_call_draw_on_the_same_money(ledger):
@@ -47,6 +47,14 @@ def test_a_sale_is_paid_on_every_level_or_on_none(ledger):
 def test_an_account_without_a_limit_pays_anything_and_is_not_written_to(ledger):
     assert reserve(ledger, ([3, 4, 5], 10**15)) == [True]
     assert not ledger.held[3:].any()
+
+
+def test_a_reservation_says_which_accounts_it_is_in(ledger):
+    account = np.array([[1, 3, 2, -1], [1, 2, -1, -1]])
+
+    _, payer = ledger.reserve(account, np.array([60, 60]))
+
+    assert payer.tolist() == [[1, -1, 2, -1], [-1] * 4]
 
 
 def test_unknown_accounts_and_negative_amounts_get_nothing(ledger):
