@@ -16,6 +16,7 @@ import typer
 from numpy.typing import NDArray
 from rich.console import Console
 from sqlalchemy import select
+from sqlalchemy.exc import SQLAlchemyError
 
 from adserver.auctions.record import AuctionRecord
 from adserver.auctions.sample import read_sample
@@ -187,14 +188,18 @@ def _settings() -> Settings:
 
 
 def _plans(settings: Settings, by: str) -> dict[int, int]:
-    """Daily budgets in force now, by id."""
+    """Daily budgets in force now, by id; none while the database is away."""
     table = schema.metadata.tables[by]
     if "daily_budget_micros" not in table.columns:
         return {}
     budget = table.columns["daily_budget_micros"]
-    with schema.connect(settings.database).connect() as connection:
-        rows = connection.execute(select(table.columns["id"], budget).where(budget > 0))
-        return {int(number): int(micros) for number, micros in rows}
+    try:
+        with schema.connect(settings.database).connect() as connection:
+            rows = connection.execute(select(table.columns["id"], budget).where(budget > 0))
+            return {int(number): int(micros) for number, micros in rows}
+    except SQLAlchemyError:
+        Console(stderr=True).print("[yellow]no budgets:[/yellow] the database cannot be read")
+        return {}
 
 
 def _sample(settings: Settings, hours: float) -> Iterator[AuctionRecord]:

@@ -57,18 +57,15 @@ def drop_old_pages(regions: Regions, now_ms: int, page_ms: int = PAGE_MS) -> Non
 
 def uncounted(values: Values, caps: Caps, moment: Moment) -> NDArray[np.bool_]:
     """Histories in which no cap's window holds anything any more."""
-    regions = with_room(values, [0] * len(values), SIGHTING)
-    frequency.prune(regions, caps, moment)
-    return np.asarray(regions.end == regions.start)
+    records, begin = joined(values, SIGHTING)
+    return ~frequency.needed(records, begin, caps, moment)
 
 
 def idle(values: Values, kind: np.dtype[np.void], since_ms: int) -> NDArray[np.bool_]:
     """Records of which nothing happened since then."""
-    regions = with_room(values, [0] * len(values), kind)
-    name = "t_ms" if kind is STANDING else "impression_ms"
+    records, begin = joined(values, kind)
     latest = np.zeros(len(values), np.int64)
-    owner = np.repeat(np.arange(len(values)), regions.end - regions.start)
-    np.maximum.at(latest, owner, regions.record[name])
-    if kind is SIGHTING:
-        np.maximum.at(latest, owner, regions.record["soft_until_ms"])
+    owner = np.repeat(np.arange(len(values)), np.diff(begin))
+    for name in ("t_ms",) if kind is STANDING else ("impression_ms", "soft_until_ms"):
+        np.maximum.at(latest, owner, records[name])
     return np.asarray(latest < since_ms)

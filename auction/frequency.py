@@ -114,6 +114,15 @@ def prune(regions: Regions, caps: Caps, moment: Moment) -> None:
     kernels.prune(regions, caps.columns, moment)
 
 
+def needed(
+    records: Records, begin: NDArray[np.int64], caps: Caps, moment: Moment
+) -> NDArray[np.bool_]:
+    """[H] of histories end to end, `begin` [H + 1]: some cap's window holds something of it."""
+    found = np.zeros(len(begin) - 1, np.bool_)
+    kernels.find_needed(records, begin, caps.columns, moment, found)
+    return found
+
+
 def grant(
     wishes: Wishes, people: Regions, pages: Regions, caps: Caps, moment: Moment, rules: Rules
 ) -> NDArray[np.uint8]:

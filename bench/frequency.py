@@ -5,8 +5,8 @@
 Batches of 32 requests, each of another person with 200 candidates and 3 slots, on a catalogue in
 which every campaign, line item and advertiser has caps; histories of 0, 20 and 200 showings that
 count, each of which fills the cap of its line item. `look` reads the store, `gate` judges the
-candidates, `reserve` writes the sales, `witness` counts one impression. Wall time of one thread,
-with nobody else at the store.
+candidates, `reserve` writes the sales, `witness` counts one impression,
+`sweep` looks whether a history has died. Wall time of one thread, with nobody else at the store.
 """
 
 from __future__ import annotations
@@ -107,6 +107,7 @@ def measure(kind: str, rows: int, rounds: int) -> Iterator[dict[str, object]]:
         total = sum(np.median(spent) for spent in times.values())
         yield line(kind, rows, "look + gate + reserve", float(total) / BATCH * 1e6)
         yield line(kind, rows, "witness", witness_us(histories, stock, rng))
+        yield line(kind, rows, "sweep", sweep_us(histories, stock))
 
 
 def one_batch(
@@ -147,8 +148,17 @@ def witness_us(histories: Histories, stock: Shelf, rng: np.random.Generator) -> 
     return float(np.median(spent)) * 1e6
 
 
+def sweep_us(histories: Histories, stock: Shelf) -> float:
+    """Of one history that lives, as nearly all do."""
+    alive = len(histories.store.scan(PERSON, most=10 * PEOPLE))
+    begin, after = time.perf_counter(), histories.sweep(PERSON, b"", stock.caps, NOW)
+    while after:
+        after = histories.sweep(PERSON, after, stock.caps, NOW)
+    return (time.perf_counter() - begin) / max(1, alive) * 1e6
+
+
 def line(kind: str, rows: int, step: str, micros: float) -> dict[str, object]:
-    per = "us_per_event" if step == "witness" else "us_per_request"
+    per = {"witness": "us_per_event", "sweep": "us_per_history"}.get(step, "us_per_request")
     return {
         "bench": "frequency",
         "store": kind,

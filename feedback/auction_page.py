@@ -15,32 +15,39 @@ from rich.table import Table
 from feedback import html
 from feedback.auctions import AuctionReport, Landscape, Spread, WinRate
 from feedback.drawing import FIRST, GRID, INK, SECOND, bars, shorten, svg
-from feedback.html import as_of, cell, figure, money
+from feedback.html import COMPACT, as_of, cell, figure, money, rounded
 
 COLUMNS = (
     "slots", "fill rate", "revenue", "price", "bid", "paid of bid", "first price", "contested",
     "winning bids P10 · P50 · P90", "best losing bids P10 · P50 · P90", "cost of fairness",
 )  # fmt: skip
+SHORT = ("slots", "fill", "revenue", "price", "bid", "rival", "paid", "1st", "fairness")
+"""For a terminal of 80 columns; `bid` and `rival` are medians."""
 MOST_RANGES = 10
 MOST_OF_EACH = 4
-LEAST_ENTERED = 20
+LEAST_ENTERED = 50
 """A win rate of fewer bids than this is not drawn."""
 
 
 def auction_table(report: AuctionReport, by: str, most: int = 30) -> Table:
     """For a terminal: `most` rows, then the total."""
-    table = Table(title=f"Auctions by {by} · {as_of(report.as_of_ms)}", title_justify="left")
-    table.add_column(by)
-    for column in COLUMNS:
-        table.add_column(column, justify="right")
+    table = Table(
+        title=f"Auctions by {by} · {as_of(report.as_of_ms)}", title_justify="left", **COMPACT
+    )
+    table.add_column(by, no_wrap=True)
+    for column in SHORT:
+        table.add_column(column, justify="right", no_wrap=True)
     rows = report.rows[by]
     for row in rows[:most]:
-        table.add_row(row.name, *_cells(row))
+        table.add_row(row.name, *_short_cells(row))
     if len(rows) > most:
         table.add_row(f"… {len(rows) - most} more")
     table.add_section()
-    table.add_row("total", *_cells(report.total), style="bold")
-    table.caption = "bids and prices per thousand impressions; revenue if every ad sold is shown"
+    table.add_row("total", *_short_cells(report.total), style="bold")
+    table.caption = (
+        "per thousand impressions; bid and rival: median winning and best losing bid; paid: of the "
+        "bid; 1st: at first price; fairness: what it cost; revenue: if every ad sold is shown"
+    )
     return table
 
 
@@ -211,6 +218,21 @@ def _cells(row: Landscape) -> list[str]:
         f"{row.contested / sold:.1%}",
         " · ".join(f"{micros / 1e6:.2f}" for micros in _three(row.winning)),
         " · ".join(f"{micros / 1e6:.2f}" for micros in _three(row.losing)),
+        money(row.fairness_cost_micros),
+    ]
+
+
+def _short_cells(row: Landscape) -> list[str]:
+    sold = max(1, row.sold)
+    return [
+        f"{row.slots:,}",
+        f"{row.fill_rate:.0%}",
+        rounded(row.revenue_micros),
+        money(row.clear_micros // sold),
+        money(row.winning.median_micros),
+        money(row.losing.median_micros),
+        f"{row.paid_share:.0%}",
+        f"{row.first_price / sold:.0%}",
         money(row.fairness_cost_micros),
     ]
 

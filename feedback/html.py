@@ -9,7 +9,12 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from html import escape
 from string import Template
+from typing import Any
 
+from rich.box import SIMPLE_HEAD
+
+COMPACT: Any = {"box": SIMPLE_HEAD, "padding": (0, 1, 0, 0)}
+"""For tables with many columns in a terminal of 80."""
 Tile = tuple[str, str, str]
 """Name, value, note; the note may be empty."""
 
@@ -56,6 +61,11 @@ def cell(text: str) -> str:
 
 def money(micros: int) -> str:
     return f"${micros / 1e6:,.2f}" if micros >= 0 else f"-${-micros / 1e6:,.2f}"
+
+
+def rounded(micros: int) -> str:
+    """Without cents where nobody would read them."""
+    return money(micros) if abs(micros) < 1_000_000_000 else f"${micros / 1e6:,.0f}"
 
 
 def as_of(ms: int) -> str:

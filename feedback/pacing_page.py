@@ -12,11 +12,12 @@ from matplotlib.ticker import FuncFormatter, PercentFormatter
 from rich.table import Table
 
 from feedback import html
-from feedback.drawing import FIRST, INK, SECOND, bars, svg
-from feedback.html import as_of, cell, figure, money
+from feedback.drawing import FIRST, INK, SECOND, bars, shorten, svg
+from feedback.html import COMPACT, as_of, cell, figure, money, rounded
 from feedback.pacing import HOURS, Budget, PacingReport
 
 COLUMNS = ("plan", "due by now", "spent", "of due", "projected", "of plan", "held back by")
+SHORT = ("plan", "due", "spent", "of due", "projected", "held back by")
 MOST_BARS = 12
 MOST_LINES = 6
 
@@ -24,16 +25,19 @@ MOST_LINES = 6
 def pacing_table(report: PacingReport, most: int = 30) -> Table:
     """For a terminal; `most` budgets, then the total of all."""
     title = f"Spend against plan by {report.by} on {report.day} · {as_of(report.as_of_ms)}"
-    table = Table(title=title, title_justify="left")
-    table.add_column(report.by)
-    for column in COLUMNS:
-        table.add_column(column, justify="left" if column == COLUMNS[-1] else "right")
+    table = Table(title=title, title_justify="left", **COMPACT)
+    table.add_column(report.by, no_wrap=True, max_width=18)
+    for column in SHORT:
+        last = column == SHORT[-1]
+        table.add_column(column, justify="left" if last else "right", no_wrap=not last)
     for row in report.rows[:most]:
-        table.add_row(row.name, *_cells(row), style="yellow" if row.lags else "")
+        table.add_row(shorten(row.name), *_short_cells(row), style="yellow" if row.lags else "")
     if len(report.rows) > most:
         table.add_row(f"… {len(report.rows) - most} more")
     table.add_section()
-    table.add_row("total", *_sums(report), style="bold")
+    plan, due, spent, projected = _totals(report)
+    sums = [*map(rounded, (plan, due, spent)), _sums(report)[3], rounded(projected)]
+    table.add_row("total", *sums, style="bold")
     table.caption = f"{report.passed:.1%} of the day's expected traffic is over"
     return table
 
@@ -91,7 +95,7 @@ def by_hour(report: PacingReport) -> str:
         axes.axvline(report.elapsed, color=INK, linewidth=1, linestyle=(0, (4, 4)), alpha=0.6)
         axes.legend(loc="upper left", ncols=2)
         axes.set_ylim(0, 1.25 * max(1e-6, axes.get_ylim()[1]))
-        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"${value:,.4g}"))
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: rounded(round(value * 1e6))))
         _hours(axes, 1)
 
     return svg(draw, height=3.0, grid="y", width=12.8)
@@ -174,16 +178,31 @@ def _cells(row: Budget) -> list[str]:
     ]
 
 
+def _short_cells(row: Budget) -> list[str]:
+    """For a terminal of 80 columns."""
+    return [
+        rounded(row.plan_micros) if row.plan_micros else "none",
+        rounded(row.due_micros),
+        rounded(row.spent_micros),
+        f"{row.delivery:.0%}" if row.due_micros else "–",
+        rounded(row.projected_micros),
+        _held_back(row),
+    ]
+
+
 def _held_back(row: Budget) -> str:
     share = next(iter(row.reasons.values()), 0.0)
     return f"{row.reason} ({share:.0%})" if row.lags and row.reasons else row.reason
 
 
+def _totals(report: PacingReport) -> list[int]:
+    """Plan, due, spent and projected."""
+    names = ("plan_micros", "due_micros", "spent_micros", "projected_micros")
+    return [sum(getattr(row, name) for row in report.rows) for name in names]
+
+
 def _sums(report: PacingReport) -> list[str]:
-    plan, due, spent, projected = (
-        sum(getattr(row, name) for row in report.rows)
-        for name in ("plan_micros", "due_micros", "spent_micros", "projected_micros")
-    )
+    plan, due, spent, projected = _totals(report)
     return [
         money(plan),
         money(due),
@@ -196,7 +215,8 @@ def _sums(report: PacingReport) -> list[str]:
 
 
 def _tiles(report: PacingReport) -> list[html.Tile]:
-    plan, due, spent, share, projected, of_plan, _ = _sums(report)
+    plan, due, spent, projected = (rounded(micros) for micros in _totals(report))
+    share, of_plan = (_sums(report)[at] for at in (3, 5))
     planned = [row for row in report.rows if row.plan_micros]
     lagging = sum(row.lags for row in planned)
     return [

@@ -209,6 +209,17 @@ def still_needed(row: Any, caps: CapColumns, moment: Moment) -> bool:
 
 
 @njit(cache=True, nogil=True)
+def find_needed(
+    record: Records, begin: I64, caps: CapColumns, moment: Moment, found: NDArray[np.bool_]
+) -> None:
+    for h in range(found.size):
+        for i in range(begin[h], begin[h + 1]):
+            if still_needed(record[i], caps, moment):
+                found[h] = True
+                break
+
+
+@njit(cache=True, nogil=True)
 def prune(regions: Regions, caps: CapColumns, moment: Moment) -> None:
     """Move what some cap needs to the front of each region, in its order."""
     record = regions.record
