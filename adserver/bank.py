@@ -13,9 +13,9 @@ from contextlib import contextmanager
 import numpy as np
 from numpy.typing import NDArray
 
-from adserver.books import AT_ONCE, Books, Sale, Seen, Want
+from adserver.books import AT_ONCE, Books, Seen, Want
 from adserver.meter import Tally, key_of
-from auction.books import on_day
+from auction.books import Sale, on_day
 from auction.ledger import Ledger
 
 AHEAD_S = 5.0

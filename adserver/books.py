@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from adserver.state.store import StateStore, Values, everything
 from auction import books
-from auction.books import Book, Leases
+from auction.books import Book, Leases, Sale
 from auction.columns import Level, account_of
 
 _PREFIX = b"money/a/"
@@ -40,18 +40,6 @@ class Seen:
     limited: bool
     available: int
     moved: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Sale:
-    """A billable event: who pays how much, of whose reservation."""
-
-    accounts: tuple[int, ...]
-    seller: int
-    """The worker whose lease holds the reservation."""
-    reserved: int
-    """0: nothing is set aside any more."""
-    cost: int
 
 
 def payers(advertiser: int, campaign: int, line_item: int, deal: int) -> tuple[int, ...]:
@@ -144,7 +132,7 @@ class Books:
 
         def change(found: Values) -> tuple[Values, tuple[int, list[Seen]]]:
             old = [books.on_day(unpack(value), day) for value in found]
-            bill = books.settle(old, sale.seller, sale.reserved, sale.cost, spare, settler, day)
+            bill = books.settle(old, sale, spare, settler, day)
             seen = [
                 _seen(account, book, used)
                 for account, book, used in zip(

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from adserver.bank import Bank
-from adserver.books import Sale, payers
+from adserver.books import payers
 from adserver.decision import Decision, Outcome
 from adserver.eventlog import EventLog, LogFailed
 from adserver.history import Histories
@@ -27,6 +27,7 @@ from adserver.records import (
 )
 from adserver.tickets import Mark, TicketBook, Use
 from adserver.tokens import Fault, Kind, Signer, Token, TokenError
+from auction.books import Sale
 from auction.caps import NONE, Caps, On
 from auction.pacing import Goal
 

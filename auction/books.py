@@ -59,6 +59,17 @@ class Book(NamedTuple):
         return 0
 
 
+class Sale(NamedTuple):
+    """A billable event: who pays how much, of whose reservation."""
+
+    accounts: tuple[int, ...]
+    seller: int
+    """The worker whose lease holds the reservation."""
+    reserved: int
+    """0: nothing is set aside any more."""
+    cost: int
+
+
 class Bill(NamedTuple):
     """What a settled event did."""
 
@@ -113,21 +124,14 @@ def give_back(book: Book, worker: int, keep: int) -> Book:
     return book if book.leased(worker) <= keep else with_lease(book, worker, keep)
 
 
-def settle(
-    books: Sequence[Book],
-    seller: int,
-    reserved: int,
-    cost: int,
-    spare: Sequence[int],
-    settler: int,
-    day: int,
-) -> Bill:
-    """Turn a reservation into spend, on all levels alike.
+def settle(books: Sequence[Book], sale: Sale, spare: Sequence[int], settler: int, day: int) -> Bill:
+    """Turn a reservation into spend, on all levels alike; `books` are those of the sale's accounts.
 
     Billed is the cost, or as much of it as every level still has: the reservation, what is
     available, and `spare`, which the settler leased and has not promised. A bill of a day that
     the book has closed is spent "before".
     """
+    _, seller, reserved, cost = sale
     taken = [min(reserved, book.leased(seller)) for book in books]
     own = [
         min(most, book.leased(settler) - (part if settler == seller else 0))

@@ -23,11 +23,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from adserver.bank import Bank
-from adserver.books import Books, Sale
+from adserver.books import Books
 from adserver.state.disk import DiskStore
 from adserver.state.memory import MemoryStore
 from adserver.state.store import StateStore
-from auction.books import UNLIMITED
+from auction.books import UNLIMITED, Sale
 from auction.columns import LEVELS
 
 DAY = 20_000

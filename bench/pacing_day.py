@@ -23,11 +23,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from adserver.bank import Bank
-from adserver.books import Books, Sale
+from adserver.books import Books
 from adserver.meter import money_key
 from adserver.pace import Pace
 from adserver.state.memory import MemoryStore
-from auction.books import UNLIMITED
+from auction.books import UNLIMITED, Sale
 from auction.columns import LEVELS, MILLE, Bids, Level, Slots, account_of
 from auction.mechanism import run_auction
 from auction.pacing import Goal, Mode, PacingSettings, Plans, paced

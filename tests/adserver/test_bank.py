@@ -10,10 +10,10 @@ import pytest
 
 from adserver import shifts
 from adserver.bank import Bank
-from adserver.books import Books, Sale
+from adserver.books import Books
 from adserver.state.disk import DiskStore
 from adserver.state.memory import MemoryStore
-from auction.books import UNLIMITED
+from auction.books import UNLIMITED, Sale
 
 DAY = 20_000
 ADVERTISER, CAMPAIGN, LINE_ITEM, DEAL = 4, 9, 14, 19

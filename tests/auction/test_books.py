@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from auction.books import (
     UNLIMITED,
     Book,
+    Sale,
     faults,
     give_back,
     lend,
@@ -62,7 +63,7 @@ def test_a_new_day_begins_with_nothing_spent_and_keeps_leases():
 def test_a_settled_sale_becomes_spend_and_ends_that_part_of_the_lease():
     book, _ = lend(opened(), ONE, 30, 0, shares=4)
 
-    bill = settle([book], ONE, 30, 30, [0], OTHER, DAY)
+    bill = settle([book], Sale((), ONE, 30, 30), [0], OTHER, DAY)
 
     assert bill.billed == 30
     assert (bill.books[0].spent_day, bill.books[0].out) == (30, 0)
@@ -72,7 +73,7 @@ def test_a_click_dearer_than_its_reservation_takes_what_is_left_and_no_more():
     book, _ = lend(opened(100), ONE, 5, 0, shares=4)
     book, _ = lend(book, OTHER, 20, 0, shares=4)
 
-    bill = settle([book], ONE, 5, 400, [0], ONE, DAY)
+    bill = settle([book], Sale((), ONE, 5, 400), [0], ONE, DAY)
 
     assert bill.billed == 80
     assert bill.books[0].available == 0
@@ -83,7 +84,7 @@ def test_the_settlers_own_free_money_pays_too():
     book, _ = lend(opened(100), ONE, 5, 0, shares=4)
     book, _ = lend(book, OTHER, 95, 0, shares=4)
 
-    bill = settle([book], ONE, 5, 50, [30], OTHER, DAY)
+    bill = settle([book], Sale((), ONE, 5, 50), [30], OTHER, DAY)
 
     assert (bill.billed, bill.spare_used) == (35, (30,))
     assert bill.books[0].leased(OTHER) == 65
@@ -92,7 +93,7 @@ def test_the_settlers_own_free_money_pays_too():
 def test_all_levels_pay_the_same_and_the_poorest_says_how_much():
     rich, poor = opened(1_000), opened(300)
 
-    bill = settle([rich, poor], ONE, 0, 500, [0, 0], ONE, DAY)
+    bill = settle([rich, poor], Sale((), ONE, 0, 500), [0, 0], ONE, DAY)
 
     assert bill.billed == 300
     assert [book.spent for book in bill.books] == [300, 300]
@@ -100,7 +101,7 @@ def test_all_levels_pay_the_same_and_the_poorest_says_how_much():
 
 def test_a_reservation_that_nobody_leased_is_paid_from_what_is_available():
     """Its worker was taken for dead; what it sold is checked where it is billed."""
-    bill = settle([opened(100, spent_day=70)], ONE, 50, 50, [0], ONE, DAY)
+    bill = settle([opened(100, spent_day=70)], Sale((), ONE, 50, 50), [0], ONE, DAY)
 
     assert bill.billed == 30
 
@@ -108,7 +109,7 @@ def test_a_reservation_that_nobody_leased_is_paid_from_what_is_available():
 def test_a_bill_of_a_day_that_is_closed_counts_for_life_only():
     book, _ = lend(opened(100), ONE, 30, 0, shares=4)
 
-    bill = settle([on_day(book, DAY + 1)], ONE, 30, 30, [0], ONE, DAY)
+    bill = settle([on_day(book, DAY + 1)], Sale((), ONE, 30, 30), [0], ONE, DAY)
 
     assert (bill.books[0].spent_day, bill.books[0].spent_before) == (0, 30)
 
@@ -120,7 +121,7 @@ def test_a_lowered_limit_stops_leases_but_not_what_is_out():
 
     assert lowered.available == 0
     assert not list(faults(lowered))
-    assert settle([lowered], ONE, 600, 600, [0], ONE, DAY).billed == 500
+    assert settle([lowered], Sale((), ONE, 600, 600), [0], ONE, DAY).billed == 500
 
 
 def test_what_is_given_back_can_be_leased_by_another():
@@ -160,7 +161,7 @@ def taken(book, step, day):
         case ("lend", worker, least, extra):
             return lend(book, worker, least, extra, shares=4)[0], 0
         case ("settle", seller, reserved, cost, spare, settler, late):
-            bill = settle([book], seller, reserved, cost, [spare], settler, day + late)
+            bill = settle([book], Sale((), seller, reserved, cost), [spare], settler, day + late)
             return bill.books[0], bill.billed
         case ("give back", worker, keep):
             return give_back(book, worker, keep), 0
@@ -199,7 +200,7 @@ def test_an_event_is_billed_in_full_whenever_everything_is_there(steps, reserved
     for step in steps:
         book, _ = taken(book, step, book.day)
 
-    bill = settle([book], worker, reserved, cost, [0], worker, book.day)
+    bill = settle([book], Sale((), worker, reserved, cost), [0], worker, book.day)
 
     behind = min(reserved, book.leased(worker))
     assert bill.billed == max(0, min(cost, book.room + behind))
