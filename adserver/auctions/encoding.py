@@ -83,8 +83,8 @@ class _Plan(NamedTuple):
     """How a batch of this form is written; forms are few."""
 
     order: tuple[int, ...]
-    dtypes: tuple[np.dtype[Any], ...]
-    """As written."""
+    narrow: tuple[tuple[int, np.dtype[Any]], ...]
+    """Positions in that order of what is written narrower, and how."""
     schema: bytes
     code: int
     """Position of the final codes in that order."""
@@ -97,19 +97,19 @@ def encode(record: AuctionRecord, requests: bytes) -> Packed:
         columns = getattr(record, table)
         values += getter(columns) if columns is not None else _absent[table]
     form = tuple([None if v is None else (v.dtype.char, v.shape[1:]) for v in values])
-    order, dtypes, schema, code = _plan(record.model, form)
-    arrays = [
-        np.ascontiguousarray(values[place], dtype)
-        for place, dtype in zip(order, dtypes, strict=True)
-    ]
+    order, narrow, schema, code = _plan(record.model, form)
+    arrays = [np.ascontiguousarray(values[place]) for place in order]
+    for place, dtype in narrow:
+        arrays[place] = arrays[place].astype(dtype)
     lengths = struct.pack(f"<{len(order)}I", *[len(array) for array in arrays])
     head = HEAD.pack(MAGIC, len(schema), len(requests), len(order))
     ad_at = len(head) + len(lengths) + len(schema) + len(requests)
     gap = -ad_at % 8
     sizes = [array.nbytes for array in arrays]
     size = ad_at + gap + sum(sizes)
+    before = b"".join((head, lengths, schema, requests, _NOTHING[:gap]))
     return Packed(
-        parts=[head, lengths, schema, requests, _NOTHING[:gap], *arrays, _NOTHING[: -size % 8]],
+        parts=[memoryview(before), *arrays, memoryview(_NOTHING[: -size % 8])],
         size=size + -size % 8,
         rows=len(arrays[0]),
         ad_at=ad_at + gap,
@@ -129,7 +129,11 @@ def _plan(model: str, form: tuple[tuple[str, tuple[int, ...]] | None, ...]) -> _
     ordered = tuple(shape for _, shape in shapes)
     return _Plan(
         order=tuple(place for place, _ in shapes),
-        dtypes=tuple(np.dtype(shape.dtype) for shape in ordered),
+        narrow=tuple(
+            (place, _NARROW[shape.name])
+            for place, shape in enumerate(ordered)
+            if shape.name in _NARROW
+        ),
         schema=_pack(Schema(model, ordered)),
         code=[shape.name for shape in ordered].index(CODE),
     )

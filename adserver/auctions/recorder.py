@@ -62,6 +62,7 @@ class Recorder:
     def close(self) -> None:
         """After the last `write`."""
         self.sample.close()
+        self.ring.close()
 
     def budgets(
         self,

@@ -84,13 +84,15 @@ class RingWriter:
     """The ring of one worker. Not shared between threads."""
 
     refused: int
-    """Records that were larger than a quarter of the ring."""
+    """Records that were larger than a quarter of the ring, or that the disk had no room for."""
 
     def __init__(self, folder: Path, worker: int, capacity: int) -> None:
         """`capacity` in bytes; the file is sparse, so that only what was written takes space."""
         folder.mkdir(parents=True, exist_ok=True)
         shape = self._shape = _Shape(capacity)
-        self._map = _mapped(path_of(folder, worker), shape)
+        path = path_of(folder, worker)
+        self._map = _mapped(path, shape)
+        self._file = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
         self._control = np.frombuffer(self._map, np.uint64, 3, CONTROL_AT)
         self._index = np.frombuffer(self._map, ENTRY, shape.entries, HEAD_BYTES)
         self._end, self._count = int(self._control[END]), int(self._control[ENTRIES])
@@ -118,8 +120,13 @@ class RingWriter:
         end = begin + record.size
         if end > capacity:
             self._control[TAIL] = end - capacity
-        place = self._shape.data_at + begin % capacity
-        self._map[place : place + record.size] = b"".join(record.parts)
+        try:
+            # Not through the map: there a full disk is a signal that ends the process, and each
+            # page that the kernel has written out since costs a fault.
+            os.pwritev(self._file, record.parts, self._shape.data_at + begin % capacity)
+        except OSError:
+            self.refused += 1
+            return False
         self._index[self._count % len(self._index)] = (
             *(first, begin, at_ms, record.size, pages),
             *(record.rows, record.ad_at, record.code_at, 0),
@@ -127,6 +134,12 @@ class RingWriter:
         self._end, self._count = end, self._count + 1
         self._control[END], self._control[ENTRIES] = self._end, self._count
         return True
+
+    def close(self) -> None:
+        """After the last `append`; the file stays for its readers."""
+        if self._file >= 0:
+            os.close(self._file)
+        self._file = -1
 
     def oldest_ms(self) -> int | None:
         """When the oldest record that can still be read was made."""
@@ -139,6 +152,7 @@ def _mapped(path: Path, shape: _Shape) -> mmap.mmap:
         if file.read(len(shape.head)) != shape.head:
             os.truncate(path, 0)
             os.truncate(path, shape.file_bytes)
+            os.posix_fallocate(file.fileno(), 0, shape.data_at)  # what is written through the map
             with path.open("r+b") as begun:
                 begun.write(shape.head)
         return mmap.mmap(file.fileno(), shape.file_bytes)

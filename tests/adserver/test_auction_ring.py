@@ -142,6 +142,18 @@ def test_a_record_that_would_fill_the_ring_is_refused_and_counted(tmp_path):
     assert ring.oldest_ms() is None
 
 
+def test_a_file_that_takes_no_more_costs_records_and_nothing_else(tmp_path):
+    market, ring = Market(11), ring_of(tmp_path)
+    kept = market.batch(2)
+    append(ring, kept)
+    ring.close()
+
+    assert not append(ring, market.batch(2))
+
+    assert ring.refused == 1
+    assert same(find(tmp_path, FIRST), kept.page(0))
+
+
 def test_numbers_that_no_ring_holds_are_answered_with_the_reason(tmp_path):
     market, ring = Market(8), ring_of(tmp_path)
     append(ring, market.batch(2))
