@@ -25,11 +25,12 @@ RowId = Annotated[int, typer.Argument(help="its id")]
 def sample(
     ads: Annotated[int, typer.Option(help="How many ads.")] = 100_000,
     seed: Annotated[int, typer.Option(help="The committed model has learnt seed 1.")] = 1,
+    plain: Annotated[bool, typer.Option(help="Standard line items in US dollars only.")] = False,
 ) -> None:
     """Fill an empty catalogue with a simulated marketplace's ads."""
     with settings_given() as settings, progress.shown(console, f"{ads:,} ads") as heard:
         settings.adserver_data.mkdir(parents=True, exist_ok=True)
-        create_sample(settings.database, ads, wall(), seed, heard)
+        create_sample(settings.database, ads, wall(), seed, heard, mixed=not plain)
 
 
 @app.command()

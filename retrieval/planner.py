@@ -7,6 +7,7 @@ requests came from or of what is done with the ads.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from enum import IntEnum
 from typing import NamedTuple
 
@@ -93,7 +94,7 @@ class Retriever:
             start = int(offset[n])
             match = self.index.match(query, live.line_item)
             room = Room(ad[start:], value[start:], slots[start:])
-            found, eligible[n], plan[n] = self._find(query, match, k, room)
+            found, eligible[n], plan[n] = self._find_in_order(query, match, live, k, room)
             offset[n + 1] = start + found
         end = offset[-1]
         return Candidates(ad[:end], value[:end], slots[:end], offset, eligible, plan)
@@ -138,6 +139,28 @@ class Retriever:
             near, words, line_slots, self._ads, self._work, _ask(query), k, *room
         )
         return found
+
+    def _find_in_order(self, query: Query, match: Match, live: Live, k: int, room: Room) -> Found:
+        """The best of those that are sold first, then of the others, then of those sold last."""
+        first, last = _among(match.words, live.first), _among(match.words, live.last)
+        if first is None and last is None:
+            return self._find(query, match, k, room)
+        rest = match.words
+        for some in (first, last):
+            rest = rest if some is None else rest & ~some
+        found, eligible, plan = 0, 0, Plan.NOTHING
+        for words, most in ((first, (k + 1) // 2), (rest, k), (last, k)):
+            if words is None:
+                continue
+            part = replace(match, words=words)
+            space = Room(room.ad[found:], room.value[found:], room.slots[found:])
+            if most > found:
+                more = self._find(query, part, most - found, space)
+            else:
+                more = Found(0, self.count(query, part)[0], Plan.NOTHING)
+            found, eligible = found + more.ads, eligible + more.eligible
+            plan = max(plan, more.plan)
+        return Found(found, eligible, plan)
 
     def _find(self, query: Query, match: Match, k: int, room: Room) -> Found:
         if self.costs is None or not self.costs.may_pay(match.words):
@@ -222,6 +245,12 @@ class Retriever:
             promise=np.zeros(lines, np.float32),
             begins=np.zeros(kernels.SPAN + 1, np.int32),
         )
+
+
+def _among(words: NDArray[np.uint64], some: NDArray[np.uint64] | None) -> NDArray[np.uint64] | None:
+    """The bits of both; None where there are none."""
+    both = None if some is None else words & some
+    return both if both is not None and both.any() else None
 
 
 def _ask(query: Query) -> kernels.Ask:

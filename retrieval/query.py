@@ -75,6 +75,11 @@ class Live:
     base: NDArray[np.float32]
     """[N] log value that does not depend on the request: log(eCPM micros of a CPM bid), or
     log(1000 * click bid micros) + the ad's own log-odds for a bid per click."""
+    first: NDArray[np.uint64] | None = None
+    """[ceil(L / 64)] line items that are sold before all others, whatever they bid: up to half of
+    the candidates are theirs. None: there are none such."""
+    last: NDArray[np.uint64] | None = None
+    """Line items that are sold where nobody else buys: found where there is room."""
 
 
 @dataclass(frozen=True, slots=True)

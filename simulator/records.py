@@ -16,6 +16,7 @@ from simulator import names
 from simulator.catalogue import FOREVER, Catalogue
 from simulator.creatives import templates
 from simulator.targeting import DIMENSIONS, HOURS, Terms
+from simulator.terms import STREAM, currencies, line_item_terms, plain_terms
 from simulator.truth import shape
 from simulator.world import World
 
@@ -68,23 +69,27 @@ def advertiser_name(row: int) -> str:
     return f"{heads[head]} {tail}" + (f" {generation + 1}" if generation else "")
 
 
-def campaign_rows(catalogue: Catalogue) -> Iterator[Row]:
-    """Every campaign."""
+def campaign_rows(catalogue: Catalogue, mixed: bool = False) -> Iterator[Row]:
+    """Every campaign; `mixed`: some in other currencies than US dollars."""
     campaigns, world = catalogue.campaigns, catalogue.world
+    count = len(campaigns.advertiser)
+    currency = currencies(count, world.seed) if mixed else ["USD"] * count
     for row, advertiser in enumerate(campaigns.advertiser.tolist()):
         top = int(world.category_parent[campaigns.category[row]])
         yield {
             "id": row + 1,
             "advertiser_id": advertiser + 1,
             "name": f"{names.CATEGORIES[top][0]} {row + 1}",
+            "currency": currency[row],
             "daily_budget_micros": int(campaigns.daily_budget_micros[row]),
         }
 
 
-def line_item_rows(catalogue: Catalogue) -> Iterator[Row]:
-    """Every line item with its targeting."""
+def line_item_rows(catalogue: Catalogue, mixed: bool = False) -> Iterator[Row]:
+    """Every line item with its targeting; `mixed`: of all ways to pay and to be sold."""
     items, world = catalogue.line_items, catalogue.world
     targeting = _targeting(world, catalogue.terms)
+    rng = np.random.default_rng([STREAM, world.seed, 2])
     columns = zip(
         items.campaign.tolist(),
         items.bid_micros.tolist(),
@@ -98,8 +103,7 @@ def line_item_rows(catalogue: Catalogue) -> Iterator[Row]:
             "id": row + 1,
             "campaign_id": campaign + 1,
             "name": f"Line item {row + 1}",
-            "pricing": "cpc" if per_click else "cpm",
-            "bid_micros": bid,
+            **(line_item_terms(bid, per_click, rng) if mixed else plain_terms(bid, per_click)),
             "start_s": start,
             "end_s": None if end == FOREVER else end,
             "targeting": targeting.get(row, {}),

@@ -7,6 +7,8 @@ targeting wait for the next build.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import Connection, Engine
@@ -26,8 +28,12 @@ from adserver.catalogue.terms import (
     place_of,
 )
 from adserver.catalogue.value import base_value
+from auction.columns import STANDARD_TIER
 from ranking.table import AdTable
 from retrieval.query import Live
+
+HOUSE_TIER = 90
+"""From here on, ads that fill what nobody buys: they never displace a candidate who pays."""
 
 
 class Overlay:
@@ -106,7 +112,7 @@ class Overlay:
             self.trouble = str(error)
         bits = packed(self._running(now, remaining))
         if not np.array_equal(bits, self.live.line_item):
-            self.live = Live(bits, self.live.ad, self.live.base)
+            self.live = replace(self.live, line_item=bits)
         return self.live
 
     def _poll(self) -> None:
@@ -129,7 +135,7 @@ class Overlay:
             place = place_of(self._ads.ad_id, row.id, self._by_ad_id)
             if place is not None:
                 ad[place] = row.status == ACTIVE
-        self.live = Live(self.live.line_item, ad, self.live.base)
+        self.live = replace(self.live, ad=ad)
 
     def _take_bids(self) -> None:
         offered = offers.bids(self.items, self.terms.rate(self._owners))
@@ -142,13 +148,19 @@ class Overlay:
             bid[part] = offered[line_item]
             base[part] = base_value(bid[part], self._ads.per_click[part], self._log_odds[part])
         self.bid_micros, self._offered = bid, offered
-        self.live = Live(self.live.line_item, self.live.ad, base)
+        self.live = replace(self.live, base=base)
 
     def _take_stock(self) -> None:
         terms, owners = self.terms, self._owners
         limits = terms.limits(owners)
         if not all(np.array_equal(a, b) for a, b in zip(limits, self.limits, strict=True)):
             self.limits, self.budget = limits, terms.daily_budgets()
+        tier = terms.items.tier
+        self.live = replace(
+            self.live,
+            first=_bits_if_any(tier < STANDARD_TIER),
+            last=_bits_if_any(tier >= HOUSE_TIER),
+        )
         self._packages = bool((terms.items.package != NONE).any())
         self._not_paused = terms.not_paused(owners)
         self._cost = offers.event_costs(terms.items, terms.rate(owners))
@@ -165,6 +177,10 @@ class Overlay:
         in_flight = (items.start_s <= now) & (now < items.end_s)
         running: NDArray[np.bool_] = self._not_paused & in_flight & affordable
         return running
+
+
+def _bits_if_any(flags: NDArray[np.bool_]) -> NDArray[np.uint64] | None:
+    return packed(flags) if flags.any() else None
 
 
 def packed(flags: NDArray[np.bool_]) -> NDArray[np.uint64]:

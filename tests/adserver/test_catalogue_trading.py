@@ -9,12 +9,13 @@ from adserver.catalogue.columns import FloorRule
 from adserver.catalogue.currency import Rates
 from adserver.catalogue.floors import Floors, SlotKind
 from adserver.catalogue.overlay import Overlay
+from adserver.catalogue.sample import create_sample
 from adserver.catalogue.snapshot import Snapshot
 from adserver.catalogue.trading import NewDeal
 from adserver.cli_catalog import app
 from adserver.errors import ConfigError
 from auction.books import UNLIMITED
-from auction.columns import Level, account_of
+from auction.columns import STANDARD_TIER, Level, Pricing, account_of
 
 EUR = {"EUR": 920_000}
 TOP = SlotKind("pub-1", "top", "DEU", "phone", ((300, 250), (728, 90)), 8)
@@ -172,3 +173,21 @@ def test_every_command_can_be_given(place, monkeypatch):
     ):
         done = run.invoke(app, words.split(" "))
         assert done.exit_code == 0, (words, done.output)
+
+
+def test_a_mixed_sample_is_built_and_mostly_standard(tmp_path):
+    place = Place(tmp_path)
+    create_sample(place.url, 10_000, NOW, mixed=True)
+    place.build()
+
+    snapshot = Snapshot.load(place.snapshots)
+
+    items = snapshot.line_items
+    assert set(items.pricing.tolist()) == set(Pricing)
+    assert (items.tier == STANDARD_TIER).mean() > 0.95
+    assert (items.tier < STANDARD_TIER).mean() < 0.005
+    assert {"EUR", "GBP", "USD"} == set(snapshot.campaigns.currency.tolist())
+    assert snapshot.caps
+    assert snapshot.ads.labels.any()
+    assert (items.deal > 0).any()
+    assert (snapshot.ads.bid_micros > 0).all()

@@ -142,6 +142,23 @@ def test_no_slot_is_starved_by_dearer_ads_of_another_size():
     assert np.count_nonzero(found.slots == 2) == 6
 
 
+def test_who_is_sold_first_is_found_however_little_it_bids_and_who_is_sold_last_never_displaces():
+    bids = [5.0, 9.0, 7.0, 0.1, 0.2, 0.3, 99.0]
+    catalogue = [plain.LineItem([plain.Ad(size=0, base=bid)]) for bid in bids]
+    request = plain.Request(slots=[plain.Slot(sizes={0})])
+    retriever, live = plain.retriever_of(catalogue), plain.live_of(catalogue)
+    first, last = np.array([0b0111000], np.uint64), np.array([0b1000000], np.uint64)
+    ordered = replace(live, first=first, last=last)
+    query = plain.query_of(request, retriever.index)
+
+    four = retriever.retrieve([query], ordered, 4)
+    all_ = retriever.retrieve([query], ordered, 7)
+
+    assert four.ad.tolist() == [5, 4, 1, 2]  # half the room for those before all others
+    assert all_.ad.tolist() == [5, 4, 3, 1, 2, 0, 6]
+    assert four.eligible.tolist() == all_.eligible.tolist() == [7]
+
+
 def test_nothing_eligible_is_an_empty_answer_that_says_so():
     catalogue = [plain.LineItem(live=False)]
     retriever, live = plain.retriever_of(catalogue), plain.live_of(catalogue)
