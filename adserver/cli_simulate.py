@@ -181,7 +181,7 @@ def forecast(
 
 
 def _rules(mechanism: str, increment_micros: int) -> AuctionSettings:
-    rules = AuctionSettings(increment_micros=increment_micros)
+    rules = AuctionSettings(increment_micros=increment_micros, mechanism=mechanism)
     mistakes = list(rules.problems())
     if mistakes:
         raise ConfigError(mistakes)

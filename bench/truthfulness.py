@@ -19,6 +19,7 @@ from __future__ import annotations
 import argparse
 import json
 from dataclasses import dataclass, replace
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -27,7 +28,7 @@ from numpy.typing import NDArray
 from auction.columns import LEVELS, MILLE, PPM, Bids, Slate, Slots
 from auction.fairness import Exposure
 from auction.mechanism import run_auction
-from auction.settings import AuctionSettings, FairnessSettings
+from auction.settings import GSP, VCG, AuctionSettings, FairnessSettings
 
 ADVERTISERS = 50
 MULTIPLIERS = (0.5, 0.7, 0.8, 0.9, 1.1, 1.25, 1.5, 2.0)
@@ -188,6 +189,7 @@ def measure(
     regret = sum(int(one.gain.sum()) for one in found)
     return {
         "bench": "truthfulness",
+        "mechanism": settings.mechanism,
         "auctions": auctions,
         "slots": slots,
         "deviations": auctions * BIDDERS * len(MULTIPLIERS),
@@ -211,8 +213,9 @@ def main() -> None:
     for fair in (True, False):
         for settings in (AuctionSettings(), exact):
             print(json.dumps(measure(count, 1, settings, fair, arguments.seed)), flush=True)
-    for slots in (2, 4):
-        print(json.dumps(measure(count, slots, exact, False, arguments.seed)), flush=True)
+    for slots, mechanism in product((2, 4), (GSP, VCG)):
+        settings = replace(exact, mechanism=mechanism)
+        print(json.dumps(measure(count, slots, settings, False, arguments.seed)), flush=True)
 
 
 if __name__ == "__main__":

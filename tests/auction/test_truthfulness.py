@@ -1,4 +1,4 @@
-"""With one slot, no bid keeps more than the true value, dual prices and all; measured, not argued.
+"""With one slot, and with several by VCG, no bid keeps more than the true value: measured.
 
 `python -m bench.truthfulness` does the same on 10 000 auctions.
 """
@@ -10,7 +10,7 @@ import pytest
 
 from auction.columns import MILLE
 from auction.fairness import Exposure
-from auction.settings import AuctionSettings
+from auction.settings import VCG, AuctionSettings
 from bench.truthfulness import CAPS, Gains, gains, pages
 
 AUCTIONS = 300
@@ -47,3 +47,18 @@ def test_with_several_slots_the_generalised_second_price_rewards_shading():
     found = all_gains(3, AuctionSettings(increment_micros=0), None)
 
     assert sum(one.gain.sum() for one in found) > 0
+
+
+@pytest.mark.parametrize("slots", [1, 2, 4])
+def test_by_vcg_no_deviation_gains_more_than_a_micro_however_many_slots(slots):
+    found = all_gains(slots, AuctionSettings(mechanism=VCG), None)
+
+    assert max(one.excess.max() for one in found) == 0
+    assert min(one.kept.min() for one in found) >= 0
+
+
+def test_with_one_slot_vcg_is_truthful_under_dual_prices_too():
+    found = all_gains(1, AuctionSettings(mechanism=VCG), Exposure(CAPS))
+
+    assert max(one.excess.max() for one in found) == 0
+    assert any(one.dual for one in found)

@@ -13,7 +13,7 @@ from adserver.cli import app
 from adserver.simulated import Marketplace, Setup, simulated_change
 from auction.columns import Level, account_of
 from auction.mechanism import run_auction
-from auction.settings import AuctionSettings
+from auction.settings import VCG, AuctionSettings
 from auction.traffic import Curve
 from feedback.replay import compare
 from feedback.replay.changes import Changes, changes_of
@@ -121,6 +121,12 @@ def test_a_cap_holds_shares(week):
     assert capped.value_micros < as_recorded(week, 0.01).value_micros
 
 
+def test_sold_jointly_pages_are_worth_more(week):
+    joint = run_of(week, changes_of([], [], "", 1.0, 0.0, AuctionSettings(mechanism=VCG)))
+
+    assert joint.value_micros > as_recorded(week, 0.01).value_micros
+
+
 def test_quantiles_surround_what_was_replayed(week):
     one = run_of(week)
     every = np.ones(len(one.sales.cost), np.bool_)
@@ -151,7 +157,8 @@ def test_one_command_tries_a_change_on_a_marketplace(tmp_path):
     small = ["--ads=1000", "--pages=20000", "--weeks=1", f"--csv={table}", f"--html={page}"]
 
     done = CliRunner().invoke(
-        app, ["simulate", "market", "--bid=7=x2", "--budget=campaign:1=10", "--cap=0.2", *small]
+        app,
+        ["simulate", "market", "--bid=7=x2", "--budget=campaign:1=10", "--mechanism=vcg", *small],
     )
 
     assert done.exit_code == 0, done.output
