@@ -23,9 +23,9 @@ from adserver.request import AdRequest
 from auction.columns import Rejection
 from auction.settings import AuctionSettings
 
-OTHERS = 200
+OTHERS = 120
 """Decisions without the ad that are looked at closer, of all rings together."""
-LOST = 60
+LOST = 40
 """Lost auctions whose price to win is found."""
 NOT_LOOKED_AT = "NOT_LOOKED_AT"
 """Of the others, when none of them could be read before it was overwritten."""
