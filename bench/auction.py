@@ -12,17 +12,20 @@ from __future__ import annotations
 import argparse
 import json
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from auction.columns import LEVELS, Bids, Level, Slots
+from auction.columns import LEVELS, PPM, Bids, Level, Slots
 from auction.fairness import Exposure
 from auction.mechanism import run_auction
-from auction.settings import AuctionSettings, FairnessSettings
+from auction.settings import GSP, VCG, AuctionSettings, FairnessSettings, Mode
 
 ADVERTISERS = 2_000
 CAMPAIGNS = 5_000
+LINE_ITEMS = 20_000
+DEALS = 200
+MODES = {10: Mode.GUARANTEED, 20: Mode.WEIGHTED}
 BATCHES = 12
 ROUNDS = 25
 CAP = 0.02
@@ -65,13 +68,44 @@ def market(rng: np.random.Generator, shape: Shape) -> tuple[Bids, Slots]:
     )
 
 
-def measure(shape: Shape, fair: bool) -> dict[str, object]:
+def with_all_rules(rng: np.random.Generator, bids: Bids) -> Bids:
+    """Four budgets each, tiers, deals, quality, reserves, labels, pacing; no packages."""
+    rows = len(bids.ad)
+    deal = np.where(rng.random(rows) < 0.1, rng.integers(0, DEALS, rows), -1).astype(np.int32)
+    line_item = rng.integers(1, LINE_ITEMS, rows)
+    numbers = np.stack([bids.advertiser, line_item // 4, line_item, deal], axis=1)
+    account = numbers * LEVELS + np.arange(LEVELS)
+    quality = rng.integers(500, 2_000, rows)[:, None]
+    event = np.where(bids.per_click[:, None], bids.pctr_ppm, PPM)
+    return replace(
+        bids,
+        account=np.where(numbers >= 0, account, -1).astype(np.int32),
+        tier=rng.choice([10, 20, 50, 80], rows, p=[0.002, 0.003, 0.895, 0.1]).astype(np.uint8),
+        share=rng.integers(1, 1_000, rows),
+        weight_ppm=event * quality // 1_000,
+        full_bid_micros=bids.bid_micros * 3 // 2,
+        deal=deal,
+        floor_micros=np.where(deal >= 0, 400_000, -1),
+        reserve_micros=np.where(rng.random(rows) < 0.3, 700_000, 0),
+        fixed_price=(deal >= 0) & (rng.random(rows) < 0.2),
+        labels=np.where(rng.random(rows) < 0.2, 1 << rng.integers(0, 12, rows), 0).astype(
+            np.uint64
+        ),
+        package=np.zeros(rows, np.int32),
+        package_kind=np.zeros(rows, np.uint8),
+    )
+
+
+def measure(shape: Shape, fair: bool, rules: str = "") -> dict[str, object]:
     """Median CPU time over batches, after a warm-up that fills the window."""
     rng = np.random.default_rng(7)
     batches = [market(rng, shape) for _ in range(BATCHES)]
+    if rules:
+        batches = [(with_all_rules(rng, bids), slots) for bids, slots in batches]
     caps = FairnessSettings(max_share=CAP, window=1_000)
     exposure = Exposure(caps) if fair else None
-    money, settings = np.full(CAMPAIGNS * LEVELS, 10**12), AuctionSettings()
+    money = np.full(LINE_ITEMS * LEVELS, 10**12)
+    settings = AuctionSettings(mechanism=rules, modes=MODES) if rules else AuctionSettings()
     seconds, displaced, sold = [], 0, 0
     for number in range(BATCHES * (ROUNDS + 1)):
         bids, slots = batches[number % BATCHES]
@@ -87,6 +121,8 @@ def measure(shape: Shape, fair: bool) -> dict[str, object]:
         "candidates": shape.candidates,
         "slots": shape.slots,
         "fairness": fair,
+        "all_rules": bool(rules),
+        "mechanism": rules or GSP,
         "us_per_request": round(float(np.median(micros)), 2),
         "us_per_request_p99": round(float(np.quantile(micros, 0.99)), 2),
         "sold": sold,
@@ -102,9 +138,9 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="the smallest size only")
     arguments = parser.parse_args()
     for candidates in arguments.candidates[:1] if arguments.quick else arguments.candidates:
-        for fair in (False, True):
-            shape = Shape(arguments.batch, candidates, arguments.slots)
-            print(json.dumps(measure(shape, fair)), flush=True)
+        shape = Shape(arguments.batch, candidates, arguments.slots)
+        for fair, rules in ((False, ""), (True, ""), (True, GSP), (True, VCG)):
+            print(json.dumps(measure(shape, fair, rules)), flush=True)
 
 
 if __name__ == "__main__":

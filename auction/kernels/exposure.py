@@ -109,7 +109,7 @@ def count_rivals(rows: Rows, modes: Code, page: Page) -> None:
         page.rivals[s] = found
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, inline="always")
 def competes(rows: Rows, modes: Code, i: int) -> bool:
     """Fairness is about auctions: what a guaranteed or weighted tier promises, it delivers."""
     return bool(modes[rows.tier[i]] == AUCTION)
@@ -149,7 +149,7 @@ def counts(scope: int, caps: Caps) -> bool:
     return bool(scope >= 0 and caps.rule[scope, COUNTS] != 0)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, inline="always")
 def is_first(scope: I32, slot: int, k: int) -> bool:
     """No earlier slot of the page is in this scope."""
     for s in range(slot):

@@ -21,19 +21,19 @@ BELOW_DEAL_FLOOR = int(Rejection.BELOW_DEAL_FLOOR)
 LOWER_TIER = int(Rejection.LOWER_TIER)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, inline="always")
 def unit_of(bid: int, per_click: bool) -> int:
     """A bid for one billable event: a click, or an impression."""
     return int(bid if per_click else bid // MILLE)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, inline="always")
 def event_rate(rows: Rows, i: int, slot: int) -> int:
     """Billable events of a million impressions."""
     return int(rows.ppm[i, slot]) if rows.per_click[i] else PPM
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, inline="always")
 def floor_of(rows: Rows, lots: Lots, i: int, slot: int) -> int:
     """What the row must bid for the slot at least, in value units."""
     floor = rows.floor[i] if rows.floor[i] >= 0 else lots.floor[slot]
@@ -89,11 +89,30 @@ def open_page(rows: Rows, lots: Lots, page: Page) -> None:
         elif page.passes[i] != 0:
             page.code[i] = LOWER_TIER
         elif page.affords[i] != 0:
-            page.code[i] = why_below(rows, lots, i, page.affords[i], page)
+            page.code[i] = BELOW_FLOOR
         elif page.allowed[i] != 0:
             page.code[i] = BUDGET
         else:
             page.code[i] = NOT_IN_DEAL if rows.fits[i] & every else SIZE
+    tell_why_below(rows, lots, page)
+
+
+@njit(cache=True, nogil=True)
+def tell_why_below(rows: Rows, lots: Lots, page: Page) -> None:
+    """`why_below` for all rows that meet no floor."""
+    slots, n = page.value.shape
+    for i in range(n):
+        if page.code[i] != BELOW_FLOOR or rows.refused[i] != 0:
+            continue
+        if rows.deal[i] >= 0:
+            page.code[i] = BELOW_DEAL_FLOOR
+        if rows.full_bid[i] == rows.bid[i]:
+            continue
+        unit = unit_of(rows.full_bid[i], rows.per_click[i])
+        for s in range(slots):
+            met = unit * event_rate(rows, i, s) >= floor_of(rows, lots, i, s)
+            if (page.affords[i] >> s) & 1 and met:
+                page.code[i] = PACING
 
 
 @njit(cache=True, nogil=True)
@@ -121,7 +140,7 @@ def why_below(rows: Rows, lots: Lots, i: int, slots: int, page: Page) -> int:
     return BELOW_FLOOR if rows.deal[i] < 0 else BELOW_DEAL_FLOOR
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, inline="always")
 def silence(page: Page, i: int) -> None:
     for s in range(page.best.size):
         page.score[s, i] = NOT_BIDDING

@@ -12,18 +12,18 @@ from auction.workspace import Lots, Page, Rows, Rules, Sales
 AUCTION = int(Mode.AUCTION)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, inline="always")
 def weight_of(rows: Rows, i: int, slot: int) -> int:
     """Rank per micro of bid."""
     return int(rows.weight[i, slot]) if rows.weight.shape[1] > 0 else event_rate(rows, i, slot)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, inline="always")
 def floor_price(rows: Rows, lots: Lots, i: int, slot: int) -> int:
     return int(-(-floor_of(rows, lots, i, slot) // event_rate(rows, i, slot)))
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, inline="always")
 def pays_its_bid(rows: Rows, lots: Lots, mode: int, i: int) -> bool:
     return bool((lots.first_price or mode != AUCTION) and not rows.fixed[i])
 

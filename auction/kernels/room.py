@@ -16,7 +16,7 @@ DUPLICATE = int(Rejection.DUPLICATE)
 FAIRNESS = int(Rejection.FAIRNESS)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, inline="always")
 def seat(won: int, page: Page) -> None:
     """The row stands on the page; it bids for nothing else."""
     page.alive[won] = False

@@ -150,10 +150,9 @@ def test_crowded_batches_with_all_rules_sell_as_the_plain_auction_does(rng, slot
 def test_crowded_batches_sold_by_vcg_sell_as_the_search_of_all_assignments_does(rng, slots):
     shape = Crowd(slots=slots, rows=8, all_rules=True)
 
-    codes, relaxed = equal_on_crowds(rng, pages=2_000, shape=shape, mechanism=VCG)
+    codes, _ = equal_on_crowds(rng, pages=2_000, shape=shape, mechanism=VCG)
 
-    assert relaxed > 0
-    assert Rejection.ROADBLOCK in codes
+    assert codes >= {Rejection.ROADBLOCK, Rejection.OUTBID, Rejection.EXCLUSION}
 
 
 def equal_on_crowds(
