@@ -10,7 +10,7 @@ from wire_cases import CREATIVE, SOLD, decided, sold_everywhere, urls
 
 from adserver.decision import Outcome, RunnerUp
 from adserver.errors import BadRequest
-from adserver.request import AdRequest, Explain, Slot, Unserved
+from adserver.request import AdRequest, Explain, OfferedDeal, Slot, Unserved
 from adserver.wire import decision
 from auction.columns import Rejection
 
@@ -43,9 +43,11 @@ def answer(made):
 def test_a_full_request_is_understood_in_every_part():
     top = Slot("top", "z1", ((300, 250), (728, 90)), 500_000, secure=True)
 
+    gold = (OfferedDeal("gold", 2_500_000, fixed_price=True),)
+    side = Slot("side", "", ((160, 600),), 1_000_000, secure=True, deals=gold)
     assert parse(DECISION) == AdRequest(
         id="r-1",
-        slots=(top, top, Slot("side", "", ((160, 600),), 1_000_000, secure=True)),
+        slots=(top, top, side),
         publisher="pub-1",
         domain="pub.example",
         page="https://www.pub.example/a?b=c#d",
@@ -65,6 +67,7 @@ def test_a_full_request_is_understood_in_every_part():
         blocked_categories=("IAB25",),
         blocked_creatives=("c9",),
         deadline_ms=50,
+        complete=True,
         explain=Explain.SUMMARY,
     )
 

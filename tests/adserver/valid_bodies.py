@@ -20,7 +20,14 @@ DECISION: dict[str, Any] = {
             "keywords": ["football"],
             "events": ["viewable"],
         },
-        {"id": "side", "sizes": [[160, 600]], "floor_cpm": 1},
+        {
+            "id": "side",
+            "sizes": [[160, 600]],
+            "floor_cpm": 1,
+            "floor_currency": "USD",
+            "deals": [{"id": "gold", "bidfloor": 2.5, "bidfloorcur": "USD", "at": 3}],
+            "private": 0,
+        },
     ],
     "page": {
         "url": "https://www.pub.example/a?b=c#d",
@@ -28,6 +35,7 @@ DECISION: dict[str, Any] = {
         "categories": ["IAB17"],
         "keywords": ["cup"],
         "page_view_id": "pv-9",
+        "complete": 1,
         "lang": "en-GB",
     },
     "user": {"key": "u1", "segments": ["s1", "s2"]},
@@ -46,6 +54,7 @@ DECISION: dict[str, Any] = {
         "categories": ["IAB25"],
         "creative_ids": ["c9"],
     },
+    "currency": "USD",
     "test": 0,
     "explain": "summary",
 }
@@ -55,6 +64,7 @@ OPENRTB: dict[str, Any] = {
     "at": 2,
     "tmax": 400,
     "cur": ["USD"],
+    "allimps": 1,
     "imp": [
         {
             "id": "slot1",
@@ -70,7 +80,24 @@ OPENRTB: dict[str, Any] = {
             },
             "ext": {"prebid": {"bidder": {"rk": {"zone": "z1"}}, "adunitcode": "slot1"}},
         },
-        {"id": "slot2", "banner": {"w": 160, "h": 600}, "video": {"mimes": ["video/mp4"]}},
+        {
+            "id": "slot2",
+            "banner": {"w": 160, "h": 600},
+            "video": {"mimes": ["video/mp4"]},
+            "pmp": {
+                "private_auction": 0,
+                "deals": [
+                    {
+                        "id": "gold",
+                        "bidfloor": 2.5,
+                        "bidfloorcur": "USD",
+                        "at": 3,
+                        "wseat": ["s1"],
+                        "wadomain": ["acme.example"],
+                    }
+                ],
+            },
+        },
     ],
     "site": {
         "domain": "pub.example",
