@@ -82,12 +82,19 @@ class Till:
             self._accounts(verdict, paid), verdict.expected[paid], now_ms // DAY_MS
         )
         reason[paid[~granted]] = Rejection.BUDGET
+        parted = parted_of(verdict.owner[paid], verdict.package[paid], granted)
+        reason[paid[parted]] = Rejection.ROADBLOCK
         number = np.zeros(len(winner), np.uint64)
         sold = np.flatnonzero((winner >= 0) & (reason == 0))
         number[sold] = [self.drawer.book.take() for _ in range(len(sold))]
 
-        kept = paid[granted]
-        sales = Sales(verdict.owner[kept].astype(np.int32), verdict.row[kept], number[kept])
+        kept = paid[granted & ~parted]
+        sales = Sales(
+            verdict.owner[kept].astype(np.int32),
+            verdict.row[kept],
+            number[kept],
+            verdict.package[kept],
+        )
         lost = self.histories.reserve(verdict.seen, sales, now_ms)
         reason[kept] = lost
         payers = np.full((len(winner), LEVELS), -1, np.int64)
@@ -95,7 +102,7 @@ class Till:
         standing = Standing(
             np.where(reason == 0, number, 0).tolist(), reason.tolist(), payers.tolist()
         )
-        self._give_back(verdict, kept[lost != 0].tolist(), standing)
+        self._give_back(verdict, [*kept[lost != 0].tolist(), *paid[parted].tolist()], standing)
         return standing
 
     def _accounts(self, verdict: Verdict, slots: NDArray[np.intp]) -> NDArray[np.int32]:
@@ -194,3 +201,13 @@ class Till:
 
 def _limited(payers: list[int]) -> tuple[int, ...]:
     return tuple(account for account in payers if account >= 0)
+
+
+def parted_of(
+    owner: NDArray[np.int64], package: NDArray[np.int32], granted: NDArray[np.bool_]
+) -> NDArray[np.bool_]:
+    """Sales that were paid for, of packages of which another part was not."""
+    which = owner * 2**32 + package
+    packaged = package > 0
+    parted: NDArray[np.bool_] = granted & packaged & np.isin(which, which[packaged & ~granted])
+    return parted

@@ -53,6 +53,8 @@ class Sales:
     """Of the snapshot."""
     number: NDArray[np.uint64]
     """Tickets."""
+    package: NDArray[np.int32] | None = None
+    """Sales of one request that stand together or not at all have a number in common; 0: none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,7 +216,10 @@ class Histories:
         sighting = frequency.sightings(sales.row, shelf.ads, shelf.caps, soft_until_ms)
         sighting["number"] = sales.number
         standing = frequency.standings(sales.row, shelf.ads, now_ms)
-        return _Asked(Wishes(sales.request, person, page, sighting, standing), people, pages)
+        alone = np.zeros(len(sales.row), np.int32)
+        package = alone if sales.package is None else sales.package
+        wishes = Wishes(sales.request, person, page, package, sighting, standing)
+        return _Asked(wishes, people, pages)
 
 
 def key(prefix: bytes, identity: int) -> bytes:

@@ -150,6 +150,14 @@ class Verdict:
         return charge
 
     @cached_property
+    def package(self) -> NDArray[np.int32]:
+        """[T] package of the row that won each slot; 0 where it has none."""
+        package, winner = self.bids.package, self.slate.winner
+        if package is None or not len(package):
+            return np.zeros(len(winner), np.int32)
+        return np.where(winner >= 0, package[winner], 0).astype(np.int32)
+
+    @cached_property
     def expected(self) -> NDArray[np.int64]:
         """[T] what the ledger is to set aside."""
         return to_reserve(self._pricing, self.slate.cost_micros)

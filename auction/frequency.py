@@ -15,7 +15,9 @@ from numpy.typing import NDArray
 from auction.caps import Cap, Caps, Entity, On, Unit
 from auction.columns import PPM
 from auction.kernels import frequency as kernels
-from auction.kernels.frequency import Ads, Moment, Regions, Wishes
+from auction.kernels import granting
+from auction.kernels.frequency import Ads, Moment, Regions
+from auction.kernels.granting import Wishes
 
 __all__ = ["Ads", "Cap", "Caps", "Entity", "Moment", "On", "Regions", "Rules", "Unit", "Wishes"]
 
@@ -96,7 +98,7 @@ def page_rejections(
     """[R] DUPLICATE or EXCLUSION where what stands on the page keeps a candidate away, else 0."""
     code = np.zeros(len(batch.row), np.uint8)
     since_ms = now_ms - rules.page_ms + 1
-    kernels.page_codes(
+    granting.page_codes(
         records,
         batch.history,
         batch.offset,
@@ -126,14 +128,15 @@ def needed(
 def grant(
     wishes: Wishes, people: Regions, pages: Regions, caps: Caps, moment: Moment, rules: Rules
 ) -> NDArray[np.uint8]:
-    """[T] 0 where the sale stands, else FREQUENCY, DUPLICATE or EXCLUSION.
+    """[T] 0 where the sale stands, else FREQUENCY, DUPLICATE, EXCLUSION, or ROADBLOCK for the rest
+    of a package.
 
     What is granted is added to the regions in place, a reservation until its event comes; so of
     two sales that would pass one by one, but not together, the second is refused.
     """
     code = np.zeros(len(wishes.request), np.uint8)
     since_ms = moment.now_ms - rules.page_ms + 1
-    kernels.grant(
+    granting.grant(
         wishes, people, pages, caps.columns, moment, since_ms, rules.advertiser_once, code
     )
     return code

@@ -14,7 +14,7 @@ from adserver.auctions.recorder import Recorder
 from adserver.batcher import Ask
 from adserver.catalogue import schema
 from adserver.catalogue.snapshot import Snapshot
-from adserver.commit import Till
+from adserver.commit import Till, parted_of
 from adserver.deadline import Deadline
 from adserver.editions import Editions, set_limits
 from adserver.encode import with_parents
@@ -401,3 +401,10 @@ def test_what_is_promised_is_told_to_pacing_and_lowers_the_bids_that_run_ahead(n
     sold = set((steps.key // KEYS).tolist())
     assert ahead.any()
     assert set(system.edition.snapshot.line_items.campaign[ahead].tolist()) <= sold
+
+
+def test_a_package_of_which_one_part_could_not_be_paid_is_taken_back_whole():
+    owner, package = np.array([0, 0, 0, 1, 1]), np.array([7, 7, 0, 7, 7], np.int32)
+    granted = np.array([True, False, True, True, True])
+
+    assert parted_of(owner, package, granted).tolist() == [True, False, False, False, False]

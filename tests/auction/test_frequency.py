@@ -165,7 +165,7 @@ def regions(kind, *parts, room):
     return Regions(record, start, start + np.array([len(part) for part in parts], np.int64))
 
 
-def wishes(ads, caps, person=None, page=None, request=None):
+def wishes(ads, caps, person=None, page=None, request=None, package=None):
     rows = np.array(ads, np.int32)
     sighting = frequency.sightings(rows, CATALOGUE, caps, NOW + 360_000)
     sighting["number"] = np.arange(1000, 1000 + len(ads))
@@ -174,6 +174,7 @@ def wishes(ads, caps, person=None, page=None, request=None):
         request=np.array(request or range(len(ads)), np.int32),
         person=none if person is None else np.array(person, np.int32),
         page=none if page is None else np.array(page, np.int32),
+        package=np.array(package or [0] * len(ads), np.int32),
         sighting=sighting,
         standing=frequency.standings(rows, CATALOGUE, NOW),
     )
@@ -285,6 +286,18 @@ def test_what_a_page_refuses_takes_no_place_in_the_history():
     code = granted([0, 1, 4], caps, person=[0] * 3, page=[0, 0, -1], request=[0, 1, 2])
 
     assert code == [0, Rejection.DUPLICATE, 0]
+
+
+def test_a_package_stands_whole_or_not_at_all_and_leaves_its_places_to_others():
+    """Two of three parts would fit under the cap; the single ad that comes last then does."""
+    caps = Caps.of({(Entity.CAMPAIGN, 10): [Cap(2, 3600)]})
+    roadblock = Rejection.ROADBLOCK
+
+    whole = granted([0, 1], caps, person=[0, 0], request=[0, 0], package=[7, 7])
+    broken = granted([0, 1, 2, 3], caps, person=[0] * 4, request=[0] * 4, package=[7, 7, 7, 0])
+
+    assert whole == [0, 0]
+    assert broken == [roadblock, roadblock, Rejection.FREQUENCY, 0]
 
 
 def test_a_sale_that_does_not_affect_its_parents_leaves_their_caps_alone():
