@@ -154,6 +154,7 @@ def forecast(
     country: Annotated[list[str] | None, typer.Option(help="Like DEU.")] = None,
     device: Annotated[list[str] | None, typer.Option(help="desktop, phone, tablet, tv.")] = None,
     placement: Annotated[list[str] | None, typer.Option(help="Its key.")] = None,
+    most_mib: Annotated[int, typer.Option(min=1, help="Of the files to look at: seconds.")] = 48,
     days: Days = 7.0,
     sample: Sample = None,
     one_in: OneIn = 0,
@@ -173,7 +174,7 @@ def forecast(
             devices=tuple(device or ()),
             placements=tuple(placement or ()),
         )
-        log = _log(days, sample, one_in)
+        log = _log(days, sample, one_in).thinned(most_mib << 20)
         found = logs.forecast(log, proposal, Changes())
     if not found.pages:
         _refuse(["no auctions are kept of that time"])

@@ -31,6 +31,8 @@ from feedback.replay.held import Held, line_item_of
 from feedback.replay.logged import Log, forecast
 
 PAGES_PER_DAY = (100_000, 500_000, 1_000_000)
+MOST_BYTES = 48 << 20
+"""What `adserver simulate forecast` looks at unless told otherwise."""
 CONTENDERS = 40
 """Per slot; about a hundred to a page."""
 BID, BUDGET = 12_000_000, 500_000_000
@@ -100,9 +102,9 @@ def busiest(log: Log) -> int:
 def proposals(like: int) -> Iterator[tuple[str, Proposal]]:
     yield "like the busiest line item", Proposal(BID, False, BUDGET, like=like)
     asked = Proposal(
-        3_000_000,
+        BID,
         False,
-        200_000_000,
+        BUDGET,
         sizes=((300, 250),),
         countries=("DEU", "FRA"),
         click_ppm=2_000,
@@ -115,22 +117,24 @@ def measure(pages_per_day: int) -> Iterator[dict[str, object]]:
         folder = Path(temporary)
         setup = Setup(ads=20_000, pages_per_day=pages_per_day, contenders=CONTENDERS)
         pages = write_week(folder, Marketplace(setup))
-        log = Log(folder)
+        log = Log(folder).thinned(MOST_BYTES)
         like = busiest(log)
         forecast(log, Proposal(1_000_000, False, 1_000_000, like=like), Changes())  # compile
         for name, proposal in proposals(like):
-            begin = time.perf_counter()
+            begin, cpu = time.perf_counter(), time.process_time()
             found = forecast(log, proposal, Changes())
             shown = sheets(found, {})
-            seconds = time.perf_counter() - begin
+            seconds, cpu_seconds = time.perf_counter() - begin, time.process_time() - cpu
             yield {
                 "bench": "forecast",
                 "proposal": name,
                 "pages_per_day": pages_per_day,
                 "pages_in_sample": pages,
+                "looked_at_one_in": log.thin,
                 "pages_entered": found.after.pages,
                 "mib": round(sum(f.stat().st_size for f in folder.iterdir()) / 2**20, 1),
                 "seconds": round(seconds, 2),
+                "cpu_seconds": round(cpu_seconds, 2),
                 "impressions_p10_p50_p90": [round(float(x)) for x in shown[0].rows[0][2:]],
             }
 

@@ -8,13 +8,14 @@ row bids as it bid then, paced and held back as it was.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
 
 from adserver.auctions.record import AuctionRecord
-from adserver.auctions.sample import Damage, read_sample
+from adserver.auctions.sample import Damage, read_sample, segments
 from adserver.errors import ConfigError
 from auction.columns import LEVELS, Level
 from auction.traffic import HOURS, Curve
@@ -36,17 +37,29 @@ class Log:
     since_ms: int = 0
     until_ms: int = 1 << 62
     one_in: int = 100
+    thin: int = 1
+    """Only one group of pages in so many is looked at."""
     damage: Damage = field(default_factory=Damage)
 
     @property
     def share(self) -> float:
-        return 1 / self.one_in
+        return 1 / (self.one_in * self.thin)
 
     def records(self) -> Iterator[AuctionRecord]:
         """Pages that came to auction, in about the order of time."""
-        for record in read_sample(self.folder, self.since_ms, self.until_ms, self.damage):
+        kept = read_sample(self.folder, self.since_ms, self.until_ms, self.damage)
+        for record in islice(kept, 0, None, self.thin):
             if len(record.bids.ad):
                 yield record
+
+    def thinned(self, most_bytes: int) -> Log:
+        """So thin that about `most_bytes` of its files are looked at."""
+        size = sum(
+            one.path.stat().st_size
+            for one in segments(self.folder)
+            if self.since_ms <= one.start_ms < self.until_ms
+        )
+        return replace(self, thin=max(1, -(-size // most_bytes)))
 
 
 def replay(log: Log, changes: Changes) -> tuple[Outcome, Outcome]:

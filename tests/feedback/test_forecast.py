@@ -133,6 +133,18 @@ def test_a_budget_is_used_and_not_passed(log):
     assert won(found) > won(rich) / 3
 
 
+def test_a_thinned_log_stands_for_the_whole(log):
+    size = sum(file.stat().st_size for file in log.folder.iterdir())
+
+    thin = log.thinned(size // 3)
+
+    assert log.thinned(size).thin == 1
+    assert thin.thin in {3, 4}
+    whole, part = (forecast(one, proposal(bid_micros=20_000_000), Changes()) for one in (log, thin))
+    assert won(part) * thin.thin == pytest.approx(won(whole), rel=0.25)
+    assert part.after.share == whole.after.share / thin.thin
+
+
 def test_a_shown_forecast_spreads_around_what_was_replayed_within_the_budget(log):
     found = forecast(log, proposal(daily_budget_micros=20_000_000), Changes())
 
