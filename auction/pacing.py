@@ -115,6 +115,8 @@ class Pacer:
         self.plans = Plans.none()
         self.state = np.zeros(0, STATE)
         self.now_s = -np.inf
+        self._spans_of: tuple[Plans, Curve] | None = None
+        self._begin = self._whole = np.zeros(0)
 
     def follow(self, plans: Plans, state: NDArray[np.void] | None = None) -> None:
         """Work on these plans from now on; those known already, by key, go on as they were.
@@ -162,12 +164,21 @@ class Pacer:
 
     def _planned(self, at_s: float) -> F64:
         """[L] share of the goal that is planned by a moment."""
-        plans = self.plans
-        whole = self.curve.between(plans.start_s, plans.end_s)
-        at = np.clip(at_s, plans.start_s, plans.end_s)
-        share = self.curve.between(plans.start_s, at) / np.maximum(whole, 1e-12)
+        gone = self._gone(at_s)
+        share = gone / self._whole
         early = share * (1.0 + AHEAD - AHEAD * share)
-        return np.where(plans.mode == Mode.FRONT_LOADED, early, share)
+        return np.where(self.plans.mode == Mode.FRONT_LOADED, early, share)
+
+    def _gone(self, at_s: float) -> F64:
+        """[L] traffic of each plan's period that a moment has behind it, of `_whole`."""
+        known = self._spans_of
+        if known is None or known[0] is not self.plans or known[1] is not self.curve:
+            plans, curve = self._spans_of = self.plans, self.curve
+            self._begin = curve.until(plans.start_s)
+            self._whole = np.maximum(curve.until(plans.end_s) - self._begin, 1e-9)
+        before = float(self.curve.until(np.array(at_s))) if np.isfinite(at_s) else -np.inf
+        gone: F64 = np.clip(before - self._begin, 0.0, self._whole)
+        return gone
 
     def planned(self, at_s: float) -> I64:
         """[L] units of the goal that an undisturbed plan has delivered by a moment."""
@@ -194,10 +205,7 @@ class Pacer:
         mass = self.curve.between(np.array(now_s - elapsed), np.array(now_s))
         found = gained / max(float(mass), 1e-12)
         state = self.state
-        whole = self.curve.between(self.plans.start_s, self.plans.end_s)
-        rate = np.where(
-            state["rate"] < 0, self.plans.amount / np.maximum(whole, 1e-12), state["rate"]
-        )
+        rate = np.where(state["rate"] < 0, self.plans.amount / self._whole, state["rate"])
         keep = np.exp(-elapsed / self.settings.rate_s)
         state["rate"] = np.maximum(0.0, keep * rate + (1 - keep) * found)
 
@@ -213,8 +221,8 @@ class Pacer:
         """
         plans, state = self.plans, self.state
         left = np.maximum(0, plans.amount - state["seen"]).astype(np.float64)
-        mass = self.curve.between(np.clip(now_s, plans.start_s, plans.end_s), plans.end_s)
-        coming = np.where(state["rate"] < 0, left, state["rate"] * mass)
+        gone = self._gone(now_s)
+        coming = np.where(state["rate"] < 0, left, state["rate"] * (self._whole - gone))
         times = left / np.maximum(np.maximum(coming, left / 1000), 1e-12)
         urgency: I64 = np.ceil(times * PPM).astype(np.int64)
         return urgency

@@ -7,7 +7,8 @@ was planned for times 0.5, 1 or 2, and could spend 2, 4 or 8 times its budget. H
 impression, of which a tenth is never shown; half per click, some of which come late. Requests go
 to the workers at random; the one that leads dies at noon in `killed`, with what it had promised.
 A clock second is 3600 / hour-s seconds of the day; pacing still ticks once a clock second. JSON
-lines; `deviation` is the worst hour of any campaign: billed less planned, over planned.
+lines; `deviation_worst` is of any hour of any campaign: billed less planned, over planned;
+`sold_deviation_worst` takes the expected cost of what was sold, without the chance of who clicks.
 """
 
 from __future__ import annotations
@@ -102,6 +103,8 @@ class Outcome:
     spent: I64
     hourly: I64
     """[24, C] micros billed."""
+    sold: I64
+    """[24, C] expected cost of what was sold: without the chance of who clicks."""
     plan: NDArray[np.float64]
     """[24]"""
     scene: Scene
@@ -112,11 +115,10 @@ class Outcome:
     def delivered(self) -> NDArray[np.float64]:
         return self.spent / self.scene.budget_micros
 
-    @property
-    def deviation(self) -> NDArray[np.float64]:
-        """[24, C]"""
+    def deviation(self, hourly: I64) -> NDArray[np.float64]:
+        """[24, C] distance from the plan, over it."""
         plan = self.plan[:, None]
-        found: NDArray[np.float64] = np.abs(self.hourly - plan) / plan
+        found: NDArray[np.float64] = np.abs(hourly - plan) / plan
         return found
 
 
@@ -148,6 +150,7 @@ class Day:
         self.events: defaultdict[int, list[Promise]] = defaultdict(list)
         self.ends: defaultdict[int, list[Promise]] = defaultdict(list)
         self.hourly = np.zeros((24, self.campaigns), np.int64)
+        self.sold = np.zeros((24, self.campaigns), np.int64)
 
     def _requests_per_s(self) -> float:
         """At which a whole bid spends DEMAND times the budget."""
@@ -157,19 +160,18 @@ class Day:
 
     def _bursts(self) -> NDArray[np.float64]:
         """[day, C] traffic over the hour's: in spiky traffic bursts of two to six times, of one to
-        seven minutes each, a dozen an hour."""
+        seven minutes each, three an hour, on top of it: what supply cannot give no pacer can."""
         scene = self.scene
         burst = np.ones((scene.day_s, self.campaigns))
         if scene.shape != "spiky":
             return burst
         minute = scene.hour_s / 60
         for campaign in range(self.campaigns):
-            for begin in self.rng.integers(0, scene.day_s, 24 * 12):
+            for begin in self.rng.integers(0, scene.day_s, 24 * 3):
                 last = int(begin + minute * self.rng.uniform(1, 7))
                 burst[begin:last, campaign] *= self.rng.uniform(2, 6)
-        burst = np.minimum(burst, 12.0)
-        level: NDArray[np.float64] = burst / burst.mean(axis=0)
-        return level
+        most: NDArray[np.float64] = np.minimum(burst, 12.0)
+        return most
 
     def _plans(self) -> Plans:
         count = self.campaigns
@@ -201,6 +203,7 @@ class Day:
         return Outcome(
             spent=np.array([book.spent_day for book in self.books.read(self.account.tolist())]),
             hourly=self.hourly,
+            sold=self.sold,
             plan=plan / plan.sum() * scene.budget_micros,
             scene=scene,
             per_click=self.per_click,
@@ -232,6 +235,7 @@ class Day:
         for at in np.flatnonzero(granted).tolist():
             promise = Promise(int(who[ours[at]]), worker, int(cost[at]), int(charge[at]))
             self._schedule(promise, second)
+            self.sold[second // self.scene.hour_s, promise.campaign] += promise.reserved
 
     def _columns(self, worker: int, who: NDArray[np.intp]) -> tuple[Bids, Slots]:
         """A page of one slot per request: its campaign against the market."""
@@ -319,6 +323,7 @@ class Day:
 def figures(scene: Scene) -> Iterator[dict[str, Any]]:
     """What became of the day, per pricing."""
     outcome = Day(scene).run()
+    billed, sold = outcome.deviation(outcome.hourly), outcome.deviation(outcome.sold)
     for name, kind in (("cpm", ~outcome.per_click), ("cpc", outcome.per_click)):
         over = outcome.spent[kind] - scene.budget_micros
         yield {
@@ -334,8 +339,9 @@ def figures(scene: Scene) -> Iterator[dict[str, Any]]:
             "delivered_least": round(float(outcome.delivered[kind].min()), 4),
             "delivered_most": round(float(outcome.delivered[kind].max()), 4),
             "overspend_micros": int(max(0, over.max())),
-            "deviation_worst": round(float(outcome.deviation[:, kind].max()), 3),
-            "deviation_mean": round(float(outcome.deviation[:, kind].mean()), 3),
+            "deviation_worst": round(float(billed[:, kind].max()), 3),
+            "deviation_mean": round(float(billed[:, kind].mean()), 3),
+            "sold_deviation_worst": round(float(sold[:, kind].max()), 3),
             "faults": len(outcome.faults),
         }
 
