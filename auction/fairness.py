@@ -3,12 +3,13 @@
 Knows advertisers and scopes as ids and values as integers; no clock, no requests, no I/O.
 
 Shares are held in several scopes at once: the site, and publishers, placements or segments that a
-`FairnessRule` names. In each an advertiser's dual price rises by one step when it wins and falls by
-`max_share` of a step with every sale, so it settles where the share is met (additive dual price of
-online resource allocation: Balseiro, Lu, Mirrokni, "Regularized Online Allocation Problems", 2021).
-The hard limit of 1.05 of the share over the ring of the last sales holds while the price is still
-learning. Below a floor share the same price has the opposite sign: it raises the advertiser's
-score with every sale that goes elsewhere, as far as a part of the revenue pays for it.
+`FairnessRule` names. In each an advertiser's dual price rises by one step when it wins and falls
+by `max_share` of a step with every sale, so it settles where the share is met (additive dual price
+of online resource allocation: Balseiro, Lu, Mirrokni, "Regularized Online Allocation Problems",
+2021). The hard limit of 1.05 of the share over the ring of the last sales holds while the price is
+still learning; who would have won but for the limit has its price raised all the same. Below a
+floor share the same price has the opposite sign: it raises the advertiser's score with every sale
+that goes elsewhere, as far as a part of the revenue pays for it.
 """
 
 from __future__ import annotations
@@ -150,7 +151,7 @@ class Exposure:
         """Count one sale of this value, as the auction does for each slot it sells."""
         self.prepare(1)
         if self.caps.rule[scope, COUNTS]:
-            remember_sale(self.memory, self.caps, scope, advertiser, value)
+            remember_sale(self.memory, self.caps, scope, advertiser, value, advertiser, value)
 
     def check(self) -> list[str]:
         """Broken invariants, in words; empty when all hold."""

@@ -60,11 +60,13 @@ class PlainScope:
         self.credit = min(saved, max(most, self.credit)) - owed
         self.boost_cost += owed
 
-    def remember(self, advertiser: int, value: int) -> None:
+    def remember(self, advertiser: int, value: int, back: tuple[int, int] | None = None) -> None:
+        """`back`: who would have won but for a hard cap, and what the slot is worth to it."""
         step = max(1, self.typical // self.steps)
         self.let_go(step)
-        now = self.dual[advertiser]
-        self.dual[advertiser] = max(now, min(now + step, value))
+        raised, worth = back if back and self.is_full(back[0]) else (advertiser, value)
+        now = self.dual[raised]
+        self.dual[raised] = max(now, min(now + step, worth))
         risen = self.boost.get(advertiser, self.newcomers_boost)
         self.boost[advertiser] = max(0, min(risen, self.typical) - step)
         late = self.sold >= self.rule.min_decisions
@@ -76,6 +78,9 @@ class PlainScope:
         self.sold += 1
         nudge = self.typical // 64 + 1
         self.typical = max(1, self.typical + (nudge if value > self.typical else -nudge))
+
+    def is_full(self, advertiser: int) -> bool:
+        return self.rule.caps and self.held[advertiser] >= self.rule.hard_limit
 
     def let_go(self, step: int) -> None:
         """Every dual price falls, every boost rises."""
@@ -115,6 +120,12 @@ class PlainExposure:
         rooms = [scope.room(advertiser, rivals) for scope in self.known(scopes)]
         return min(rooms, default=ENDLESS)
 
-    def remember(self, advertiser: int, value: int, scopes: Iterable[int] = (0,)) -> None:
+    def remember(
+        self,
+        advertiser: int,
+        value: int,
+        scopes: Iterable[int] = (0,),
+        back: tuple[int, int] | None = None,
+    ) -> None:
         for scope in self.known(scopes):
-            scope.remember(advertiser, value)
+            scope.remember(advertiser, value, back)

@@ -92,7 +92,28 @@ def _remember(
             if scope in exposure.scopes:
                 exposure.scopes[scope].earn(sale.clear, loss if scope in owing else 0)
                 owing.discard(scope)
-        exposure.remember(sale.winner.advertiser, sale.winner.rank(slot), scopes[slot])
+        back = _held_back(page, slot, sale.winner)
+        exposure.remember(sale.winner.advertiser, sale.winner.rank(slot), scopes[slot], back)
+
+
+def _held_back(page: PlainPage, slot: int, winner: Bidder) -> tuple[int, int] | None:
+    """Advertiser, and rank, of who would have won the slot but for a hard cap."""
+
+    def score(bidder: Bidder) -> int:
+        return bidder.rank(slot) - page.dual_of(slot, bidder)
+
+    past = [
+        bidder
+        for bidder in page.bidders
+        if bidder.code is Rejection.FAIRNESS
+        and slot in bidder.passes
+        and page.room_of(slot, bidder) <= 0
+        and score(bidder) > score(winner)
+    ]
+    if not past:
+        return None
+    best = max(past, key=lambda bidder: (score(bidder), -bidder.row))
+    return best.advertiser, best.rank(slot)
 
 
 def _page(

@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from auction.columns import MILLE
+from auction.columns import MILLE, Rejection
 from auction.fairness_rules import BASIS_POINTS, MOST_RIVALS
 from auction.settings import Mode
 from auction.workspace import (
@@ -52,6 +52,7 @@ from auction.workspace import (
 )
 
 AUCTION = int(Mode.AUCTION)
+FAIRNESS = int(Rejection.FAIRNESS)
 ENDLESS = 2**62
 _SPREAD = np.uint64(0x9E3779B97F4A7C15)
 _TOP = np.uint64(32)
@@ -217,11 +218,44 @@ def remember_page(
         won = sales.winner[s] - low
         if sales.winner[s] < 0 or not competes(rows, modes, won):
             continue
+        back = held_back(rows, s, won, page)
         for k in range(scope.shape[1]):
             this = scope[s, k]
             if counts(this, caps):
                 earn(memory.clock[this], caps.rule[this], sales.clear[s])
-                remember_sale(memory, caps, this, rows.advertiser[won], page.rank[s, won])
+                raised = back if is_full(memory, caps, this, rows, back) else won
+                remember_sale(
+                    memory,
+                    caps,
+                    this,
+                    rows.advertiser[won],
+                    page.rank[s, won],
+                    rows.advertiser[raised],
+                    page.rank[s, raised],
+                )
+
+
+@njit(cache=True, nogil=True)
+def held_back(rows: Rows, slot: int, won: int, page: Page) -> int:
+    """The row that its dual price alone would have let win the slot, past a hard cap; -1: none."""
+    best = -1
+    top = page.rank[slot, won] - page.dual[slot, won]
+    for i in range(rows.advertiser.size):
+        if page.code[i] != FAIRNESS or page.room[slot, i] > 0 or not page.passes[i] >> slot & 1:
+            continue
+        if page.rank[slot, i] - page.dual[slot, i] > top:
+            best = i
+            top = page.rank[slot, i] - page.dual[slot, i]
+    return best
+
+
+@njit(cache=True, nogil=True)
+def is_full(memory: Memory, caps: Caps, scope: int, rows: Rows, i: int) -> bool:
+    """Whether it is this scope's hard cap that the row is past."""
+    if i < 0 or caps.rule[scope, CAPPING] == 0:
+        return False
+    held = memory.entry[place_of(memory.entry, scope, rows.advertiser[i]), HELD]
+    return bool(held >= caps.rule[scope, LIMIT])
 
 
 @njit(cache=True, nogil=True)
@@ -249,11 +283,20 @@ def earn(clock: I64, rule: I64, clear: int) -> None:
 
 
 @njit(cache=True, nogil=True)
-def remember_sale(memory: Memory, caps: Caps, scope: int, advertiser: int, value: int) -> None:
+def remember_sale(
+    memory: Memory,
+    caps: Caps,
+    scope: int,
+    advertiser: int,
+    value: int,
+    raised: int,
+    worth: int,
+) -> None:
     """Count one sale in one scope.
 
-    All dual prices fall by their share of a step and the winner's rises by one, never above
-    the value just sold: a higher price could not change who wins. Boosts do the opposite.
+    All dual prices fall by their share of a step and one rises by a step: the winner's, or of who
+    would have won but for the hard cap. Never above what the slot is worth to it: a higher price
+    could not change who wins. Boosts do the opposite.
     """
     rule, clock = caps.rule[scope], memory.clock[scope]
     step = max(1, clock[TYPICAL] // rule[STEPS])
@@ -263,9 +306,7 @@ def remember_sale(memory: Memory, caps: Caps, scope: int, advertiser: int, value
     if entry[KEY] == VACANT:
         entry[KEY] = scope << 32 | advertiser
         memory.used[0] += 1
-    dual = dual_now(clock, entry)
-    entry[DUAL] = max(dual, min(dual + step, value))
-    entry[SEEN] = clock[DECAY]
+    raise_dual(clock, memory.entry[place_of(memory.entry, scope, raised)], step, worth)
     entry[BOOST] = max(0, min(entry[BOOST] + clock[RISE] - entry[RISEN], clock[TYPICAL]) - step)
     entry[RISEN] = clock[RISE]
     clock[RELAXED] += clock[SOLD] >= rule[LEAST] and entry[HELD] >= rule[LIMIT]
@@ -275,6 +316,13 @@ def remember_sale(memory: Memory, caps: Caps, scope: int, advertiser: int, value
     nudge = clock[TYPICAL] // 64 + 1
     clock[TYPICAL] = clock[TYPICAL] + nudge if value > clock[TYPICAL] else clock[TYPICAL] - nudge
     clock[TYPICAL] = max(1, clock[TYPICAL])
+
+
+@njit(cache=True, nogil=True)
+def raise_dual(clock: I64, entry: I64, step: int, worth: int) -> None:
+    dual = dual_now(clock, entry)
+    entry[DUAL] = max(dual, min(dual + step, worth))
+    entry[SEEN] = clock[DECAY]
 
 
 @njit(cache=True, nogil=True)

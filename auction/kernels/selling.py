@@ -116,7 +116,7 @@ def sell(
     reason: Code,
     terms: Terms,
 ) -> None:
-    """Sell the pages of a batch in order; `memory` moves on with each sale.
+    """Sell the pages of a batch in order; `memory` moves on with each page.
 
     So does `remaining`, until the end: then it is again what it was.
     """
