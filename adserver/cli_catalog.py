@@ -9,9 +9,11 @@ import typer
 from adserver import cli_trading, progress
 from adserver.catalogue import operations
 from adserver.catalogue.builder import build_snapshot
+from adserver.catalogue.learning import learn_conversions
 from adserver.catalogue.sample import create_sample
 from adserver.cli_database import console, database, json_of, settings_given
 from adserver.deadline import wall
+from adserver.eventlog import read
 
 app = typer.Typer(no_args_is_help=True)
 app.add_typer(cli_trading.deals, name="deal", help="Private deals.")
@@ -131,6 +133,14 @@ def pacing(
     """Change how a line item spreads its budget or goal, within a second."""
     with database() as engine:
         operations.set_pacing(engine, line_item_id, mode)
+
+
+@app.command()
+def conversions() -> None:
+    """Learn from the event log how many clicks convert, for line items that pay by conversion."""
+    with settings_given() as settings, database() as engine:
+        log = read(settings.adserver_data / "events", decisions=False)
+        typer.echo(f"{learn_conversions(engine, log)} line items")
 
 
 @app.command()

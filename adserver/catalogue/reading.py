@@ -32,14 +32,13 @@ from adserver.catalogue.targeting import TargetingError, index_values, parse
 from adserver.errors import ConfigError
 from auction.books import UNLIMITED
 from auction.caps import Entity
+from ranking.conversion import PRIOR_PPM
 from retrieval.query import Dimension
 
 ROWS = 5_000
 """Database rows held at a time."""
 MISTAKES_MOST = 20
 ACTIVE = "active"
-PRIOR_PCVR_PPM = 10_000
-"""Conversions per million clicks of a line item whose own nobody has stated or counted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,7 +177,7 @@ def set_line_item(columns: LineItemColumns, place: int, row: Row[Any]) -> None:
     columns.active[place] = row.status == ACTIVE
     columns.pricing[place] = code(PRICING, row.pricing)
     columns.price_micros[place] = row.bid_micros
-    columns.pcvr_ppm[place] = row.pcvr_ppm or PRIOR_PCVR_PPM
+    columns.pcvr_ppm[place] = row.pcvr_ppm or PRIOR_PPM
     columns.tier[place] = row.tier
     columns.share[place] = row.share
     columns.quality_ppm[place] = row.quality_ppm

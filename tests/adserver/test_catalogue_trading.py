@@ -8,12 +8,14 @@ from adserver.catalogue import operations, schema, trading
 from adserver.catalogue.columns import FloorRule
 from adserver.catalogue.currency import Rates
 from adserver.catalogue.floors import Floors, SlotKind
+from adserver.catalogue.learning import learn_conversions
 from adserver.catalogue.overlay import Overlay
 from adserver.catalogue.sample import create_sample
 from adserver.catalogue.snapshot import Snapshot
 from adserver.catalogue.trading import NewDeal
 from adserver.cli_catalog import app
 from adserver.errors import ConfigError
+from adserver.records import ClickRecord, ConversionRecord, Filter
 from auction.books import UNLIMITED
 from auction.columns import STANDARD_TIER, Level, Pricing, account_of
 
@@ -168,11 +170,29 @@ def test_every_command_can_be_given(place, monkeypatch):
         "goal 1 none",
         "pacing 1 front_loaded",
         'caps line_item 1 [{"max":3,"window":"day"}]',
+        "conversions",
         "pause deal 1",
         "show deal 1",
     ):
         done = run.invoke(app, words.split(" "))
         assert done.exit_code == 0, (words, done.output)
+
+
+def test_a_conversion_bid_follows_what_the_log_counted(engine, overlay):
+    number = int(overlay.items.line_item_id[2])
+    with engine.begin() as connection:
+        values = {"pricing": "cpa", "bid_micros": 5_000_000}
+        cpa = schema.line_item.c.id == number
+        connection.execute(schema.line_item.update().where(cpa).values(**values))
+    clicks = [ClickRecord(t=1, code=Filter.OK, line_item=number) for _ in range(200)]
+    sold = [ConversionRecord(t=2, code=Filter.OK, line_item=number) for _ in range(10)]
+    other = [ClickRecord(t=1, code=Filter.EXPIRED, line_item=number)]
+
+    assert learn_conversions(engine, [*clicks, *sold, *other]) == 1
+    overlay.refresh(NOW, None)
+
+    assert overlay.items.pcvr_ppm[2] == 30_000  # half of one in a hundred, half of its own
+    assert overlay.bid_micros[overlay.items.ad_start[2]] == 150_000
 
 
 def test_a_mixed_sample_is_built_and_mostly_standard(tmp_path):
