@@ -7,9 +7,8 @@ Unknown fields and unknown values of enumerations are ignored, as the specificat
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Annotated, Any
+from typing import Any
 
-from msgspec import Meta, Struct
 from msgspec.json import Decoder
 
 from adserver.catalogue.currency import ONLY_USD, USD, Rates
@@ -18,20 +17,11 @@ from adserver.request import AdRequest, Dialect, Slot, Unserved
 from adserver.wire import geo, names, useragent
 from adserver.wire.fields import (
     MOST_SLOTS,
-    BlockList,
-    Cpm,
-    Flag,
-    Id,
-    Key,
-    KeyValues,
-    Line,
-    Milliseconds,
-    Text,
-    Words,
     deadline_ms,
     decode,
 )
-from adserver.wire.hints import Sua, by_hints
+from adserver.wire.hints import by_hints
+from adserver.wire.openrtb_body import Banner, Device, Ext, Geo, Imp, Request, Source, User
 from adserver.wire.trade import Pmp, answer_currency, floor_in_usd, offered_deals
 
 LONGEST_PLACEMENT = 128
@@ -39,107 +29,7 @@ _FIRST_PRICE, _EXCHANGE_SPECIFIC = 1, 500
 _ATTRIBUTES = range(1, 33)
 """AdCOM creative attributes that a mask of 32 bits holds; the list ends well before."""
 
-_Side = Annotated[int, Meta(ge=0, le=10_000)]
-
-
-class _Format(Struct, gc=False):
-    w: _Side | None = None
-    h: _Side | None = None
-
-
-class _Banner(Struct, gc=False):
-    format: Annotated[list[_Format], Meta(max_length=64)] | None = None
-    w: _Side | None = None
-    h: _Side | None = None
-    battr: Annotated[list[int], Meta(max_length=64)] | None = None
-
-
-class _Imp(Struct):
-    id: Id
-    banner: _Banner | None = None
-    tagid: Text | None = None
-    bidfloor: Cpm | None = None
-    bidfloorcur: Key | None = None
-    pmp: Pmp | None = None
-    secure: Flag | None = None
-    ext: Any = None
-
-
-class _Publisher(Struct, gc=False):
-    id: Key | None = None
-
-
-class _Source(Struct, gc=False):
-    """Site or app: where the ad will stand."""
-
-    domain: Text | None = None
-    page: Line | None = None
-    bundle: Text | None = None
-    cat: Words | None = None
-    sectioncat: Words | None = None
-    pagecat: Words | None = None
-    keywords: Line | None = None
-    kwarray: Words | None = None
-    publisher: _Publisher | None = None
-
-
-class _Geo(Struct, gc=False):
-    country: Key | None = None
-    region: Key | None = None
-
-
-class _Device(Struct, gc=False):
-    ua: Line | None = None
-    sua: Sua | None = None
-    devicetype: int | None = None
-    os: Key | None = None
-    language: Key | None = None
-    geo: _Geo | None = None
-
-
-class _Segment(Struct, gc=False):
-    id: Text | None = None
-
-
-class _Data(Struct, gc=False):
-    segment: Annotated[list[_Segment], Meta(max_length=1000)] | None = None
-
-
-class _User(Struct, gc=False):
-    id: Text | None = None
-    buyeruid: Text | None = None
-    keywords: Line | None = None
-    kwarray: Words | None = None
-    data: Annotated[list[_Data], Meta(max_length=100)] | None = None
-
-
-class _Ext(Struct):
-    """Ours: `kv` and `page_view_id`, for callers who are not Prebid."""
-
-    kv: KeyValues | None = None
-    page_view_id: Key | None = None
-    prebid: Any = None
-
-
-class _Request(Struct):
-    id: Id
-    imp: Annotated[list[_Imp], Meta(min_length=1, max_length=200)]
-    site: _Source | None = None
-    app: _Source | None = None
-    dooh: dict[str, Any] | None = None
-    device: _Device | None = None
-    user: _User | None = None
-    at: int | None = None
-    tmax: Milliseconds | None = None
-    test: Flag | None = None
-    cur: Annotated[list[Key], Meta(max_length=200)] | None = None
-    allimps: Flag | None = None
-    bcat: BlockList | None = None
-    badv: BlockList | None = None
-    ext: _Ext | None = None
-
-
-_DECODER = Decoder(_Request)
+_DECODER = Decoder(Request)
 _NO_DEALS = Pmp()
 
 
@@ -157,9 +47,9 @@ def parse(
     """
     asked = decode(_DECODER, body)
     _check(asked)
-    source = asked.site or asked.app or _Source()
-    user, device, ext = asked.user or _User(), asked.device or _Device(), asked.ext or _Ext()
-    place = device.geo or _Geo()
+    source = asked.site or asked.app or Source()
+    user, device, ext = asked.user or User(), asked.device or Device(), asked.ext or Ext()
+    place = device.geo or Geo()
     country = geo.country(place.country)
     client = _client(device, user_agent if dialect is Dialect.AUCTION else "")
     currency = answer_currency(asked.cur, rates)
@@ -197,7 +87,7 @@ def parse(
     )
 
 
-def _check(asked: _Request) -> None:
+def _check(asked: Request) -> None:
     """What types cannot say: one source of inventory, imps that can be told apart."""
     given = [name for name in ("site", "app", "dooh") if getattr(asked, name) is not None]
     if len(given) > 1:
@@ -210,7 +100,7 @@ def _check(asked: _Request) -> None:
 
 
 def _slots(
-    asked: _Request, seat: str, payable: bool, rates: Rates
+    asked: Request, seat: str, payable: bool, rates: Rates
 ) -> tuple[tuple[Slot, ...], tuple[tuple[str, Unserved], ...]]:
     """What can be sold, and what cannot with its reason; every imp is in exactly one of them."""
     slots: list[Slot] = []
@@ -229,7 +119,7 @@ def _slots(
     return tuple(slots), tuple(unserved)
 
 
-def _slot(imp: _Imp, code: str, placement: str, rates: Rates) -> Slot | None:
+def _slot(imp: Imp, code: str, placement: str, rates: Rates) -> Slot | None:
     """None without a banner whose size is known."""
     sizes = tuple(_sizes(imp.banner)) if imp.banner else ()
     pmp = imp.pmp or _NO_DEALS
@@ -248,7 +138,7 @@ def _slot(imp: _Imp, code: str, placement: str, rates: Rates) -> Slot | None:
     )
 
 
-def _sizes(banner: _Banner) -> Iterator[tuple[int, int]]:
+def _sizes(banner: Banner) -> Iterator[tuple[int, int]]:
     """Those of `format`, which replaces the banner's own; proportions alone are no size."""
     for shape in banner.format or (banner,):
         if shape.w and shape.h:
@@ -268,7 +158,7 @@ def _bidder(ext: Any, seat: str) -> tuple[str, Mapping[str, Any]]:
     return code, _mapping(bidders[code])
 
 
-def _placement(imp: _Imp, index: int, code: str, params: Mapping[str, Any]) -> str:
+def _placement(imp: Imp, index: int, code: str, params: Mapping[str, Any]) -> str:
     """Key of the catalogue's placement: our own parameter `zone`, else the tag id."""
     zone = params.get("zone")
     key = str(zone) if isinstance(zone, str | int) else imp.tagid or ""
@@ -280,12 +170,12 @@ def _placement(imp: _Imp, index: int, code: str, params: Mapping[str, Any]) -> s
     return key
 
 
-def _keywords(of: _Source | _User) -> Iterator[list[str]]:
+def _keywords(of: Source | User) -> Iterator[list[str]]:
     yield (of.keywords or "").split(",")
     yield of.kwarray or []
 
 
-def _segments(user: _User) -> Iterator[str]:
+def _segments(user: User) -> Iterator[str]:
     for data in user.data or ():
         for segment in data.segment or ():
             yield segment.id or ""
@@ -302,7 +192,7 @@ def _mapping(value: Any) -> Mapping[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def _client(device: _Device, user_agent: str) -> useragent.Client:
+def _client(device: Device, user_agent: str) -> useragent.Client:
     stated = useragent.Client(
         useragent.device_of_type(device.devicetype), useragent.os_name(device.os or "")
     )
