@@ -69,7 +69,7 @@ class Editions:
             ads.secure,
             RetrievalSettings(self.settings.candidates),
         )
-        overlay = Overlay(snapshot, self._database, now_s)
+        overlay = Overlay(snapshot, self._database, now_s, self.settings.viewability_ppm)
         calibrate(retriever, overlay.live, monotonic, self._typical_vectors())
         table = AdTable.load(folder / "ranker")
         shelf = Shelf.of(snapshot, read_caps(self.settings.user_caps))

@@ -23,6 +23,7 @@ BILLABLE = {
     Pricing.CPC: Mark.CLICK,
     Pricing.CPA: Mark.CONVERSION,
     Pricing.FLAT: Mark.IMPRESSION,
+    Pricing.VCPM: Mark.VIEWABLE,
 }
 
 

@@ -77,6 +77,10 @@ class Settings:
     repeat_discount: float = 0.0
     """κ: an ad of a campaign seen n times in the last day is expected to be clicked exp(−κ n) times
     as often. 0 is off; fit it to your click rate by repeat, 0.05 to 0.3 is usual."""
+    viewability_ppm: int = 600_000
+    """Viewables per million impressions: what line items that pay per viewable impression (vcpm)
+    bid is their price times this. `adserver report ctr` counts both; take viewables / impressions
+    of a week. Too high sells them slots that seldom pay, too low loses slots that would have."""
     clicks_per_day: int = 50_000_000
     """Sold slots whose single-use tickets are kept, a byte each in a sparse file: at least a day's,
     and as many days' as conversions may take."""
@@ -174,6 +178,7 @@ _BOUNDS = {
     "repeat_discount": (0.0, 5.0),
     "fairness_scopes": (1, 65_536),
     "state_bytes": (1 << 20, 1 << 44),
+    "viewability_ppm": (1, 1_000_000),
     "clicks_per_day": (1000, 10_000_000_000),
     "auction_ring_mib": (1, 1 << 20),
     "auction_sample_one_in": (1, 1_000_000),

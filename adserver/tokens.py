@@ -55,6 +55,7 @@ _BILLABLE = {
     Pricing.CPC: Kind.CLICK,
     Pricing.CPA: Kind.CONVERSION,
     Pricing.FLAT: Kind.IMPRESSION,  # at a price of 0
+    Pricing.VCPM: Kind.VIEWABLE,
 }
 
 

@@ -142,10 +142,10 @@ class Verdict:
 
     @cached_property
     def charge(self) -> list[int]:
-        """[T] price of one billable event: an impression, click or conversion."""
+        """[T] price of one billable event: an impression, viewable, click or conversion."""
         slate, item = self.slate, self._line_item
         overlay = self.edition.overlay
-        most, rate = overlay.event_cost[item], overlay.items.pcvr_ppm[item]
+        most, rate = overlay.event_cost[item], overlay.event_rate[item]
         charge: list[int] = event_charge(self._pricing, slate.charge_micros, most, rate).tolist()
         return charge
 

@@ -1,7 +1,8 @@
 """What the billable event of a sale costs, for each way to pay.
 
 The auction sells impressions and clicks; who pays per conversion bid its expected worth of a click,
-and who pays a fee for the whole flight bid what the fee comes to for a thousand impressions.
+who pays per viewable impression that of an impression, and who pays a fee for the whole flight bid
+what the fee comes to for a thousand impressions.
 """
 
 from __future__ import annotations
@@ -15,19 +16,21 @@ I64 = NDArray[np.int64]
 
 
 def event_charge(
-    pricing: NDArray[np.uint8], charge_micros: I64, price_micros: I64, pcvr_ppm: I64
+    pricing: NDArray[np.uint8], charge_micros: I64, price_micros: I64, rate_ppm: I64
 ) -> I64:
-    """[T] micros per impression, click or conversion, whichever the sale is billed by.
+    """[T] micros per impression, viewable, click or conversion, whichever the sale is billed by.
 
     A conversion costs the click's charge over the conversion rate, rounded up, and never more
-    than its own price: then a click costs in expectation what the auction asked for it. A fee is
-    paid for the flight, so its events cost nothing.
+    than its own price: then a click costs in expectation what the auction asked for it. So does a
+    viewable impression of an impression. `rate_ppm` is how many of what was sold come to what is
+    billed. A fee is paid for the flight, so its events cost nothing.
     """
-    rate = np.maximum(pcvr_ppm, 1)
+    rate = np.maximum(rate_ppm, 1)
     wholes, rest = np.divmod(charge_micros, rate)
     converted = np.minimum(price_micros, wholes * PPM - (-rest * PPM // rate))
-    by_conversion = np.where(pricing == Pricing.CPA, converted, charge_micros)
-    charged: I64 = np.where(pricing == Pricing.FLAT, 0, by_conversion)
+    later = np.isin(pricing, (Pricing.CPA, Pricing.VCPM))
+    by_event = np.where(later, converted, charge_micros)
+    charged: I64 = np.where(pricing == Pricing.FLAT, 0, by_event)
     return charged
 
 

@@ -65,6 +65,7 @@ class Pricing(IntEnum):
     CPC = 1
     CPA = 2
     FLAT = 3  # a fee for the flight: it bids the CPM that its goal implies, and no event costs it
+    VCPM = 4  # per thousand viewable impressions
 
 
 class Level(IntEnum):

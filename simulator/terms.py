@@ -95,4 +95,7 @@ def _by_mille(bid_micros: int, kind: float) -> Row:
             "goal_amount": 100_000,
             "bid_micros": fee,
         }
+    if kind < 0.05:
+        # the same price where six of ten are seen
+        return {"pricing": "vcpm", "bid_micros": bid_micros * 5 // 3 // 1000 * 1000}
     return {}

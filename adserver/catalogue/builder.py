@@ -118,7 +118,8 @@ def _write(
     ads = AdDraft.read(connection, items, folder, progress)
     rate = offers.rates_of(campaigns, rates)
     owner = np.searchsorted(campaigns.campaign_id, items.columns.campaign)
-    bid = offers.bids(items.columns, rate[owner])
+    events = offers.event_rates(items.columns, offers.PRIOR_VIEWABILITY_PPM)
+    bid = offers.bids(items.columns, rate[owner], events)  # the server knows better and bids anew
     ads.columns.bid_micros[:] = bid[ads.columns.line_item]
 
     _save_json(folder / "sizes.json", ads.sizes)

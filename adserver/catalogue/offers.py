@@ -1,8 +1,9 @@
 """What line items offer for one event, on the auction's scale: whole micros of US dollars.
 
 Convert, then adjust, then compare: a price in any currency becomes dollars first, rounded down.
-A conversion's price times its rate is a bid per click; a fee over its goal is a bid per thousand
-impressions. Knows neither the database nor what a request is worth.
+A conversion's price times its rate is a bid per click; a viewable impression's price times its
+rate, and a fee over its goal, are bids per thousand impressions. Knows neither the database nor
+what a request is worth.
 """
 
 from __future__ import annotations
@@ -16,6 +17,12 @@ from auction.books import UNLIMITED
 from auction.columns import MILLE, PPM, Pricing
 
 I64 = NDArray[np.int64]
+PRIOR_VIEWABILITY_PPM = 600_000
+"""Viewable impressions per million impressions where nobody has counted."""
+
+
+BY_MILLE = (Pricing.CPM, Pricing.VCPM)
+"""Whose price is for a thousand of the billable events."""
 
 
 def per_click(items: LineItemColumns) -> NDArray[np.bool_]:
@@ -29,19 +36,28 @@ def rates_of(campaigns: CampaignColumns, rates: Rates) -> I64:
     return np.array([rates.of(str(one)) for one in known], np.int64)[place]
 
 
-def bids(items: LineItemColumns, rate: I64) -> I64:
+def event_rates(items: LineItemColumns, viewability_ppm: int) -> I64:
+    """[L] billable events per million of what is sold, where the two differ: CPA and VCPM."""
+    rates: I64 = np.where(items.pricing == Pricing.VCPM, viewability_ppm, items.pcvr_ppm)
+    return rates
+
+
+def bids(items: LineItemColumns, rate: I64, event_rate: I64) -> I64:
     """[L] the bid per thousand impressions (a multiple of 1000) or per click, at least the least.
 
-    CPA bids price · pCVR per click; a fee bids fee · 1000 / goal per thousand. Rounded down.
+    CPA bids price · pCVR per click; VCPM bids price · viewability per thousand, a fee bids
+    fee · 1000 / goal. Rounded down. `event_rate` [L] as `event_rates` gives it.
     """
     dollars = to_usd(items.price_micros, rate)
     goal = np.maximum(items.goal_amount, 1)
     wholes, rest = np.divmod(dollars, goal)
     implied = wholes * MILLE + rest * MILLE // goal
     millions, rest = np.divmod(dollars, PPM)
-    converting = millions * items.pcvr_ppm + rest * items.pcvr_ppm // PPM
-    by_click = np.maximum(np.where(items.pricing == Pricing.CPA, converting, dollars), 1)
-    by_mille = np.where(items.pricing == Pricing.FLAT, implied, dollars)
+    expected = millions * event_rate + rest * event_rate // PPM
+    later = np.isin(items.pricing, (Pricing.CPA, Pricing.VCPM))
+    by_event = np.where(later, expected, dollars)
+    by_click = np.maximum(by_event, 1)
+    by_mille = np.where(items.pricing == Pricing.FLAT, implied, by_event)
     offered: I64 = np.where(per_click(items), by_click, np.maximum(by_mille // MILLE, 1) * MILLE)
     return offered
 
@@ -49,7 +65,7 @@ def bids(items: LineItemColumns, rate: I64) -> I64:
 def event_costs(items: LineItemColumns, rate: I64) -> I64:
     """[L] most that one billable event can cost; a fee costs nothing by the event."""
     dollars = to_usd(items.price_micros, rate)
-    cost = np.where(items.pricing == Pricing.CPM, -(-dollars // MILLE), dollars)
+    cost = np.where(np.isin(items.pricing, BY_MILLE), -(-dollars // MILLE), dollars)
     cost[items.pricing == Pricing.FLAT] = 0
     return cost
 

@@ -45,11 +45,11 @@ def resume(engine: Engine, level: str, row_id: int) -> None:
 
 
 def set_bid(engine: Engine, line_item_id: int, bid_micros: int) -> None:
-    """Per thousand impressions, click or conversion, or the whole fee, as the line item pays."""
+    """Per thousand (viewable) impressions, click or conversion, or the whole fee, as it pays."""
     if bid_micros <= 0:
         raise ConfigError([f"bid: {bid_micros} micros is not positive"])
     row = _row(engine, line_item, line_item_id)
-    if row["pricing"] == "cpm" and bid_micros % CPM_STEP:
+    if row["pricing"] in {"cpm", "vcpm"} and bid_micros % CPM_STEP:
         raise ConfigError([f"bid: {bid_micros} micros CPM is not a multiple of {CPM_STEP}"])
     _update(engine, "line_item", line_item_id, {"bid_micros": bid_micros})
 

@@ -39,8 +39,14 @@ HOUSE_TIER = 90
 class Overlay:
     """The live part of one snapshot; one owner, who calls `refresh` twice a second."""
 
-    def __init__(self, snapshot: Snapshot, database: Engine, now: float) -> None:
-        self._ads, self._database = snapshot.ads, database
+    def __init__(
+        self,
+        snapshot: Snapshot,
+        database: Engine,
+        now: float,
+        viewability_ppm: int = offers.PRIOR_VIEWABILITY_PPM,
+    ) -> None:
+        self._ads, self._database, self._viewability = snapshot.ads, database, viewability_ppm
         self.revision = snapshot.manifest.revision
         """The last change that is in effect here."""
         self.trouble = ""
@@ -54,7 +60,7 @@ class Overlay:
         """Today's columns. These and all that follow are replaced, never edited."""
         self._owners = self.terms.owners()
         self._accounts = self.terms.accounts()
-        self._offered = offers.bids(self.items, self.terms.rate(self._owners))
+        self._offered = self._bids()
         self.bid_micros = self._offered[self._ads.line_item]
         """[N] today's bid of each ad in US dollars, before pacing."""
         self.budget = self.terms.daily_budgets()
@@ -98,6 +104,11 @@ class Overlay:
         """[L] US dollars, in micros, that one billable event can cost at most."""
         return self._cost
 
+    @property
+    def event_rate(self) -> NDArray[np.int64]:
+        """[L] conversions per million clicks, or viewables per million impressions, as it pays."""
+        return self._event_rate
+
     def refresh(self, now: float, remaining: NDArray[np.int64] | None) -> Live:
         """Bring in what the database says, the flights of `now` (wall seconds), the money left.
 
@@ -137,8 +148,12 @@ class Overlay:
                 ad[place] = row.status == ACTIVE
         self.live = replace(self.live, ad=ad)
 
+    def _bids(self) -> NDArray[np.int64]:
+        self._event_rate = offers.event_rates(self.items, self._viewability)
+        return offers.bids(self.items, self.terms.rate(self._owners), self._event_rate)
+
     def _take_bids(self) -> None:
-        offered = offers.bids(self.items, self.terms.rate(self._owners))
+        offered = self._bids()
         moved = np.flatnonzero(offered != self._offered)
         if not len(moved):
             return

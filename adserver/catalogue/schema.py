@@ -136,7 +136,8 @@ line_item = Table(
     Column("name", String(200), nullable=False),
     Column("deal_id", ForeignKey("deal.id"), index=True),
     Column("pricing", String(4), nullable=False),
-    # per thousand impressions (cpm), click (cpc) or conversion (cpa); flat: the whole flight's fee
+    # per thousand impressions (cpm) or viewable ones (vcpm), click (cpc) or conversion (cpa); flat:
+    # the whole flight's fee
     Column("bid_micros", BigInteger, nullable=False),
     Column("tier", Integer, nullable=False, server_default="50"),
     Column("share", BigInteger, nullable=False, server_default="1"),
@@ -164,7 +165,9 @@ line_item = Table(
     _one_of("no_identity", *NO_IDENTITY),
     _one_of("package", *PACKAGES),
     CheckConstraint("bid_micros > 0", name="bid_positive"),
-    CheckConstraint("pricing <> 'cpm' OR bid_micros % 1000 = 0", name="cpm_bid_whole_impression"),
+    CheckConstraint(
+        "pricing NOT IN ('cpm', 'vcpm') OR bid_micros % 1000 = 0", name="cpm_bid_whole_impression"
+    ),
     CheckConstraint("tier BETWEEN 1 AND 100", name="tier_known"),
     CheckConstraint("share > 0", name="share_positive"),
     CheckConstraint("quality_ppm BETWEEN 100000 AND 10000000", name="quality_within_ten"),

@@ -16,6 +16,7 @@ _BILLED_ON = {
     Pricing.CPC: "click",
     Pricing.CPA: "conversion",
     Pricing.FLAT: "flight",
+    Pricing.VCPM: "viewable",
 }
 
 

@@ -19,8 +19,8 @@ import orjson
 from adserver.decision import Decision, Outcome, Sold
 from adserver.request import Dialect
 from adserver.wire.decision_answer import wire_code
-from adserver.wire.render import EXPIRES_S, Urls, UrlsOf, markup, pixel, price_in
-from auction.columns import Rejection
+from adserver.wire.render import EXPIRES_S, Urls, UrlsOf, markup, pixel, price_in, viewed
+from auction.columns import Pricing, Rejection
 
 CONTENT_TAXONOMY = 1
 BANNER = 1
@@ -99,9 +99,12 @@ def _bid(
         bid["dealid"] = sold.deal_key
     if creative.language:
         bid["language"] = creative.language
+    measure = ""
+    if sold.pricing is Pricing.VCPM:  # nobody else would report what it pays for
+        measure = viewed(urls.viewable, creative.width, creative.height)
     if decision.request.dialect is Dialect.BID:
-        return bid | {"burl": _billing_notice(urls)}
-    bid["adm"] = _resolve(bid["adm"], bid, decision, seat) + pixel(urls.impression)
+        return bid | {"adm": bid["adm"] + measure, "burl": _billing_notice(urls)}
+    bid["adm"] = _resolve(bid["adm"], bid, decision, seat) + pixel(urls.impression) + measure
     return bid | {"ext": {"prebid": _prebid(sold, id_)}}
 
 

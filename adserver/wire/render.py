@@ -1,4 +1,7 @@
-"""An ad as HTML: macros filled, event pixel added. Knows no dialect and signs nothing."""
+"""An ad as HTML: macros filled, event pixel and measure of viewability added.
+
+Knows no dialect and signs nothing.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,8 @@ from dataclasses import dataclass
 from html import escape
 from urllib.parse import quote
 
+import orjson
+
 from adserver.decision import Creative, Outcome
 from adserver.request import AdRequest
 from auction.columns import PPM
@@ -16,6 +21,16 @@ _MACRO = re.compile(r"\{(click|landing)(:url)?\}")
 _NOWHERE = "about:blank"
 EXPIRES_S = 300
 """Seconds within which the page should show the ad."""
+
+LARGE_PX = 242_500
+"""Of an ad of this size 30 % in view count as viewed, else 50 % (MRC Viewable Impression)."""
+_MEASURE = (
+    "<script>(function(e,u){{var n=0,v=0,o=new IntersectionObserver(function(r){{"
+    "v=r[r.length-1].intersectionRatio>={share}}},{{threshold:{share}}}),"
+    "t=setInterval(function(){{n=v&&document.visibilityState=='visible'?n+1:0;"
+    "if(n>10){{clearInterval(t);o.disconnect();new Image().src=u}}}},100);o.observe(e)}})"
+    "(document.currentScript.parentElement,{url})</script>"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +64,15 @@ def markup(creative: Creative, click: str) -> str:
 def pixel(url: str) -> str:
     """An invisible image that reports the impression when the browser renders it."""
     return f'<img src="{escape(url)}" width="1" height="1" alt="" style="position:absolute">'
+
+
+def viewed(url: str, width: int, height: int) -> str:
+    """A script that reports the ad viewed after a second in sight, where no tag of ours does.
+
+    It watches the element that it stands in; t.js measures the same of its own frames.
+    """
+    share = 0.3 if width * height >= LARGE_PX else 0.5
+    return _MEASURE.format(share=share, url=orjson.dumps(url).decode().replace("<", "\\u003c"))
 
 
 def price(micros: int) -> float:

@@ -134,6 +134,31 @@ def test_what_changes_of_a_line_item_is_known_within_a_poll(engine, overlay):
     assert not int(overlay.live.line_item[0]) >> 3 & 1  # it may spend nothing
 
 
+@pytest.mark.parametrize(
+    ("price", "viewability", "bid"),
+    [(5_000_000, 600_000, 3_000_000), (7_001_000, 333_333, 2_333_000), (1_000, 1, 1_000)],
+)
+def test_a_viewable_bid_is_the_part_of_its_price_that_is_expected_to_be_paid(
+    place, engine, price, viewability, bid
+):
+    """On the auction's scale: per thousand impressions, down to a multiple of 1000, never 0."""
+    snapshot = Snapshot.load(place.snapshots)
+    number = int(snapshot.line_items.line_item_id[3])
+    with engine.begin() as connection:
+        rows = schema.line_item.c.id == number
+        values = {"pricing": "vcpm", "bid_micros": price}
+        connection.execute(schema.line_item.update().where(rows).values(**values))
+        operations.note(connection, operations.next_revision(connection), "line_item", number)
+
+    overlay = Overlay(snapshot, engine, NOW, viewability)
+
+    ads = slice(*snapshot.line_items.ad_start[3:5].tolist())
+    assert set(overlay.bid_micros[ads].tolist()) == {bid}
+    assert (overlay.event_cost[3], overlay.event_rate[3]) == (price // 1000, viewability)
+    with pytest.raises(ConfigError, match="not a multiple of 1000"):
+        operations.set_bid(engine, number, 1_234)
+
+
 def test_of_all_floor_rules_that_hold_the_strictest_counts():
     rules = [
         FloorRule(1, {"country": ("DEU",)}, 100),

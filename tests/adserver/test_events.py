@@ -257,6 +257,28 @@ def test_a_conversion_is_billed_even_after_its_reservation_went_back(worker):
     assert worker.money() == (5000, 0)
 
 
+def test_a_viewable_bid_pays_when_the_ad_was_seen_and_not_when_it_was_shown(worker):
+    signed = worker.sell(Pricing.VCPM)
+
+    shown = worker.receive(Kind.IMPRESSION, signed)
+    seen = worker.receive(Kind.VIEWABLE, signed)
+    again = worker.receive(Kind.VIEWABLE, signed)
+
+    assert shown == Receipt(Filter.OK)
+    assert seen == Receipt(Filter.OK, billed_micros=5000)
+    assert again == Receipt(Filter.DUPLICATE)
+    assert worker.money() == (5000, 0)
+
+
+def test_a_viewable_bid_that_was_shown_and_not_seen_gives_its_money_back(worker):
+    signed = worker.sell(Pricing.VCPM)
+    worker.receive(Kind.IMPRESSION, signed)
+
+    assert worker.holds.release_due(NOW + SETTINGS.hold_s * 1000) == 1
+    assert worker.receive(Kind.VIEWABLE, signed).billed_micros == 0
+    assert worker.money() == (0, 0)
+
+
 def test_spend_is_counted_on_every_level_limited_or_not(worker):
     worker.receive(Kind.IMPRESSION, worker.sell())
 

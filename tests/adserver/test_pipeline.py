@@ -251,6 +251,28 @@ def test_who_pays_by_the_conversion_owes_a_click_over_the_conversion_rate(new_sy
         assert (token.billable, token.charge_micros) == (Kind.CONVERSION, sold.charge_micros)
 
 
+def test_who_pays_by_the_viewable_owes_an_impression_over_the_viewable_share(new_system, pages):
+    system = new_system()
+    priced(system, Pricing.VCPM)
+    overlay = system.edition.overlay
+    items = overlay.items
+
+    sold = [o.sold for d in system.decide(pages) for o in d.outcomes if o.sold]
+
+    impressions = [one for one in sold if not one.per_click]
+    assert impressions
+    for one in impressions:
+        row = np.searchsorted(items.line_item_id, one.creative.line_item_id)
+        impression = one.reserved_micros  # what one is expected to cost
+        most = int(overlay.event_cost[row])
+        rate = int(overlay.event_rate[row])
+        assert one.charge_micros == min(most, -(-impression * 1_000_000 // rate))
+        token = signer_of(KEY).verify(
+            event_token(one.token, Kind.VIEWABLE), Kind.VIEWABLE, int(NOW * 1000), 1
+        )
+        assert (token.billable, token.charge_micros) == (Kind.VIEWABLE, one.charge_micros)
+
+
 def test_who_pays_a_flat_fee_owes_nothing_by_the_event_and_needs_no_reservation(new_system, pages):
     system = new_system()
     priced(system, Pricing.FLAT)

@@ -68,6 +68,7 @@ def test_what_was_signed_is_what_is_verified(kind):
         (Pricing.CPC, Kind.CLICK),
         (Pricing.CPA, Kind.CONVERSION),
         (Pricing.FLAT, Kind.IMPRESSION),
+        (Pricing.VCPM, Kind.VIEWABLE),
     ],
 )
 def test_each_pricing_has_one_event_that_it_pays_for(pricing, kind):

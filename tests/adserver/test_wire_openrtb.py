@@ -13,7 +13,7 @@ from adserver.errors import BadRequest
 from adserver.request import AdRequest, Dialect, Slot, Unserved
 from adserver.wire import openrtb
 from adserver.wire.openrtb_answer import SEAT_NON_BID
-from auction.columns import Rejection
+from auction.columns import Pricing, Rejection
 
 BANNER = {"format": [{"w": 300, "h": 250}]}
 SMALLEST = {"id": "q", "imp": [{"id": "1", "banner": BANNER}]}
@@ -369,6 +369,15 @@ def test_an_impression_is_billed_by_the_pixel_or_by_the_notice_never_by_both(dia
     by_notice = "/e/impression" in bid.get("burl", "")
     assert by_pixel is (dialect is Dialect.AUCTION)
     assert by_notice is not by_pixel
+
+
+@pytest.mark.parametrize("dialect", [Dialect.AUCTION, Dialect.BID])
+def test_only_an_ad_that_pays_for_being_seen_brings_a_measure_of_that(dialect):
+    page = parse(PREBID, dialect)
+
+    assert "/e/viewable" not in sole_bid(sold_everywhere(page))["adm"]
+    seen = sole_bid(sold_everywhere(page, replace(SOLD, pricing=Pricing.VCPM)))
+    assert seen["adm"].count("/e/viewable") == 1
 
 
 def test_the_exchange_fills_in_its_price_and_we_fill_in_ours():

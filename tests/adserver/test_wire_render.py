@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from wire_cases import CREATIVE
 
-from adserver.wire.render import markup, pixel, price
+from adserver.wire.render import markup, pixel, price, viewed
 
 CLICK = "https://ads.example/e/click?t=v1.abc&n=1"
 
@@ -78,3 +78,16 @@ def test_the_pixel_is_one_invisible_image():
 @given(st.integers(0, 10**12))
 def test_a_price_on_the_wire_reads_back_to_the_same_micros(micros):
     assert round(float(repr(price(micros))) * 1_000_000) == micros
+
+
+def test_the_measure_of_viewability_cannot_be_left_by_what_stands_in_its_url():
+    script = viewed('https://a.example/"</script><b>', 300, 250)
+
+    assert script.count("</script>") == 1
+    assert script.endswith("</script>")
+    assert r'"https://a.example/\"\u003c/script>\u003cb>"' in script
+
+
+def test_of_a_large_ad_less_has_to_be_in_view():
+    assert "threshold:0.5" in viewed("https://a.example/", 300, 250)
+    assert "threshold:0.3" in viewed("https://a.example/", 970, 250)
