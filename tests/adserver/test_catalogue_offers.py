@@ -22,25 +22,31 @@ def items(*rows):
     return columns
 
 
+def bids(rows, rate):
+    """Where six in ten impressions are seen."""
+    return offers.bids(rows, rate, offers.event_rates(rows, 600_000)).tolist()
+
+
 def test_each_way_to_pay_bids_on_the_common_scale():
     rows = items(
         (Pricing.CPM, 2_000_000, 1, 0),
         (Pricing.CPC, 300_000, 1, 0),
         (Pricing.CPA, 30_000_001, 10_000, 0),
         (Pricing.FLAT, 1_000_000_000, 1, 300_000),
+        (Pricing.VCPM, 2_001_000, 1, 0),
     )
-    dollars = np.full(4, 1_000_000, np.int64)
+    dollars = np.full(5, 1_000_000, np.int64)
 
-    assert offers.bids(rows, dollars).tolist() == [2_000_000, 300_000, 300_000, 3_333_000]
-    assert offers.event_costs(rows, dollars).tolist() == [2_000, 300_000, 30_000_001, 0]
-    assert offers.per_click(rows).tolist() == [False, True, True, False]
+    assert bids(rows, dollars) == [2_000_000, 300_000, 300_000, 3_333_000, 1_200_000]
+    assert offers.event_costs(rows, dollars).tolist() == [2_000, 300_000, 30_000_001, 0, 2_001]
+    assert offers.per_click(rows).tolist() == [False, True, True, False, False]
 
 
 def test_a_foreign_bid_is_converted_before_it_is_rounded_to_whole_impressions():
     rows = items((Pricing.CPM, 1_000_000, 1, 0), (Pricing.CPC, 1, 1, 0))
     euros = np.full(2, 920_000, np.int64)
 
-    assert offers.bids(rows, euros).tolist() == [1_086_000, 1]
+    assert bids(rows, euros) == [1_086_000, 1]
 
 
 @given(st.integers(0, 10**17), st.integers(1, 9 * 10**15))
