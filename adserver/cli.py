@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from adserver import cli_catalog, cli_ledger, cli_model, cli_report, cli_simulate
+from adserver import cli_catalog, cli_ledger, cli_model, cli_report, cli_reserves, cli_simulate
 from adserver.demo import run_demo, run_serve
 from adserver.errors import ConfigError
 from adserver.settings import Settings, from_environment
@@ -30,6 +30,7 @@ app.add_typer(cli_report.app, name="report", help="What happened: clicks, revenu
 app.add_typer(
     cli_simulate.app, name="simulate", help="What would have happened: logs and markets replayed."
 )
+app.add_typer(cli_reserves.app, name="reserves", help="Personal reserves from recorded bids.")
 app.add_typer(cli_ledger.app, name="ledger", help="Budgets: show, check, rebuild.")
 app.command("train")(cli_model.train)
 app.command("export")(cli_model.export)

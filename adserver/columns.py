@@ -6,7 +6,6 @@ Retrieval, ranking and auction do not know each other; their columns meet here.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +16,7 @@ from adserver.edition import Edition
 from adserver.encode import Encoded
 from adserver.request import AdRequest
 from adserver.seen import Seen
-from auction.columns import LEVELS, PPM, Bids, Level, Rejection
+from auction.columns import LEVELS, Bids, Level, Rejection
 from retrieval.query import Candidates
 
 
@@ -98,16 +97,6 @@ def bids_of(
         package=None if kind is None else np.where(kind == NONE, 0, line_item + 1).astype(np.int32),
         package_kind=None if kind is None else np.where(kind == NONE, 0, kind).astype(np.uint8),
     )
-
-
-def weighed(bids: Bids, edition: Edition) -> Bids:
-    """The bids with their rank per micro: event rate times quality, rounded down, at least 1."""
-    items = edition.overlay.items
-    quality = items.quality_ppm[edition.snapshot.ads.line_item[bids.ad]]
-    if bids.weight_ppm is not None or (quality == PPM).all():
-        return bids
-    rate = np.where(bids.per_click[:, None], bids.pctr_ppm, PPM)
-    return replace(bids, weight_ppm=np.maximum(1, rate * quality[:, None] // PPM))
 
 
 def _accounts(edition: Edition, ad: NDArray[np.int32]) -> NDArray[np.int32]:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from adserver.auctions.record import Scarce
 from adserver.auctions.recorder import Recorder
 from adserver.batcher import EWMA, Ask
-from adserver.columns import bids_of, gate, weighed, within_terms
+from adserver.columns import bids_of, gate, within_terms
 from adserver.commit import Till
 from adserver.deadline import Clock, Deadline
 from adserver.decision import Decision
@@ -22,13 +22,13 @@ from adserver.encode import encode
 from adserver.history import Histories
 from adserver.metrics import observe, observe_stages
 from adserver.offers import FULL_BIDS, Offers, offered
+from adserver.prices import Prices
 from adserver.settings import Settings
 from adserver.shares import in_scopes
 from adserver.trace import Numbers, Trace
 from adserver.verdict import Verdict
 from auction.fairness import Exposure
 from auction.mechanism import run_auction
-from auction.settings import AuctionSettings
 from ranking.scorer import FULL, TRUNCATED, Pairs
 from ranking.tiers import Ranks
 
@@ -45,7 +45,7 @@ class Pipeline:
     recorder: Recorder
     numbers: Numbers
     settings: Settings
-    prices: AuctionSettings
+    prices: Prices
     clock: Clock
     wall: Clock
     offers: Offers = FULL_BIDS
@@ -78,11 +78,11 @@ class Pipeline:
             scores = await self.ranks.score(pairs, encoded.features, edition, deadline.remaining())
         with trace.stage("auction"):
             bids = seen.discounted(bids_of(candidates, scores.logit, rejected, encoded, edition))
-            bids = offered(weighed(bids, edition), edition, self.offers)
+            bids = offered(self.prices.weighed(bids, edition), edition, self.offers)
             # What nobody is shown must not count as somebody's exposure.
             exposure = None if all(request.test for request in requests) else self.exposure
             with self.till.money() as money:  # another batch may have sold meanwhile
-                slate = run_auction(bids, encoded.slots, exposure, money, self.prices)
+                slate = run_auction(bids, encoded.slots, exposure, money, self.prices.settings)
                 budgets = self.recorder.budgets(numbers, bids, encoded.slots, slate, money)
         quality = max(scores.quality, TRUNCATED if most < self.settings.candidates else FULL)
         verdict = Verdict(asks, numbers, edition, encoded, candidates, bids, slate, quality, seen)

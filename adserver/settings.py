@@ -14,8 +14,10 @@ from adserver.catalogue.capping import read_caps
 from adserver.errors import ConfigError
 from adserver.identity import NoIdentity
 from adserver.share_rules import read_rules
+from adserver.tier_modes import read_modes
 from auction.pacing import Mode
-from auction.settings import FairnessSettings
+from auction.settings import GSP, MOST_INCREMENT, VCG, AuctionSettings, FairnessSettings
+from auction.squash import Squash
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +54,22 @@ class Settings:
     """Answer within this when the caller names no deadline. Callers may ask for 10 to 500."""
     reserve_ms: float = 6.0
     """Kept back from the deadline for auction, commit and writing the answer."""
+    mechanism: str = "gsp"
+    """How several slots of a page are priced. gsp: each by the next bid; vcg: each by what its
+    winner costs the others, so that the true value is the best bid. One slot: the same."""
+    increment_micros: int = 10_000
+    """What a winner pays above the runner-up, per thousand impressions. 0: the critical bid."""
+    tier_modes: str = '{"1-9": "weighted", "10-19": "guaranteed"}'
+    """JSON: how the line items of a tier compete. auction where nothing is said; weighted: drawn by
+    share, pays its bid; guaranteed: the one furthest behind its goal, pays its bid."""
+    squash_gamma: float = 1.0
+    """How far click rates count in the ranking, 0.5 to 1 in steps of 0.05. 1 sells to the greatest
+    expected value; choose less by replay (`adserver simulate logged --gamma`)."""
+    squash_reference_ppm: int = 2_000
+    """Click rate, per million, at which squashing changes nothing: your site's average."""
+    personal_reserves: str = "off"
+    """on: asks of each advertiser the reserve that `adserver reserves fit` has learnt from recorded
+    auctions, at least. Look at its replay before you switch it on."""
     fairness_cap: float = 0.15
     """Largest share of the last `fairness_window` sales that one advertiser may take; 1 = off."""
     fairness_window: int = 10_000
@@ -123,6 +141,18 @@ class Settings:
         return self.model_repository / "ctr_ranker" / "1"
 
     @property
+    def auction(self) -> AuctionSettings:
+        return AuctionSettings(
+            increment_micros=self.increment_micros,
+            mechanism=self.mechanism,
+            modes=read_modes(self.tier_modes),
+        )
+
+    @property
+    def squash(self) -> Squash:
+        return Squash(self.squash_gamma, self.squash_reference_ppm)
+
+    @property
     def fairness(self) -> FairnessSettings:
         return FairnessSettings(
             self.fairness_cap,
@@ -147,6 +177,11 @@ class Settings:
         yield from self._problems_in_json()
 
     def _problems_in_json(self) -> Iterator[str]:
+        yield from self.squash.problems()
+        try:
+            yield from self.auction.problems()
+        except ValueError as error:
+            yield f"TIER_MODES: {error}"
         try:
             yield from (f"FAIRNESS_RULES: {mistake}" for mistake in self.fairness.problems())
         except ValueError as error:
@@ -161,6 +196,8 @@ _WORDS = {
     "scorer": ("triton", "local"),
     "pacing": tuple(mode.name.lower() for mode in Mode),
     "no_identity": tuple(NoIdentity),
+    "mechanism": (GSP, VCG),
+    "personal_reserves": ("on", "off"),
 }
 _BOUNDS = {
     "port": (1, 65535),
@@ -172,6 +209,7 @@ _BOUNDS = {
     "queue_limit": (1, 1 << 20),
     "deadline_ms": (10, 500),
     "reserve_ms": (0.0, 50.0),
+    "increment_micros": (0, MOST_INCREMENT),
     "fairness_cap": (0.001, 1.0),
     "fairness_window": (100, 10_000_000),
     "frequency_hold_s": (1, 3600),

@@ -9,7 +9,7 @@ from secrets import token_bytes
 
 import structlog
 
-from adserver import metrics
+from adserver import metrics, reserve_prices
 from adserver.auctions.recorder import Recorder
 from adserver.batcher import Ask, Batcher
 from adserver.catalogue.currency import Rates
@@ -28,6 +28,7 @@ from adserver.offers import Pacing
 from adserver.pace import Pace
 from adserver.pipeline import Pipeline
 from adserver.plans import Planner
+from adserver.prices import NO_RESERVES, Prices
 from adserver.request import AdRequest, Explain, Slot
 from adserver.seen import HistorySettings
 from adserver.settings import Settings
@@ -37,7 +38,6 @@ from adserver.why import Inquiries
 from adserver.wire.render import Urls, UrlsOf
 from auction.fairness import Exposure
 from auction.pacing import Mode, PacingSettings
-from auction.settings import AuctionSettings
 from ranking.tiers import Ranks
 
 REFRESH_S = 0.5
@@ -99,13 +99,13 @@ class Worker:
             exposure=Exposure(settings.fairness),
             numbers=Numbers.of(number, int(wall())),
             settings=settings,
-            prices=AuctionSettings(),
+            prices=_prices(settings),
             clock=monotonic,
             wall=wall,
             recorder=self.recorder,
         )
         self.inquiries = Inquiries.of(
-            settings, self.pipeline.prices, lambda: self.pipeline.edition, wall
+            settings, self.pipeline.prices.settings, lambda: self.pipeline.edition, wall
         )
         self.batcher = Batcher(
             self.pipeline.decide,
@@ -269,6 +269,12 @@ class Worker:
             self._swept[prefix] = await asyncio.to_thread(
                 self.histories.sweep, prefix, after, caps, now_ms
             )
+
+
+def _prices(settings: Settings) -> Prices:
+    reserves = settings.personal_reserves == "on"
+    learnt = reserve_prices.load(settings.adserver_data) if reserves else NO_RESERVES
+    return Prices(settings.auction, settings.squash, learnt)
 
 
 async def _draw_report() -> str:

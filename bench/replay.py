@@ -36,6 +36,7 @@ from adserver.events import EventSettings
 from adserver.history import Histories
 from adserver.money import open_drawer
 from adserver.pipeline import Pipeline
+from adserver.prices import Prices
 from adserver.request import Dialect, Explain
 from adserver.seen import HistorySettings
 from adserver.settings import Settings
@@ -46,6 +47,7 @@ from adserver.wire import decision as wire_decision
 from adserver.wire import openrtb as wire_openrtb
 from auction.fairness import Exposure
 from auction.settings import AuctionSettings
+from auction.squash import Squash
 from loadtest.traffic import DECISION, bodies
 from ranking.tiers import Ranks
 
@@ -118,7 +120,7 @@ async def _decide_all(
         recorder=recorder,
         numbers=Numbers.of(WORKER, int(now)),
         settings=settings,
-        prices=AuctionSettings(),
+        prices=Prices(AuctionSettings(), Squash()),
         clock=_still,
         wall=lambda: now,
     )

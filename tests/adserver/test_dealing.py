@@ -10,12 +10,15 @@ from adserver.catalogue import trading
 from adserver.catalogue.builder import build_snapshot
 from adserver.catalogue.schema import line_item
 from adserver.catalogue.trading import NewDeal
-from adserver.columns import bids_of, weighed, within_terms
+from adserver.columns import bids_of, within_terms
 from adserver.editions import Editions
 from adserver.encode import encode
+from adserver.prices import Prices
 from adserver.request import AdRequest, OfferedDeal, Slot
 from adserver.settings import Settings
 from auction.columns import Rejection
+from auction.settings import AuctionSettings
+from auction.squash import Squash
 
 SIZES = ((300, 250), (728, 90), (320, 50), (160, 600))
 SLOTS = (Slot("a", sizes=SIZES), Slot("b", sizes=SIZES))
@@ -47,7 +50,8 @@ def offered(edition, request, logit=-4.0):
     none = np.zeros(len(candidates.ad), np.uint8)
     rejected = within_terms(none, candidates, encoded, edition)
     logits = np.full(len(none), logit, np.float32)
-    return weighed(bids_of(candidates, logits, rejected, encoded, edition), edition)
+    bids = bids_of(candidates, logits, rejected, encoded, edition)
+    return Prices(AuctionSettings(), Squash()).weighed(bids, edition)
 
 
 def with_deals(*deals):
@@ -102,4 +106,4 @@ def test_quality_weighs_each_rate_and_never_down_to_nothing(edition):
     bids = offered(edition, with_deals())
     rate = np.where(bids.per_click[:, None], bids.pctr_ppm, 1_000_000)
 
-    assert np.array_equal(bids.weight_ppm, np.maximum(1, rate // 2))
+    assert np.array_equal(bids.weight_ppm, np.maximum(1, (rate + 1) // 2))

@@ -26,6 +26,7 @@ from adserver.offers import Offers, Pacing
 from adserver.pace import Pace
 from adserver.pipeline import Pipeline
 from adserver.plans import Planner
+from adserver.prices import Prices
 from adserver.records import DecisionRecord
 from adserver.request import AdRequest, Explain, Slot
 from adserver.seen import HistorySettings, Shelf
@@ -40,6 +41,7 @@ from auction.columns import PPM, Level, Pricing, Rejection, account_of
 from auction.fairness import Exposure
 from auction.pacing import Mode, PacingSettings
 from auction.settings import AuctionSettings, FairnessSettings
+from auction.squash import Squash
 from ranking.scorer import FALLBACK, FULL, TRUNCATED, Gone
 from ranking.tiers import Ranks
 from simulator.traffic import requests
@@ -82,7 +84,7 @@ class System:
             exposure=Exposure(FairnessSettings()),
             numbers=Numbers.of(0, 1),
             settings=self.settings,
-            prices=AuctionSettings(),
+            prices=Prices(AuctionSettings(), Squash()),
             clock=clock,
             wall=lambda: self.wall,
             recorder=self.recorder,

@@ -57,7 +57,7 @@ def test_sampled_decisions_sell_again_as_they_were_sold(system, asked):
 
     assert len(pages) == 5 * len(asked)
     for page in pages:
-        assert as_dict(again(page, system.pipeline.prices)) == as_dict(page.slate)
+        assert as_dict(again(page, system.pipeline.prices.settings)) == as_dict(page.slate)
 
 
 def test_a_budget_that_ends_within_a_batch_ends_again_in_each_page_of_it(system, asked):
@@ -77,7 +77,7 @@ def test_a_budget_that_ends_within_a_batch_ends_again_in_each_page_of_it(system,
     assert short
     assert any((page.slate.rejected == Rejection.BUDGET).any() for page in short)
     for page in short:
-        assert as_dict(again(page, system.pipeline.prices)) == as_dict(page.slate)
+        assert as_dict(again(page, system.pipeline.prices.settings)) == as_dict(page.slate)
 
 
 def test_the_sample_knows_no_users_and_no_test_requests(system, asked):

@@ -37,7 +37,7 @@ class Place:
             self.decide(page)
         self.inquiries = Inquiries.of(
             self.system.settings,
-            self.system.pipeline.prices,
+            self.system.pipeline.prices.settings,
             lambda: self.system.pipeline.edition,
             lambda: self.system.wall + 10,
         )
@@ -126,7 +126,7 @@ def wins(place, page, row, bid):
     bids = page.bids.bid_micros.copy()
     bids[row] = bid
     tried = replace(page, bids=replace(page.bids, bid_micros=bids))
-    return again(tried, place.system.pipeline.prices).rejected[row] == Rejection.WON
+    return again(tried, place.system.pipeline.prices.settings).rejected[row] == Rejection.WON
 
 
 def test_a_winner_would_have_won_with_its_price_to_win_which_is_at_most_its_bid(place):
@@ -151,7 +151,7 @@ def test_what_no_bid_would_win_has_no_price_to_win(place):
     refused[:] = Rejection.FREQUENCY
     page = replace(page, bids=replace(page.bids, rejected=refused))
 
-    prices = prices_on_page(page, np.arange(3), place.system.pipeline.prices)
+    prices = prices_on_page(page, np.arange(3), place.system.pipeline.prices.settings)
 
     assert prices.tolist() == [NO_BID_WINS] * 3
 
@@ -337,7 +337,10 @@ def test_what_the_ring_has_lost_is_known_from_the_sample(tmp_path, asked):
         system.decide([replace(page, page_view=str(system.wall))])
     system.recorder.close()
     inquiries = Inquiries.of(
-        system.settings, system.pipeline.prices, lambda: system.edition, lambda: system.wall
+        system.settings,
+        system.pipeline.prices.settings,
+        lambda: system.edition,
+        lambda: system.wall,
     )
     ads = system.edition.snapshot.ads.ad_id
 
@@ -360,7 +363,10 @@ def test_the_funnel_of_ring_and_sample_counts_each_candidacy_once(tmp_path, aske
             came[ad] = came.get(ad, 0) + 1
     system.recorder.close()
     inquiries = Inquiries.of(
-        system.settings, system.pipeline.prices, lambda: system.edition, lambda: system.wall
+        system.settings,
+        system.pipeline.prices.settings,
+        lambda: system.edition,
+        lambda: system.wall,
     )
 
     for ad in sorted(came, key=came.get)[-5:]:
