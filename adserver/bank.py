@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from adserver.books import AT_ONCE, Books, Seen, Want
 from adserver.meter import Tally, key_of
 from auction.books import Sale, on_day
+from auction.columns import LEVELS, Level
 from auction.ledger import Ledger
 
 AHEAD_S = 5.0
@@ -166,6 +167,13 @@ class Bank:
         self._return(idle, day)
         self.look(self._low(LOOKS if day == self._day else len(self.ledger)), day)
         self._day = day
+
+    def out(self) -> NDArray[np.int64]:
+        """[2, 4] micros of this worker's leases by level: free, and promised to sales."""
+        with self._lock:
+            leased = np.fromiter(self._leased, np.int64, len(self._leased))
+            sides, level = (self.ledger.free[leased], self.ledger.held[leased]), leased % LEVELS
+        return np.array([[side[level == one].sum() for one in Level] for side in sides])
 
     def check(self) -> list[str]:
         """Broken invariants of the books, of this worker's side, and between them, in words."""

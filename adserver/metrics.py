@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -21,14 +22,15 @@ from prometheus_client import (
     Histogram,
     generate_latest,
 )
-from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 
 from adserver.trace import Trace
-from auction.columns import Rejection
+from auction.columns import PPM, Level, Rejection
 from retrieval.planner import Plan
 
 if TYPE_CHECKING:
     from adserver.auctions.recorder import Recorder
+    from adserver.money import Drawer
     from adserver.verdict import Verdict
 
 REGISTRY = CollectorRegistry()
@@ -77,6 +79,24 @@ EVENTS = Counter(
     "adserver_events",
     "Impressions, views and clicks by filter code",
     ["kind", "code"],
+    registry=REGISTRY,
+)
+BILLED = Counter(
+    "adserver_billed_dollars",
+    "Money billed, by the event that was paid for",
+    ["event"],
+    registry=REGISTRY,
+)
+LEASED = Gauge(
+    "adserver_leased_dollars",
+    "Money of limited budgets that workers hold, by level and use: free, or promised to sales",
+    ["level", "use"],
+    registry=REGISTRY,
+    multiprocess_mode="livesum",
+)
+TAKEN_BACK = Counter(
+    "adserver_leases_taken_back",
+    "Leases of workers that died, taken from them",
     registry=REGISTRY,
 )
 QUEUED = Gauge(
@@ -159,6 +179,42 @@ def observe_auctions(recorder: Recorder, now_ms: int) -> None:
     AUCTIONS_LOST.labels("sample").inc(rose["dropped"])
     oldest = recorder.ring.oldest_ms()
     AUCTIONS_KEPT.set(0 if oldest is None else max(0, now_ms - oldest) / 1000)
+
+
+def billed(event: str, micros: int) -> None:
+    """Count the money of one event; most bring none."""
+    if micros:
+        BILLED.labels(event).inc(micros / PPM)
+
+
+def observe_money(drawer: Drawer) -> None:
+    """Set what this worker holds, count what it took from the dead since the last time."""
+    for level, (free, promised) in zip(Level, drawer.bank.out().T.tolist(), strict=True):
+        name = level.name.lower()
+        LEASED.labels(name, "free").set(free / PPM)
+        LEASED.labels(name, "promised").set(promised / PPM)
+    TAKEN_BACK.inc(drawer.rose())
+
+
+def forget_the_dead() -> None:
+    """Drop the gauges of processes that are gone: what they held, they hold no more."""
+    folder = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
+    if not folder:
+        return
+    owners = {int(path.stem.rpartition("_")[2]) for path in Path(folder).glob("gauge_live*.db")}
+    for pid in owners:
+        if not _lives(pid):
+            mark_process_dead(pid, folder)  # type: ignore[no-untyped-call]  # ships no annotations
+
+
+def _lives(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # somebody else's by now
+        return True
+    return True
 
 
 def _counts(codes: NDArray[np.integer]) -> Iterator[tuple[int, int]]:

@@ -39,6 +39,7 @@ class Drawer:
     _daily: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
     _lifetime: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
     _synced_ms: int = 0
+    _taken_back: int = 0
 
     @property
     def remaining(self) -> NDArray[np.int64]:
@@ -110,9 +111,15 @@ class Drawer:
                     continue
                 keep = sums.get(seller, {}).get(account, 0)
                 if keep < leased:
+                    self._taken_back += 1
                     self.bank.books.give_back(seller, {account: keep}, now_ms // DAY_MS)
                 backed.add((seller, account))
         self.holds.adopt(_only_backed(holds, backed))
+
+    def rose(self) -> int:
+        """Leases taken from workers that died, since the last call."""
+        taken, self._taken_back = self._taken_back, 0
+        return taken
 
     def close(self) -> None:
         """Give back what is not promised. The rest is another worker's, or the next start's."""

@@ -122,6 +122,7 @@ class Worker:
 
     async def start(self) -> None:
         """Warm up, then keep the edition, the money and the gauges fresh."""
+        metrics.forget_the_dead()
         await self.editions.introduce(self.pipeline.edition)
         refresh(self.pipeline.edition, self.drawer, wall())
         self.batcher.start()
@@ -175,6 +176,7 @@ class Worker:
         if prefetch:
             return EventAnswer("PREFETCH")  # nobody has seen it; the page asks again when shown
         receipt = await self.turnstile.receive(Kind[kind.upper()], token, int(wall() * 1000))
+        metrics.billed(kind, receipt.billed_micros)
         return EventAnswer(receipt.code.name, receipt.landing, receipt.logged)
 
     def rates(self) -> Rates:
@@ -249,6 +251,7 @@ class Worker:
 
     async def _tend(self) -> None:
         await asyncio.to_thread(self.drawer.tend, wall())
+        metrics.observe_money(self.drawer)
 
     async def _pace(self) -> None:
         now = wall()

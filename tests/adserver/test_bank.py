@@ -213,6 +213,19 @@ def test_a_worker_that_was_taken_for_dead_has_nothing_left_to_promise(store, boo
     assert bank.ledger.free[CAMPAIGN] == 0
 
 
+def test_what_is_out_is_told_by_level_and_use(books):
+    books.limit({ADVERTISER: (10_000, UNLIMITED)}, DAY)
+    bank = bank_of(books, 0)
+    reserve(bank, 100, 50, accounts=(ADVERTISER, CAMPAIGN, LINE_ITEM, -1))
+
+    free, promised = bank.out().tolist()
+
+    assert promised == [150, 150, 0, 0]
+    for account, micros in ((ADVERTISER, free[0]), (CAMPAIGN, free[1])):
+        assert micros + 150 == book_of(books, account).leased(0)
+    assert free[2:] == [0, 0]
+
+
 def test_check_finds_money_that_nobody_leased(books):
     bank = bank_of(books, 0)
     assert bank.check() == []

@@ -94,6 +94,7 @@ def test_a_worker_that_comes_back_has_all_its_money_again_without_a_restart_of_t
     assert sum(book.out for _, book in books.all()) > 0
 
     drawer = open_drawer(settings, 1, LATER, books.store)
+    assert (drawer.rose() > 0, drawer.rose()) == (True, 0)
     for second in range(12):
         drawer.tend(LATER + second)
 

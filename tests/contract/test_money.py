@@ -158,6 +158,7 @@ def test_a_worker_killed_amid_sales_overspends_no_budget_and_stops_no_answers(se
     crowd = Crowd(server.url, bodies)
 
     during = asyncio.run(kill_amid(server, crowd))
+    _, metrics = server.get("/metrics")
     assert server.stop() == 0
 
     assert during["decision", 200] > 10  # the other worker went on
@@ -168,6 +169,9 @@ def test_a_worker_killed_amid_sales_overspends_no_budget_and_stops_no_answers(se
     assert not [row for row in rows if row[2] + row[3] > row[1]]
     for level, micros in BUDGETS.items():
         assert [row for row in rows if row[0] == level and row[1] == micros and row[2]]
+    assert b"adserver_leases_taken_back_total 0.0" not in metrics
+    assert b'adserver_billed_dollars_total{event="click"}' in metrics
+    assert b'adserver_leased_dollars{level="campaign",use="promised"}' in metrics
     assert max(row[2] for row in rows if row[1] == DOLLAR) > 0.9 * DOLLAR  # money was short
     agree(server, rows, unanswered)
 
