@@ -14,6 +14,7 @@ import structlog
 import uvloop
 from aiohttp import web
 
+from adserver import metrics
 from adserver.errors import ConfigError
 from adserver.http import Routes
 from adserver.insider import Insider
@@ -32,6 +33,7 @@ async def serve(settings: Settings, number: int) -> None:
     loop = asyncio.get_running_loop()
     for what in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(what, stop.set)
+    metrics.forget_the_dead()
     worker = Worker(settings, number)
     await worker.start()
     routes = Routes(

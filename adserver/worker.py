@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Awaitable, Callable
 from secrets import token_bytes
 
 import structlog
 
 from adserver import metrics, reserve_prices
 from adserver.auctions.recorder import Recorder
+from adserver.background import forever
 from adserver.batcher import Ask, Batcher
 from adserver.catalogue.currency import Rates
 from adserver.catalogue.snapshot import is_outdated
@@ -122,7 +122,6 @@ class Worker:
 
     async def start(self) -> None:
         """Warm up, then keep the edition, the money and the gauges fresh."""
-        metrics.forget_the_dead()
         await self.editions.introduce(self.pipeline.edition)
         refresh(self.pipeline.edition, self.drawer, wall())
         self.batcher.start()
@@ -134,7 +133,7 @@ class Worker:
         if self.number == 0:
             jobs.append(self._sweep)
         for job in jobs:
-            self._tasks.append(asyncio.create_task(_forever(job), name=job.__name__))
+            self._tasks.append(asyncio.create_task(forever(job, REFRESH_S), name=job.__name__))
 
     def drain(self) -> None:
         """Say that we are not ready for more."""
@@ -288,15 +287,3 @@ async def _draw_report() -> str:
     )
     page, _ = await process.communicate()
     return page.decode()
-
-
-async def _forever(job: Callable[[], Awaitable[None]]) -> None:
-    """Run a background job twice a second; its failures are logged and do not end it."""
-    while True:
-        try:
-            await job()
-        except asyncio.CancelledError:
-            raise
-        except Exception:
-            log.exception("background job failed", job=job.__name__)
-        await asyncio.sleep(REFRESH_S)
