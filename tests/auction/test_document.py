@@ -10,7 +10,7 @@ DOCUMENT = (TESTS.parent / "docs" / "auction.md").read_text()
 
 
 def test_every_test_the_document_names_exists():
-    sources = "".join(path.read_text() for path in (TESTS / "auction").glob("*.py"))
+    sources = "".join(path.read_text() for path in TESTS.rglob("*.py"))
 
     named = set(re.findall(r"\b(test_[a-z0-9_]+)`", DOCUMENT))
 
