@@ -51,7 +51,7 @@ ONLY_USD = Rates(0, {})
 
 
 def to_usd(micros: I64, per_usd_ppm: I64) -> I64:
-    """Elementwise, rounded down; exact as long as a rate is below nine billion for a dollar."""
+    """Elementwise, rounded down; exact as long as a rate is at most nine million for a dollar."""
     whole, rest = np.divmod(micros, per_usd_ppm)
     dollars: I64 = whole * PPM + rest * PPM // per_usd_ppm
     return dollars

@@ -17,7 +17,7 @@ from adserver.errors import ConfigError
 
 CURRENCY = re.compile(r"[A-Z]{3}")
 KEY = re.compile(r"\S{1,64}")
-DEAREST = 9_000_000_000
+DEAREST = 9_000_000
 """Units of a currency for a dollar; above it whole millionths leave 64 bits."""
 
 

@@ -9,6 +9,7 @@ from adserver.catalogue import offers
 from adserver.catalogue.currency import Rates, to_usd
 from adserver.catalogue.labels import Labels
 from adserver.catalogue.reading import no_line_items
+from adserver.catalogue.trading import DEAREST
 from adserver.errors import ConfigError
 from auction.columns import Pricing
 
@@ -49,8 +50,9 @@ def test_a_foreign_bid_is_converted_before_it_is_rounded_to_whole_impressions():
     assert bids(rows, euros) == [1_086_000, 1]
 
 
-@given(st.integers(0, 10**17), st.integers(1, 9 * 10**15))
+@given(st.integers(0, 10**17), st.integers(1, DEAREST * 1_000_000))
 def test_columns_convert_exactly_as_whole_numbers_do(micros, rate):
+    """Up to the dearest rate that an operator may set."""
     expected = micros * 1_000_000 // rate
     if expected < 2**62:
         assert to_usd(np.array([micros]), np.array([rate]))[0] == expected

@@ -80,6 +80,7 @@ def test_new_rates_convert_bids_down_and_name_their_version(engine, overlay):
         (lambda e: trading.add_deal(e, NewDeal("a", fixed_price=True)), "a fixed price is not 0"),
         (lambda e: trading.add_deal(e, NewDeal("a", 1, "XYZ")), "currency: 'XYZ'"),
         (lambda e: trading.set_rates(e, {"EUR": 0}), "rates: EUR"),
+        (lambda e: trading.set_rates(e, {"EUR": 9 * 10**12 + 1}), "rates: EUR"),
         (lambda e: trading.set_rates(e, {"euro": 1}), "'euro' is not a currency"),
         (lambda e: trading.add_floor_rule(e, {"moon": ["full"]}, 1), "conditions.moon"),
         (lambda e: trading.add_floor_rule(e, {"size": ["wide"]}, 1), "conditions.size: 'wide'"),
