@@ -30,7 +30,7 @@ KEEP_S = 5.0
 CURVE_S = 60.0
 """How often the curve is drawn anew from what was learnt."""
 
-_TURN, _PUBLISHED, _STATE = b"pace/turn", b"pace/published", b"pace/state"
+_TURN, _PUBLISHED, _STATE = b"pace/turn", b"pace/published", b"pace/state/2"
 _TurnRecord = struct.Struct("<dqq")
 _KeptRecord = struct.Struct("<d")
 

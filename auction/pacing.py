@@ -32,6 +32,14 @@ LEVEL = 4.0
 """Steps of a plan over which its level is averaged."""
 AHEAD = 0.4
 """Front-loaded plans begin this much faster than even ones, and end as much slower."""
+TAKE_BACK = 3.0
+"""Steps over which a plan makes up for what its hour has had too much or too little of."""
+SOONEST = 1 / 30
+"""Least part of an hour for that: a busy plan finds its rate first."""
+CARRIED = 0.03
+"""Most of an hour's plan that it goes without, or takes besides, for the hour before."""
+LEAN = 0.5
+"""Most of what is due that a plan goes without, or takes besides, to make up for its hour."""
 
 
 class Goal(IntEnum):
@@ -55,8 +63,9 @@ class PacingSettings:
     """Time in which a busy plan corrects its rate. Below three ticks it swings."""
     fewest: float = 4.0
     """Deliveries that a plan is moved by at its start: fewer find the level sooner, and jump."""
-    most: float = 100.0
-    """Deliveries that a plan is moved by when it is settled. More make bids steadier and slower."""
+    most: float = 16.0
+    """Deliveries that a plan is moved by when it is settled. More make bids steadier and worth up
+    to 2 % more, and hours of few deliveries stray from their plan."""
     rate_s: float = 600.0
     """Time over which the current rate of delivery is averaged, for urgency."""
     longest_gap_s: float = 60.0
@@ -102,6 +111,8 @@ STATE = np.dtype(
         ("level", np.float64),  # its average over the last deliveries
         ("steps", np.float64),  # deliveries since the plan began or its goal changed
         ("rate", np.float64),  # units delivered per unit of traffic, lately; negative: unknown
+        ("hour", np.int64),  # that `ahead` belongs to
+        ("ahead", np.float64),  # units delivered in this hour less what was due in it
     ]
 )
 """One record per plan: all that a restarted pacer needs."""
@@ -146,6 +157,7 @@ class Pacer:
         due = self._due(now_s, np.where(began, 0, state["seen"]))
         if 0 < elapsed <= self.settings.longest_gap_s:
             due[began] = 0
+            self._open_hour(now_s, began)
             self._learn(gained.astype(np.float64), due, elapsed)
             self._follow_rate(gained, now_s, elapsed)
         state["period"], state["seen"], state["amount"] = plans.period, delivered, plans.amount
@@ -185,21 +197,41 @@ class Pacer:
         units: I64 = np.rint(self._planned(at_s) * self.plans.amount).astype(np.int64)
         return units
 
+    def _open_hour(self, now_s: float, began: NDArray[np.bool_]) -> None:
+        """An hour makes up for little of the one before; periods and changed goals for nothing."""
+        state, hour = self.state, int(now_s // self.curve.hour_s)
+        changed = np.abs(self.plans.amount - state["amount"]) > CHANGED * state["amount"]
+        state["steps"][changed] = 0.0
+        coming = self._planned(now_s + self.curve.hour_s) - self._planned(now_s)
+        most = np.where(changed | began, 0.0, CARRIED * coming * self.plans.amount)
+        new = changed | began | (state["hour"] != hour)
+        state["ahead"] = np.where(new, np.clip(state["ahead"], -most, most), state["ahead"])
+        state["hour"] = hour
+
     def _learn(self, gained: F64, due: F64, elapsed: float) -> None:
         """ln(1 + μ) moves by the error over `batch` deliveries, or over `react_s` when busy."""
         settings, state = self.settings, self.state
-        changed = np.abs(self.plans.amount - state["amount"]) > CHANGED * state["amount"]
-        state["steps"][changed] = 0.0
         price = np.maximum(1.0, self.plans.unit * np.exp(-state["level"]))
         batch = np.clip(0.5 * np.sqrt(state["steps"]), settings.fewest, settings.most)
         scale = np.maximum(batch * price, due * (settings.react_s / elapsed))
-        dual = np.clip(state["dual"] + (gained - due) / scale, 0.0, DEEPEST)
+        state["ahead"] += gained - due
+        wanted = due * (1.0 - self._excess(due / elapsed, scale))
+        dual = np.clip(state["dual"] + (gained - wanted) / scale, 0.0, DEEPEST)
         state["dual"] = np.where(self.plans.mode == Mode.ASAP, 0.0, dual)
         # Steps in proportion to the bid of the moment would be large whenever it is low: the
         # errors would no longer cancel, and the plan would run ahead.
         known = np.minimum(1.0, due / (LEVEL * scale))
         state["level"] += known * (state["dual"] - state["level"])
         state["steps"] += np.maximum(gained, 0.0) / price
+
+    def _excess(self, due_per_s: F64, scale: F64) -> F64:
+        """[L] part of what is due that this hour has had already: taken back within the hour.
+
+        Spread over the rest of the period it would be missing there, from later hours' plans.
+        """
+        soon = np.maximum(TAKE_BACK * scale, due_per_s * (SOONEST * self.curve.hour_s))
+        excess: F64 = np.clip(self.state["ahead"] / soon, -LEAN, LEAN)
+        return excess
 
     def _follow_rate(self, gained: I64, now_s: float, elapsed: float) -> None:
         mass = self.curve.between(np.array(now_s - elapsed), np.array(now_s))
@@ -238,7 +270,7 @@ class Pacer:
             faults.append("a dual price is out of its range")
         if (state["steps"] < 0).any() or not np.isfinite(state["steps"]).all():
             faults.append("a plan's steps are not a count")
-        if not np.isfinite(state["rate"]).all():
+        if not (np.isfinite(state["rate"]) & np.isfinite(state["ahead"])).all():
             faults.append("a rate is not a number")
         return faults
 

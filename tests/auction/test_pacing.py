@@ -175,6 +175,26 @@ def test_a_new_day_keeps_the_bid_and_forgets_the_spend(new_pacer, rng):
     assert_array_equal(pacer.multiplier_ppm(), before)
 
 
+@pytest.mark.parametrize("hours", [{10}, set(range(3, 24))])
+@pytest.mark.parametrize("second", [180, 330, 345])
+def test_a_burst_costs_its_own_hour_and_the_next_few_a_little(new_pacer, hours, second):
+    """Sixfold traffic for a twelfth of an hour of 400 deliveries, once or hour after hour."""
+    pacer = new_pacer(plan(9_600, unit=1.0))
+    total, hourly = 0.0, np.zeros(24)
+
+    for now in range(int(DAY)):
+        hour, since = divmod(now, int(HOUR))
+        pacer.tick(float(now), np.array([int(total)]))
+        traffic = 6.0 if hour in hours and second <= since < second + 30 else 1.0
+        bid = pacer.multiplier_ppm()[0] / PPM
+        sold = min(9_600 - total, traffic * bid**2 * 4.0 * 9_600 / DAY)
+        total += sold
+        hourly[hour] += sold
+
+    assert np.abs(hourly[3:] / 400 - 1).max() <= 0.05
+    assert total >= 9_590
+
+
 def test_promises_that_come_back_raise_the_bid(new_pacer, rng):
     pacer = new_pacer(plan(8_640_000))
     spent = sum(run(pacer, Market(rng), 0, 300))
