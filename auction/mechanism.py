@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from auction import kernels
 from auction.columns import LEVELS, MILLE, SCOPES, STANDARD_TIER, Bids, Slate, Slots
 from auction.fairness import Exposure
+from auction.kernels.joint import Joint
 from auction.settings import VCG, AuctionSettings, Mode
 from auction.workspace import (
     CLOCK,
@@ -64,7 +65,8 @@ def run_auction(
     if exposure is not None:
         exposure.prepare(places.floor.size)
     total, most_slots = places.floor.size, int(np.diff(places.offset).max(initial=0))
-    desk = Desk.sized(int(np.diff(rows.offset).max(initial=0)), most_slots)
+    most_rows = int(np.diff(rows.offset).max(initial=0))
+    desk = Desk.sized(most_rows, most_slots)
     sales, plain = Sales.sized(total), Sales.sized(total)
     rejected, reason = np.empty(rows.ad.size, np.uint8), np.empty(total, np.uint8)
     kernels.sell(
@@ -80,6 +82,7 @@ def run_auction(
         rejected,
         reason,
         terms,
+        Joint.sized(most_rows, most_slots) if settings.mechanism == VCG else None,
     )
     return Slate(
         winner=sales.winner,
@@ -160,7 +163,6 @@ def _rules(settings: AuctionSettings) -> Rules:
     return Rules(
         increment=settings.increment_micros * MILLE,
         advertiser_once=settings.advertiser_once,
-        jointly=settings.mechanism == VCG,
         modes=modes,
     )
 

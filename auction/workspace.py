@@ -104,8 +104,6 @@ class Rules(NamedTuple):
     increment: int
     """In value units."""
     advertiser_once: bool
-    jointly: bool
-    """The slots of an auction are sold all at once, by VCG."""
     modes: Code
     """[256] `settings.Mode` by tier."""
 
@@ -172,6 +170,8 @@ class Page(NamedTuple):
     """[S] advertisers that pass, at most MOST_RIVALS."""
     known: I64
     """[MOST_RIVALS] who they are, while they are counted."""
+    kept: U32
+    """[4, n] passes, affords, alive and code as the page was opened."""
 
 
 MOST_ROOM = 127
@@ -209,6 +209,7 @@ class Desk(NamedTuple):
     second: I64
     rivals: I64
     known: I64
+    kept: U32
 
     @classmethod
     def sized(cls, rows: int, slots: int) -> Desk:
@@ -230,6 +231,7 @@ class Desk(NamedTuple):
             second=np.empty(slots, np.int64),
             rivals=np.empty(slots, np.int64),
             known=np.empty(MOST_RIVALS, np.int64),
+            kept=np.empty(rows * 4, np.uint32),
         )
 
 

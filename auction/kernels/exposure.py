@@ -93,7 +93,7 @@ def boost_now(clock: I64, rule: I64, entry: I64) -> int:
     return int(max(0, min(risen, clock[TYPICAL], spendable)))
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, no_cpython_wrapper=True, error_model="numpy")
 def count_rivals(rows: Rows, modes: Code, page: Page) -> None:
     """How many advertisers could buy each slot in an auction, as far as any rule asks."""
     for s in range(page.rivals.size):
@@ -110,13 +110,13 @@ def count_rivals(rows: Rows, modes: Code, page: Page) -> None:
         page.rivals[s] = found
 
 
-@njit(cache=True, nogil=True, inline="always")
+@njit(cache=True, nogil=True, inline="always", no_cpython_wrapper=True, error_model="numpy")
 def competes(rows: Rows, modes: Code, i: int) -> bool:
     """Fairness is about auctions: what a guaranteed or weighted tier promises, it delivers."""
     return bool(modes[rows.tier[i]] == AUCTION)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, no_cpython_wrapper=True, error_model="numpy")
 def is_new(advertiser: int, found: int, known: I64) -> bool:
     for k in range(found):
         if known[k] == advertiser:
@@ -124,13 +124,13 @@ def is_new(advertiser: int, found: int, known: I64) -> bool:
     return True
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, no_cpython_wrapper=True, error_model="numpy")
 def forget_fairness(page: Page) -> None:
     page.dual[:] = 0
     page.room[:] = ENDLESS
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, no_cpython_wrapper=True, error_model="numpy")
 def look_up_fairness(
     rows: Rows, scope: I32, modes: Code, caps: Caps, memory: Memory, page: Page
 ) -> bool:
@@ -145,12 +145,12 @@ def look_up_fairness(
     return matters
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, no_cpython_wrapper=True, error_model="numpy")
 def counts(scope: int, caps: Caps) -> bool:
     return bool(scope >= 0 and caps.rule[scope, COUNTS] != 0)
 
 
-@njit(cache=True, nogil=True, inline="always")
+@njit(cache=True, nogil=True, inline="always", no_cpython_wrapper=True, error_model="numpy")
 def is_first(scope: I32, slot: int, k: int) -> bool:
     """No earlier slot of the page is in this scope."""
     for s in range(slot):
@@ -159,7 +159,7 @@ def is_first(scope: I32, slot: int, k: int) -> bool:
     return True
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, no_cpython_wrapper=True, error_model="numpy")
 def look_up_scope(
     rows: Rows,
     scope: I32,
@@ -194,10 +194,9 @@ def look_up_scope(
     return matters
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, no_cpython_wrapper=True, error_model="numpy")
 def remember_page(
     rows: Rows,
-    low: int,
     scope: I32,
     modes: Code,
     caps: Caps,
@@ -211,12 +210,12 @@ def remember_page(
     for s in range(scope.shape[0]):
         loss += plain.clear[s] - sales.clear[s]
     for s in range(scope.shape[0]):
-        won = sales.winner[s] - low
-        if sales.winner[s] >= 0 and competes(rows, modes, won):
+        won = sales.winner[s]
+        if won >= 0 and competes(rows, modes, won):
             owe_for_boosts(rows.advertiser[won], scope[s], max(0, loss), caps, memory)
     for s in range(scope.shape[0]):
-        won = sales.winner[s] - low
-        if sales.winner[s] < 0 or not competes(rows, modes, won):
+        won = sales.winner[s]
+        if won < 0 or not competes(rows, modes, won):
             continue
         back = held_back(rows, s, won, page)
         for k in range(scope.shape[1]):
@@ -235,7 +234,7 @@ def remember_page(
                 )
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, no_cpython_wrapper=True, error_model="numpy")
 def held_back(rows: Rows, slot: int, won: int, page: Page) -> int:
     """The row that its dual price alone would have let win the slot, past a hard cap; -1: none."""
     best = -1
@@ -249,7 +248,7 @@ def held_back(rows: Rows, slot: int, won: int, page: Page) -> int:
     return best
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, no_cpython_wrapper=True, error_model="numpy")
 def is_full(memory: Memory, caps: Caps, scope: int, rows: Rows, i: int) -> bool:
     """Whether it is this scope's hard cap that the row is past."""
     if i < 0 or caps.rule[scope, CAPPING] == 0:
@@ -258,7 +257,7 @@ def is_full(memory: Memory, caps: Caps, scope: int, rows: Rows, i: int) -> bool:
     return bool(held >= caps.rule[scope, LIMIT])
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, no_cpython_wrapper=True, error_model="numpy")
 def owe_for_boosts(advertiser: int, scope: I32, loss: int, caps: Caps, memory: Memory) -> None:
     """Each scope that raised a winner's score owes once all that the page sold for less."""
     for k in range(scope.size):
@@ -271,7 +270,7 @@ def owe_for_boosts(advertiser: int, scope: I32, loss: int, caps: Caps, memory: M
             clock[OWED] = loss
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, no_cpython_wrapper=True, error_model="numpy")
 def earn(clock: I64, rule: I64, clear: int) -> None:
     """Put a part of the price aside for boosts, at most what a window earns; pay what is owed."""
     clock[REVENUE] += clear
@@ -318,14 +317,14 @@ def remember_sale(
     clock[TYPICAL] = max(1, clock[TYPICAL])
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, no_cpython_wrapper=True, error_model="numpy")
 def raise_dual(clock: I64, entry: I64, step: int, worth: int) -> None:
     dual = dual_now(clock, entry)
     entry[DUAL] = max(dual, min(dual + step, worth))
     entry[SEEN] = clock[DECAY]
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, no_cpython_wrapper=True, error_model="numpy")
 def move_window(memory: Memory, rule: I64, clock: I64, scope: int, advertiser: int) -> None:
     at = rule[START] + clock[NEXT]
     oldest = memory.ring[at]

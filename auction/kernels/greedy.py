@@ -11,10 +11,9 @@ from auction.kernels.room import make_room, seat
 from auction.workspace import I64, Lots, Page, Rows, Rules, Sales
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, no_cpython_wrapper=True, error_model="numpy")
 def sell_one_by_one(
     rows: Rows,
-    low: int,
     lots: Lots,
     rules: Rules,
     mode: int,
@@ -34,7 +33,7 @@ def sell_one_by_one(
             return open_slots
         won = page.best[t]
         charge = price_of_leader(rows, lots, rules, mode, t, page)
-        cost = write_sale(rows, low, t, won, page.second[t], charge, relaxed, sales)
+        cost = write_sale(rows, t, won, page.second[t], charge, relaxed, sales)
         take_off(remaining, rows.account[won], cost)
         open_slots &= ~(1 << t)
         seat(won, page)

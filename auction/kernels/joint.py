@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 from numba import njit
 
@@ -13,10 +15,28 @@ from auction.kernels.room import make_room, seat
 from auction.workspace import I32, I64, Lots, Page, Rows, Rules, Sales
 
 
-@njit(cache=True, nogil=True)
+class Joint(NamedTuple):
+    """Work space for the greatest page of a batch."""
+
+    table: Table
+    lifted: I64
+    """[S, n] of a page, flat: what each row adds to it."""
+    group: I32
+    key: I32
+
+    @classmethod
+    def sized(cls, rows: int, slots: int) -> Joint:
+        return cls(
+            table=Table.sized(slots),
+            lifted=np.empty(rows * slots, np.int64),
+            group=np.empty(rows, np.int32),
+            key=np.empty(rows, np.int32),
+        )
+
+
+@njit(cache=True, nogil=True, no_cpython_wrapper=True, error_model="numpy")
 def sell_jointly(
     rows: Rows,
-    low: int,
     lots: Lots,
     rules: Rules,
     mode: int,
@@ -25,18 +45,19 @@ def sell_jointly(
     remaining: I64,
     page: Page,
     sales: Sales,
+    joint: Joint,
 ) -> int:
     """Sell open slots by the assignment of greatest total score; what stays open.
 
     A winner that the sales before it left without money or room gives its slot back, and what is
     open is assigned again.
     """
-    slots = page.best.size
-    table = blank_table(slots)
-    lifted = np.empty(page.score.shape, np.int64)
+    slots, n = page.score.shape
+    table, lifted = joint.table, joint.lifted[: slots * n].reshape(slots, n)
     while True:
         lift = lift_scores(rows, lots, open_slots, page, lifted)
-        assign(lifted, groups_of(rows, rules, lifted), rows.ad, lots.seed, table)
+        find_groups(rows, rules, lifted, joint)
+        assign(lifted, joint.group[:n], rows.ad, lots.seed, table)
         before = open_slots
         for s in range(slots):
             won = table.row[s]
@@ -46,16 +67,16 @@ def sell_jointly(
             second = table.entrant[s]
             if second >= 0 and rows.advertiser[second] == rows.advertiser[won]:
                 second = -1
-            cost = write_sale(rows, low, s, won, second, charge, relaxed, sales)
+            cost = write_sale(rows, s, won, second, charge, relaxed, sales)
             take_off(remaining, rows.account[won], cost)
             open_slots &= ~(1 << s)
             seat(won, page)
             make_room(rows, won, s, open_slots, lots, rules, relaxed, remaining, page)
-        if open_slots == before:
+        if open_slots in (0, before):
             return open_slots
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, no_cpython_wrapper=True, error_model="numpy")
 def lift_scores(rows: Rows, lots: Lots, open_slots: int, page: Page, lifted: I64) -> int:
     """Fill `lifted` [S, n] with what each row adds above its floor and its dual price, plus the
     greatest dual price of the page, so that no row is worth less than an empty slot."""
@@ -69,32 +90,40 @@ def lift_scores(rows: Rows, lots: Lots, open_slots: int, page: Page, lifted: I64
     return int(lift)
 
 
-@njit(cache=True, nogil=True)
-def groups_of(rows: Rows, rules: Rules, lifted: I64) -> I32:
-    """[n] rows that must not stand together have the same number."""
+@njit(cache=True, nogil=True, no_cpython_wrapper=True, error_model="numpy")
+def find_groups(rows: Rows, rules: Rules, lifted: I64, joint: Joint) -> None:
+    """Number the rows so that those that must not stand together have the same number."""
     n = rows.ad.size
-    group = np.arange(n).astype(np.int32)
-    advertiser, ad, creative = rows.advertiser.copy(), rows.ad.copy(), rows.creative.copy()
-    labels = rows.labels.copy()
-    any_label = False
+    group, key = joint.group[:n], joint.key[:n]
     for i in range(n):
-        bids = False
-        for s in range(lifted.shape[0]):
-            bids |= lifted[s, i] != NOT_BIDDING
-        if not bids:
-            advertiser[i] = ad[i] = creative[i] = -1
-            labels[i] = 0
-        any_label |= labels[i] != 0
+        group[i] = i
     if rules.advertiser_once:
-        unite(advertiser, group)
-    unite(ad, group)
-    unite(creative, group)
+        copy_bidding(rows.advertiser, lifted, key)
+        unite(key, group)
+    copy_bidding(rows.ad, lifted, key)
+    unite(key, group)
+    copy_bidding(rows.creative, lifted, key)
+    unite(key, group)
+    labels, any_label = np.zeros(n, np.uint64), False
+    for i in range(n):
+        if rows.labels[i] != 0 and key[i] >= 0:
+            labels[i] = rows.labels[i]
+            any_label = True
     if any_label:
         unite_labels(labels, group)
-    return group
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, no_cpython_wrapper=True, error_model="numpy")
+def copy_bidding(ids: I32, lifted: I64, key: I32) -> None:
+    """Ids of rows that bid for a slot, -1 of all others."""
+    for i in range(ids.size):
+        key[i] = -1
+        for s in range(lifted.shape[0]):
+            if lifted[s, i] != NOT_BIDDING:
+                key[i] = ids[i]
+
+
+@njit(cache=True, nogil=True, no_cpython_wrapper=True, error_model="numpy")
 def joint_price(
     rows: Rows, lots: Lots, mode: int, slot: int, won: int, cost_to_others: int, page: Page
 ) -> int:
@@ -106,26 +135,3 @@ def joint_price(
         return int(floor)
     asked = max(0, cost_to_others + page.dual[slot, won])
     return int(min(page.unit[won], floor - (-asked // weight_of(rows, won, slot))))
-
-
-@njit(cache=True, nogil=True)
-def blank_table(slots: int) -> Table:
-    """`Table.sized`, compiled."""
-    return Table(
-        np.zeros(slots, np.int64),
-        np.zeros(slots, np.int64),
-        np.zeros(slots, np.int64),
-        np.zeros(slots, np.int64),
-        np.zeros(slots, np.int64),
-        np.zeros(slots, np.int64),
-        np.zeros(slots, np.int64),
-        np.zeros((slots, slots + 1), np.int64),
-        np.zeros((slots, slots + 1), np.int64),
-        np.zeros((slots, slots + 1), np.int64),
-        np.zeros((slots, slots + 1), np.int64),
-        np.zeros((slots, slots), np.int64),
-        np.zeros(slots, np.int64),
-        np.zeros(slots, np.int64),
-        np.zeros(slots, np.int64),
-        np.zeros(slots, np.int64),
-    )

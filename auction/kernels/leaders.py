@@ -10,7 +10,7 @@ from auction.kernels.ties import outranks
 from auction.workspace import Page, Rows
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, no_cpython_wrapper=True, error_model="numpy")
 def find_leaders(rows: Rows, seed: np.uint64, slot: int, page: Page) -> None:
     """The best row of a slot and the best of any other advertiser, in one scan."""
     best = -1
@@ -40,7 +40,7 @@ def find_leaders(rows: Rows, seed: np.uint64, slot: int, page: Page) -> None:
     page.second[slot] = second
 
 
-@njit(cache=True, nogil=True, inline="always")
+@njit(cache=True, nogil=True, no_cpython_wrapper=True, error_model="numpy")
 def best_open_slot(open_slots: int, page: Page) -> int:
     """The open slot whose leader scores most, the first of equals; -1 when none has a leader."""
     chosen = -1
@@ -52,7 +52,7 @@ def best_open_slot(open_slots: int, page: Page) -> int:
     return chosen
 
 
-@njit(cache=True, nogil=True, inline="always")
+@njit(cache=True, nogil=True, inline="always", no_cpython_wrapper=True, error_model="numpy")
 def lost_a_leader(slot: int, page: Page) -> bool:
     best, second = page.best[slot], page.second[slot]
     if best < 0:

@@ -11,6 +11,7 @@ from numba import njit
 
 from auction.columns import PPM, PackageKind, Rejection
 from auction.kernels.accounts import money_of, take_off
+from auction.kernels.joint import Joint
 from auction.kernels.matching import match, members_of
 from auction.kernels.pricing import (
     AUCTION,
@@ -29,14 +30,15 @@ ALL, SET = int(PackageKind.ALL), int(PackageKind.SET)
 BUDGET = int(Rejection.BUDGET)
 FAIRNESS = int(Rejection.FAIRNESS)
 WEIGHTED = int(Mode.WEIGHTED)
+INSIDE = np.bool_(False)
+"""Not past a cap. A variable to the compiler: for a constant it would make each function anew."""
 PART = 24
 """Bits of the part of its bids that a package pays."""
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, no_cpython_wrapper=True, error_model="numpy")
 def sell_packages(
     rows: Rows,
-    low: int,
     lots: Lots,
     rules: Rules,
     tier: int,
@@ -44,32 +46,35 @@ def sell_packages(
     remaining: I64,
     page: Page,
     sales: Sales,
+    joint: Joint | None,
 ) -> int:
     """Sell to the best package while one is worth what it displaces; what stays open."""
     mode = rules.modes[tier]
     slots = page.best.size
     rival, taken, chosen = np.empty((3, slots), np.int64)
     while open_slots:
-        sell_on_trial(rows, lots, rules, mode, open_slots, remaining, page, rival)
+        sell_on_trial(rows, lots, rules, mode, open_slots, remaining, page, rival, joint)
         found, top, lot = False, 0, np.uint64(0)
-        package = next_package(rows, 0, tier, page)
-        while package > 0:
+        package = 0
+        while True:
+            package = next_package(rows, package, tier, page)
+            if package == 0:
+                break
             if fits_together(rows, lots, mode, package, tier, open_slots, remaining, page, taken):
                 worth, drawn = worth_of(rows, lots, mode, taken, page)
                 better = not found or worth > top or (worth == top and drawn > lot)
                 if better and worth_more(rows, lots, mode, worth, taken, rival, page):
                     found, top, lot = True, worth, drawn
                     chosen[:] = taken
-            package = next_package(rows, package, tier, page)
         if not found:
             break
         open_slots = sell_package(
-            rows, low, lots, rules, mode, chosen, rival, open_slots, remaining, page, sales
+            rows, lots, rules, mode, chosen, rival, open_slots, remaining, page, sales
         )
     return open_slots
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, no_cpython_wrapper=True, error_model="numpy")
 def next_package(rows: Rows, after: int, tier: int, page: Page) -> int:
     lowest = 0
     for i in range(rows.package.size):
@@ -79,7 +84,7 @@ def next_package(rows: Rows, after: int, tier: int, page: Page) -> int:
     return int(lowest)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, no_cpython_wrapper=True, error_model="numpy")
 def sell_on_trial(
     rows: Rows,
     lots: Lots,
@@ -89,6 +94,7 @@ def sell_on_trial(
     remaining: I64,
     page: Page,
     rival: I64,
+    joint: Joint | None,
 ) -> None:
     """Fill `rival` [S] with the single rows that would win the open slots, -1 where none."""
     slots = rival.size
@@ -103,7 +109,7 @@ def sell_on_trial(
     score, room = page.score.copy(), page.room.copy()
     passes, affords = page.passes.copy(), page.affords.copy()
     alive, code = page.alive.copy(), page.code.copy()
-    sell_rows(rows, 0, lots, rules, mode, open_slots, False, remaining, page, sales)
+    sell_rows(rows, lots, rules, mode, open_slots, INSIDE, remaining, page, sales, joint)
     page.score[:], page.room[:] = score, room
     page.passes[:], page.affords[:] = passes, affords
     page.alive[:], page.code[:] = alive, code
@@ -113,7 +119,7 @@ def sell_on_trial(
             take_off(remaining, rows.account[rival[s]], -sales.cost[s])
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, no_cpython_wrapper=True, error_model="numpy")
 def fits_together(
     rows: Rows,
     lots: Lots,
@@ -150,7 +156,7 @@ def fits_together(
     return inside and payable
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, no_cpython_wrapper=True, error_model="numpy")
 def can_pay(rows: Rows, taken: I64, remaining: I64, page: Page) -> bool:
     """Whether the accounts could pay all bids of the package."""
     payable, done = True, 0
@@ -166,7 +172,7 @@ def can_pay(rows: Rows, taken: I64, remaining: I64, page: Page) -> bool:
     return payable
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, no_cpython_wrapper=True, error_model="numpy")
 def worth_of(rows: Rows, lots: Lots, mode: int, taken: I64, page: Page) -> tuple[int, np.uint64]:
     """The package's score, and the lot of its lowest ad, which draws for all in a weighted tier."""
     worth, lowest = 0, -1
@@ -180,7 +186,7 @@ def worth_of(rows: Rows, lots: Lots, mode: int, taken: I64, page: Page) -> tuple
     return worth, tie_rank(lots.seed, rows.ad[lowest])
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, no_cpython_wrapper=True, error_model="numpy")
 def worth_more(
     rows: Rows, lots: Lots, mode: int, worth: int, taken: I64, rival: I64, page: Page
 ) -> bool:
@@ -194,10 +200,9 @@ def worth_more(
     return displaced == 0 or worth > total
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, no_cpython_wrapper=True, error_model="numpy")
 def sell_package(
     rows: Rows,
-    low: int,
     lots: Lots,
     rules: Rules,
     mode: int,
@@ -222,17 +227,17 @@ def sell_package(
             least = floor_price(rows, lots, won, s)
             asked = 0 if rows.fixed[won] else -(-(page.unit[won] * part) >> PART)
             charge = min(charge, max(least, asked))
-        cost = write_sale(rows, low, s, won, second, charge, False, sales)
+        cost = write_sale(rows, s, won, second, charge, INSIDE, sales)
         take_off(remaining, rows.account[won], cost)
         open_slots &= ~(1 << s)
         seat(won, page)
     for s in range(taken.size):
         if taken[s] >= 0:
-            make_room(rows, taken[s], s, open_slots, lots, rules, False, remaining, page)
+            make_room(rows, taken[s], s, open_slots, lots, rules, INSIDE, remaining, page)
     return open_slots
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, no_cpython_wrapper=True, error_model="numpy")
 def part_to_pay(rows: Rows, lots: Lots, mode: int, taken: I64, rival: I64, page: Page) -> int:
     """What other advertisers displaced is worth, of what the package ranks: rounded up, in
     2**-PART, at most 1."""
@@ -251,7 +256,7 @@ def part_to_pay(rows: Rows, lots: Lots, mode: int, taken: I64, rival: I64, page:
     return int(rounded_up(asked, own))
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, no_cpython_wrapper=True, error_model="numpy")
 def rounded_up(asked: int, own: int) -> int:
     """asked / own in 2**-PART by long division, which no product can overflow."""
     if asked >= own:

@@ -12,23 +12,23 @@ from auction.workspace import Lots, Page, Rows, Rules, Sales
 AUCTION = int(Mode.AUCTION)
 
 
-@njit(cache=True, nogil=True, inline="always")
+@njit(cache=True, nogil=True, inline="always", no_cpython_wrapper=True, error_model="numpy")
 def weight_of(rows: Rows, i: int, slot: int) -> int:
     """Rank per micro of bid."""
     return int(rows.weight[i, slot]) if rows.weight.shape[1] > 0 else event_rate(rows, i, slot)
 
 
-@njit(cache=True, nogil=True, inline="always")
+@njit(cache=True, nogil=True, inline="always", no_cpython_wrapper=True, error_model="numpy")
 def floor_price(rows: Rows, lots: Lots, i: int, slot: int) -> int:
     return int(-(-floor_of(rows, lots, i, slot) // event_rate(rows, i, slot)))
 
 
-@njit(cache=True, nogil=True, inline="always")
+@njit(cache=True, nogil=True, inline="always", no_cpython_wrapper=True, error_model="numpy")
 def pays_its_bid(rows: Rows, lots: Lots, mode: int, i: int) -> bool:
     return bool((lots.first_price or mode != AUCTION) and not rows.fixed[i])
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, no_cpython_wrapper=True, error_model="numpy")
 def price_against(
     rows: Rows, lots: Lots, rules: Rules, i: int, slot: int, asked: int, page: Page
 ) -> int:
@@ -44,7 +44,7 @@ def price_against(
     return int(min(max(price, floor_price(rows, lots, i, slot)), page.unit[i]))
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, no_cpython_wrapper=True, error_model="numpy")
 def price_of_leader(rows: Rows, lots: Lots, rules: Rules, mode: int, slot: int, page: Page) -> int:
     """The critical bid of the slot's leader; its own bid where that is the rule."""
     won, second = page.best[slot], page.second[slot]
@@ -56,9 +56,9 @@ def price_of_leader(rows: Rows, lots: Lots, rules: Rules, mode: int, slot: int, 
     return int(price_against(rows, lots, rules, won, slot, asked, page))
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, no_cpython_wrapper=True, error_model="numpy")
 def write_sale(
-    rows: Rows, low: int, slot: int, won: int, second: int, charge: int, relaxed: bool, sales: Sales
+    rows: Rows, slot: int, won: int, second: int, charge: int, relaxed: bool, sales: Sales
 ) -> int:
     """Record a sale at whole micros for one event; its expected cost, rounded up.
 
@@ -66,8 +66,8 @@ def write_sale(
     """
     event = event_rate(rows, won, slot)
     cost = -(-(charge * event) // PPM)
-    sales.winner[slot] = low + won
-    sales.runner_up[slot] = low + second if second >= 0 else -1
+    sales.winner[slot] = won
+    sales.runner_up[slot] = second
     sales.clear[slot] = charge * event // MILLE
     sales.charge[slot] = charge
     sales.cost[slot] = cost
@@ -75,7 +75,7 @@ def write_sale(
     return int(cost)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, no_cpython_wrapper=True, error_model="numpy")
 def clear_sales(sales: Sales) -> None:
     sales.winner[:] = -1
     sales.runner_up[:] = -1

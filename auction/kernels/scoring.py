@@ -18,7 +18,7 @@ ROADBLOCK = int(Rejection.ROADBLOCK)
 OUTBID = int(Rejection.OUTBID)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, no_cpython_wrapper=True, error_model="numpy")
 def score_of(rows: Rows, lots: Lots, mode: int, i: int, slot: int, page: Page) -> int:
     if mode == AUCTION:
         return int(page.rank[slot, i] - page.dual[slot, i])
@@ -27,7 +27,7 @@ def score_of(rows: Rows, lots: Lots, mode: int, i: int, slot: int, page: Page) -
     return int(draw_key(lots.seed, rows.ad[i], rows.share[i]))
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, no_cpython_wrapper=True, error_model="numpy")
 def begin_tier(rows: Rows, lots: Lots, tier: int, mode: int, open_slots: int, page: Page) -> bool:
     """Let the rows of a tier bid for what is open; True when there are packages among them."""
     page.inside[:] = 0
@@ -45,7 +45,7 @@ def begin_tier(rows: Rows, lots: Lots, tier: int, mode: int, open_slots: int, pa
     return packages
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, no_cpython_wrapper=True, error_model="numpy")
 def enter_slot(rows: Rows, tier: int, slot: int, page: Page) -> None:
     """Score what an auction would; without branches, so that it runs several rows at a time."""
     bit, none = np.uint32(1 << slot), np.uint32(0)
@@ -57,7 +57,7 @@ def enter_slot(rows: Rows, tier: int, slot: int, page: Page) -> None:
         score[i] = rank[i] - dual[i] if alone else NOT_BIDDING
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, no_cpython_wrapper=True, error_model="numpy")
 def score_slot(rows: Rows, lots: Lots, mode: int, slot: int, page: Page) -> None:
     score = page.score[slot]
     for i in range(score.size):
@@ -65,7 +65,7 @@ def score_slot(rows: Rows, lots: Lots, mode: int, slot: int, page: Page) -> None
             score[i] = score_of(rows, lots, mode, i, slot, page)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, no_cpython_wrapper=True, error_model="numpy")
 def relax(rows: Rows, lots: Lots, tier: int, mode: int, open_slots: int, page: Page) -> bool:
     """Let rows past a hard cap bid for slots that would otherwise stay empty."""
     found = False

@@ -15,7 +15,8 @@ from auction.kernels.exposure import (
     look_up_fairness,
     remember_page,
 )
-from auction.kernels.page import open_page, price_in
+from auction.kernels.joint import Joint
+from auction.kernels.page import keep_opening, open_page, price_in, reopen_page
 from auction.kernels.reasons import tell_lost_to_deals, why_unsold
 from auction.kernels.room import WON
 from auction.kernels.terms import given_terms, keep_terms
@@ -36,7 +37,7 @@ from auction.workspace import (
 )
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, no_cpython_wrapper=True, error_model="numpy")
 def rows_of(rows: Rows, low: int, high: int) -> Rows:
     """The rows of one request; views, so that the loops over them count from 0."""
     return Rows(
@@ -64,7 +65,7 @@ def rows_of(rows: Rows, low: int, high: int) -> Rows:
     )
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, no_cpython_wrapper=True, error_model="numpy")
 def sales_of(sales: Sales, base: int, end: int) -> Sales:
     return Sales(
         sales.winner[base:end],
@@ -76,7 +77,7 @@ def sales_of(sales: Sales, base: int, end: int) -> Sales:
     )
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, no_cpython_wrapper=True, error_model="numpy")
 def blank_page(desk: Desk, slots: int, n: int, weighed: bool) -> Page:
     """Work space for one request, laid out without gaps on the desk of the batch."""
     rank = desk.rank if weighed else desk.value
@@ -98,6 +99,7 @@ def blank_page(desk: Desk, slots: int, n: int, weighed: bool) -> Page:
         desk.second[:slots],
         desk.rivals[:slots],
         desk.known,
+        desk.kept[: 4 * n].reshape(4, n),
     )
 
 
@@ -115,6 +117,7 @@ def sell(
     rejected: Code,
     reason: Code,
     terms: Terms,
+    joint: Joint | None,
 ) -> None:
     """Sell the pages of a batch in order; `memory` moves on with each page.
 
@@ -138,7 +141,9 @@ def sell(
         open_page(here, lots, page)
         if caps.on:
             count_rivals(here, rules.modes, page)
-        sell_page(here, low, lots, rules, remaining, page, unfair)
+        if caps.on or terms.given:
+            keep_opening(page)
+        sell_page(here, lots, rules, remaining, page, unfair, joint)
         if terms.given:
             matters = given_terms(terms, low, page)
         else:
@@ -148,14 +153,14 @@ def sell(
         if matters:
             for s in range(end - base):
                 if unfair.winner[s] >= 0:
-                    take_off(remaining, rows.account[unfair.winner[s]], -unfair.cost[s])
+                    take_off(remaining, here.account[unfair.winner[s]], -unfair.cost[s])
             if not terms.given:
                 keep_terms(terms, low, page)
-            open_page(here, lots, page)
-            sell_page(here, low, lots, rules, remaining, page, sold)
+            reopen_page(page)
+            sell_page(here, lots, rules, remaining, page, sold, joint)
         else:
             copy_sales(unfair, sold)
-        tell_lost_to_deals(here, low, page, sold)
+        tell_lost_to_deals(here, page, sold)
         rejected[low:high] = page.code
         for s in range(end - base):
             if sold.winner[s] < 0:
@@ -163,17 +168,30 @@ def sell(
                 continue
             reason[base + s] = WON
         if caps.on:
-            remember_page(here, low, lots.scope, rules.modes, caps, memory, page, sold, unfair)
+            remember_page(here, lots.scope, rules.modes, caps, memory, page, sold, unfair)
+        name_rows(sold, low)
+        name_rows(unfair, low)
     for t in range(sales.winner.size):
         if sales.winner[t] >= 0:
             take_off(remaining, rows.account[sales.winner[t]], -sales.cost[t])
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, no_cpython_wrapper=True, error_model="numpy")
 def copy_sales(source: Sales, target: Sales) -> None:
-    target.winner[:] = source.winner
-    target.runner_up[:] = source.runner_up
-    target.clear[:] = source.clear
-    target.charge[:] = source.charge
-    target.cost[:] = source.cost
-    target.relaxed[:] = source.relaxed
+    for s in range(source.winner.size):
+        target.winner[s] = source.winner[s]
+        target.runner_up[s] = source.runner_up[s]
+        target.clear[s] = source.clear[s]
+        target.charge[s] = source.charge[s]
+        target.cost[s] = source.cost[s]
+        target.relaxed[s] = source.relaxed[s]
+
+
+@njit(cache=True, nogil=True, no_cpython_wrapper=True, error_model="numpy")
+def name_rows(sales: Sales, low: int) -> None:
+    """Rows of the page, which begins at `low`, become rows of the batch."""
+    for s in range(sales.winner.size):
+        if sales.winner[s] >= 0:
+            sales.winner[s] += low
+        if sales.runner_up[s] >= 0:
+            sales.runner_up[s] += low

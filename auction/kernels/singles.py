@@ -5,15 +5,14 @@ from __future__ import annotations
 from numba import njit
 
 from auction.kernels.greedy import sell_one_by_one
-from auction.kernels.joint import sell_jointly
+from auction.kernels.joint import Joint, sell_jointly
 from auction.kernels.pricing import AUCTION
 from auction.workspace import I64, Lots, Page, Rows, Rules, Sales
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, no_cpython_wrapper=True, error_model="numpy")
 def sell_rows(
     rows: Rows,
-    low: int,
     lots: Lots,
     rules: Rules,
     mode: int,
@@ -22,12 +21,20 @@ def sell_rows(
     remaining: I64,
     page: Page,
     sales: Sales,
+    joint: Joint | None,
 ) -> int:
-    """Sell open slots to the rows that have a score in them; what stays open."""
-    if rules.jointly and mode == AUCTION:
+    """Sell open slots to the rows that have a score in them; what stays open.
+
+    Without `joint` what VCG needs is not even compiled.
+    """
+    if joint is None:
         return int(
-            sell_jointly(rows, low, lots, rules, mode, open_slots, relaxed, remaining, page, sales)
+            sell_one_by_one(rows, lots, rules, mode, open_slots, relaxed, remaining, page, sales)
+        )
+    if mode != AUCTION:
+        return int(
+            sell_one_by_one(rows, lots, rules, mode, open_slots, relaxed, remaining, page, sales)
         )
     return int(
-        sell_one_by_one(rows, low, lots, rules, mode, open_slots, relaxed, remaining, page, sales)
+        sell_jointly(rows, lots, rules, mode, open_slots, relaxed, remaining, page, sales, joint)
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from numba import njit
 
+from auction.kernels.joint import Joint
 from auction.kernels.packages import sell_packages
 from auction.kernels.pricing import clear_sales
 from auction.kernels.scoring import begin_tier, relax
@@ -11,35 +12,42 @@ from auction.kernels.singles import sell_rows
 from auction.workspace import I64, Lots, Page, Rows, Rules, Sales
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, no_cpython_wrapper=True, error_model="numpy")
 def sell_page(
-    rows: Rows, low: int, lots: Lots, rules: Rules, remaining: I64, page: Page, sales: Sales
+    rows: Rows,
+    lots: Lots,
+    rules: Rules,
+    remaining: I64,
+    page: Page,
+    sales: Sales,
+    joint: Joint | None,
 ) -> None:
-    """Sell an opened page tier by tier inside the caps; then, past them, what would stay empty."""
+    """Sell an opened page tier by tier inside the caps; then, past them, what would stay empty.
+
+    The sales name rows of the page.
+    """
     clear_sales(sales)
     open_slots = (1 << page.best.size) - 1
-    tier = next_tier(rows, 0, page)
-    while tier > 0 and open_slots:
-        mode = rules.modes[tier]
-        if begin_tier(rows, lots, tier, mode, open_slots, page):
-            open_slots = sell_packages(
-                rows, low, lots, rules, tier, open_slots, remaining, page, sales
-            )
-        open_slots = sell_rows(
-            rows, low, lots, rules, mode, open_slots, False, remaining, page, sales
-        )
-        tier = next_tier(rows, tier, page)
-    tier = next_tier(rows, 0, page) if open_slots else 0
-    while tier > 0 and open_slots:
-        mode = rules.modes[tier]
-        if relax(rows, lots, tier, mode, open_slots, page):
+    for relaxed in (False, True):
+        tier = 0
+        while open_slots:
+            tier = next_tier(rows, tier, page)
+            if tier == 0:
+                break
+            mode = rules.modes[tier]
+            if relaxed:
+                if not relax(rows, lots, tier, mode, open_slots, page):
+                    continue
+            elif begin_tier(rows, lots, tier, mode, open_slots, page):
+                open_slots = sell_packages(
+                    rows, lots, rules, tier, open_slots, remaining, page, sales, joint
+                )
             open_slots = sell_rows(
-                rows, low, lots, rules, mode, open_slots, True, remaining, page, sales
+                rows, lots, rules, mode, open_slots, relaxed, remaining, page, sales, joint
             )
-        tier = next_tier(rows, tier, page)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, no_cpython_wrapper=True, error_model="numpy")
 def next_tier(rows: Rows, after: int, page: Page) -> int:
     """The lowest tier above this one in which a row is left; 0 when there is none."""
     lowest = 256
