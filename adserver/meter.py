@@ -53,6 +53,13 @@ def key_of(account: int) -> int:
     return number * KEYS + level
 
 
+def account_in(key: I64) -> I64:
+    """[L] the budgets that these plans are for; -1 where a plan counts other than money."""
+    number, kind = np.divmod(key, KEYS)
+    account: I64 = np.where(kind < LEVELS, number * LEVELS + kind, -1)
+    return account
+
+
 class Steps(NamedTuple):
     """Changes of plans, by key, ascending."""
 
@@ -148,6 +155,25 @@ class Meter:
             record["period"][at] = np.maximum(known, period)
             record["delivered"][at] += np.where(known <= period, steps.delivered, 0)
             record["promised"][at] += steps.promised
+            return [chunk.tobytes() for chunk in record.reshape(-1, CHUNK)], None
+
+        self.store.update([_key(chunk) for chunk in chunks.tolist()], change)
+
+    def raise_to(self, known: Steps, period: I64) -> None:
+        """These plans have delivered and promised at least this much in their periods."""
+        for part in _parts(known.key):
+            self._raise_part(Steps(*(column[part] for column in known)), period[part])
+
+    def _raise_part(self, known: Steps, period: I64) -> None:
+        chunks, owner = np.unique(known.key // CHUNK, return_inverse=True)
+
+        def change(found: Values) -> tuple[Values, None]:
+            record = _joined(found)
+            at = owner * CHUNK + known.key % CHUNK
+            record["delivered"][at[record["period"][at] < period]] = 0
+            record["period"][at] = np.maximum(record["period"][at], period)
+            for name, least in (("delivered", known.delivered), ("promised", known.promised)):
+                record[name][at] = np.maximum(record[name][at], least)
             return [chunk.tobytes() for chunk in record.reshape(-1, CHUNK)], None
 
         self.store.update([_key(chunk) for chunk in chunks.tolist()], change)

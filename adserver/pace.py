@@ -14,8 +14,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from adserver.meter import Meter, Steps
+from adserver.books import Books
+from adserver.meter import Meter, Steps, account_in
 from adserver.state.store import StateStore, Values
+from auction.books import Book, on_day
 from auction.pacing import STATE, Pacer, PacingSettings, Plans
 from auction.traffic import HOURS, CurveLearner
 
@@ -126,6 +128,8 @@ class Pace:
         kept = None if self._leading else self._resume()
         self._leading = True
         if kept is not None or plans is not pacer.plans:
+            known = pacer.state if kept is None else kept
+            self._seed(plans, ~np.isin(plans.key, known["key"]))
             pacer.follow(plans, kept)
         if 0 < now_s - turn.at_s < pacer.settings.longest_gap_s:
             self.learner.observe(turn.at_s, now_s, turn.requests)
@@ -138,6 +142,19 @@ class Pace:
             self._kept_s = now_s
             values[_STATE] = self._kept()
         self.store.update(list(values), lambda _: (list(values.values()), None))
+
+    def _seed(self, plans: Plans, new: NDArray[np.bool_]) -> None:
+        """Budgets that no leader has paced yet begin with no less than the books know of their
+        period: limits may be set late, and the books survive a loss of the state in the log."""
+        account = account_in(plans.key)
+        rows = np.flatnonzero(new & (account >= 0))
+        if not rows.size:
+            return
+        period = plans.period[rows]
+        books = Books(self.store).read(account[rows].tolist())
+        spent = [_spent(book, since) for book, since in zip(books, period.tolist(), strict=True)]
+        out = np.array([book.out for book in books], np.int64)
+        self.meter.raise_to(Steps(plans.key[rows], np.array(spent, np.int64), out), period)
 
     def _kept(self) -> bytes:
         return b"".join(
@@ -158,3 +175,8 @@ class Pace:
         mean = np.frombuffer(value, np.float64, HOURS, learnt)
         self.learner = CurveLearner(mean, self.learner.hour_s)
         return np.frombuffer(value, STATE, offset=learnt + 8 * HOURS)
+
+
+def _spent(book: Book, period: int) -> int:
+    """Micros billed in a plan's period: a day, or, as period 0, ever."""
+    return on_day(book, period).spent_day if period else book.spent

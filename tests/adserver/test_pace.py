@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
 
+from adserver.books import Books
 from adserver.meter import Meter, Steps, Tally, count_key, key_of, money_key
 from adserver.pace import KEEP_S, TURN_S, Pace
 from adserver.state.disk import DiskStore
 from adserver.state.memory import MemoryStore
-from auction.columns import PPM, Level
+from auction.books import Book
+from auction.columns import PPM, Level, account_of
 from auction.pacing import Goal, Mode, PacingSettings, Plans
 
 DAY_S = 86_400.0
@@ -196,3 +200,35 @@ def test_a_beat_is_due_once_a_second(new_worker):
         False,
         True,
     ]
+
+
+def test_a_budget_that_pacing_did_not_know_begins_with_what_the_books_know(store, new_worker):
+    """The state was lost and the books were rebuilt: 5 000 of today's are spent, 700 promised."""
+    account = account_of(Level.CAMPAIGN, 7)
+    book = Book(day=3, spent_day=5_000, spent_before=90_000, lease=((0, 700),))
+    Books(store).put({account: book})
+    today, later = plans(KEY, day=3), replace(plans(KEY, day=3), period=np.array([4]))
+
+    new_worker().beat(3 * DAY_S, 0, delivered(KEY, 5), today)
+
+    assert Meter(store).read(today).tolist() == [5_700]
+    assert Meter(store).read(later).tolist() == [700]
+
+
+def test_a_flight_that_pacing_did_not_know_begins_with_all_that_was_ever_spent(store, new_worker):
+    Books(store).put({account_of(Level.CAMPAIGN, 7): Book(3, spent_day=5_000, spent_before=90_000)})
+
+    new_worker().beat(3 * DAY_S, 0, NOTHING, plans(KEY))
+
+    assert Meter(store).read(plans(KEY)).tolist() == [95_000]
+
+
+def test_a_successor_believes_the_meter(store, new_worker):
+    """Its books may be a second ahead of what the others have added."""
+    leader, successor = new_worker(), new_worker()
+    beats(leader, 0, 30, 100, plans(KEY))
+    Books(store).put({account_of(Level.CAMPAIGN, 7): Book(spent_day=9_000_000)})
+
+    successor.beat(33.0, 0, NOTHING, plans(KEY))
+
+    assert Meter(store).read(plans(KEY)).tolist() == [3_000]
