@@ -31,6 +31,7 @@ from adserver.children import Child
 from adserver.deadline import monotonic, wall
 from adserver.errors import ConfigError
 from adserver.inference_server import TritonProcess
+from adserver.kernel_cache import is_cold
 from adserver.rebuilding import restore_from_log
 from adserver.settings import Settings
 from adserver.tokens import kept_key
@@ -42,7 +43,8 @@ from ranking.triton import is_ready
 COMPACT_EVERY_S = 10.0
 """Events are in reports within this and the seconds that a report takes."""
 READY_WITHIN_S = 240.0
-"""The first start compiles the kernels."""
+COMPILED_WITHIN_S = 1800.0
+"""The first start on a machine, which may be slow and busy, compiles the kernels."""
 TRITON_FOLDER = Path(".triton")
 
 
@@ -98,15 +100,20 @@ async def _serve_all(settings: Settings, console: Console) -> int:
     settings, triton = await _triton(settings, console)
     watch = [asyncio.create_task(triton.supervise())] if triton else []
     workers = _workers(settings)
+    within_s = READY_WITHIN_S
+    if is_cold():
+        console.print("compiling kernels, once per machine: a minute or two")
+        within_s = COMPILED_WITHIN_S
     try:
-        for worker in workers:
-            worker.start()
-        if await _ready(settings, stop):
+        workers[0].start()  # alone: the others find compiled what it compiles
+        if await _ready(settings, stop, within_s):
+            for worker in workers[1:]:
+                worker.start()
             _tell(settings, triton, console)
             watch.append(asyncio.create_task(_keep_compacting(settings)))
             await stop.wait()
         elif not stop.is_set():
-            console.print(f"[red]no worker was ready within {READY_WITHIN_S:.0f} s[/red]")
+            console.print(f"[red]no worker was ready within {within_s:.0f} s[/red]")
         return 0 if stop.is_set() else 1
     finally:
         await _stop_all(workers, watch, triton)
@@ -169,9 +176,9 @@ def _environment(settings: Settings) -> Mapping[str, str]:
     }
 
 
-async def _ready(settings: Settings, stop: asyncio.Event) -> bool:
+async def _ready(settings: Settings, stop: asyncio.Event, within_s: float) -> bool:
     """Whether a worker answers that it is ready, before the time is over or we are stopped."""
-    until = monotonic() + READY_WITHIN_S
+    until = monotonic() + within_s
     while monotonic() < until and not stop.is_set():
         if await asyncio.to_thread(_asks_ready, settings):
             return True

@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+import adserver  # noqa: F401 - decides where kernels are kept, before numba is imported
+
 
 class FakeClock:
     """A clock that moves only when told to."""

@@ -19,7 +19,7 @@ from typing import Any
 import psutil
 
 ROOT = Path(__file__).parent.parent.parent
-READY_WITHIN_S = 240
+READY_WITHIN_S = 900
 """The first start on a machine compiles the kernels."""
 
 
