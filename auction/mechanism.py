@@ -188,6 +188,8 @@ def _optional(
 
 def _column(values: NDArray[Any], dtype: type[np.generic]) -> NDArray[Any]:
     """As the kernel is compiled for (contiguous, writeable); a copy only when it is not."""
+    if values.dtype == dtype and values.flags.carray:
+        return values  # nothing to look into further: this is asked for each column
     return np.require(values, dtype, ("C", "W"))
 
 

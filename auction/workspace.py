@@ -149,8 +149,9 @@ class Page(NamedTuple):
     """[n] slots that the row fits and may buy."""
     affords: U32
     """[n] of these, slots whose price it could pay with its whole bid."""
-    inside: U32
-    """[n] in the tier that is being sold: slots that the row may take within the hard caps."""
+    order: U32
+    """[n] rows that are alive as the page is opened, tier by tier; unsigned, so that indexing need
+    not ask whether to count from the end."""
     alive: Flag
     """[n] still able to win a slot."""
     most: I64
@@ -199,7 +200,8 @@ class Desk(NamedTuple):
     passes: U32
     allowed: U32
     affords: U32
-    inside: U32
+    order: U32
+    by_tier: I64
     alive: Flag
     most: I64
     dual: I64
@@ -221,7 +223,8 @@ class Desk(NamedTuple):
             passes=np.empty(rows, np.uint32),
             allowed=np.empty(rows, np.uint32),
             affords=np.empty(rows, np.uint32),
-            inside=np.empty(rows, np.uint32),
+            order=np.empty(rows, np.uint32),
+            by_tier=np.empty(256, np.int64),
             alive=np.empty(rows, np.bool_),
             most=np.empty(rows, np.int64),
             dual=np.empty(rows * slots, np.int64),

@@ -174,13 +174,18 @@ def look_up_scope(
     this = scope[first, k]
     rule, clock = caps.rule[this], memory.clock[this]
     acts = rule[CAPPING] != 0 and clock[SOLD] >= rule[LEAST]
+    boosts = rule[FLOOR_BP] != 0 and clock[SOLD] >= rule[LEAST]
+    table, decay, limit = memory.entry, clock[DECAY], rule[LIMIT]
     slots = scope.shape[0]
     matters = False
     for i in range(rows.advertiser.size):
-        entry = memory.entry[place_of(memory.entry, this, rows.advertiser[i])]
-        dual = dual_now(clock, entry) if acts else 0
-        room = rule[LIMIT] - entry[HELD] if acts else ENDLESS
-        boost = boost_now(clock, rule, entry)
+        at = place_of(table, this, rows.advertiser[i])
+        dual, room, boost = 0, ENDLESS, 0
+        if acts:  # as `dual_now`, without a view of the row for each
+            dual = max(0, table[at, DUAL] - (decay - table[at, SEEN]))
+            room = limit - table[at, HELD]
+        if boosts:
+            boost = boost_now(clock, rule, table[at])
         if (dual == 0 and boost == 0 and room > slots) or not competes(rows, modes, i):
             continue
         matters = True

@@ -8,7 +8,7 @@ from auction.kernels.accounts import take_off
 from auction.kernels.leaders import best_open_slot, find_leaders, lost_a_leader
 from auction.kernels.pricing import price_of_leader, write_sale
 from auction.kernels.room import make_room, seat
-from auction.workspace import I64, Lots, Page, Rows, Rules, Sales
+from auction.workspace import I64, U32, Lots, Page, Rows, Rules, Sales
 
 
 @njit(cache=True, nogil=True, no_cpython_wrapper=True, error_model="numpy")
@@ -16,6 +16,7 @@ def sell_one_by_one(
     rows: Rows,
     lots: Lots,
     rules: Rules,
+    members: U32,
     mode: int,
     open_slots: int,
     relaxed: bool,
@@ -23,10 +24,13 @@ def sell_one_by_one(
     page: Page,
     sales: Sales,
 ) -> int:
-    """Sell open slots, always the pair of slot and row that scores most; what stays open."""
+    """Sell open slots to these rows, always the pair of slot and row that scores most; what stays
+    open."""
     for s in range(page.best.size):
         if (open_slots >> s) & 1:
-            find_leaders(rows, lots.seed, s, page)
+            page.best[s], page.second[s] = find_leaders(
+                members, page.score[s], rows.advertiser, rows.ad, lots.seed
+            )
     while True:
         t = best_open_slot(open_slots, page)
         if t < 0:
@@ -40,4 +44,6 @@ def sell_one_by_one(
         make_room(rows, won, t, open_slots, lots, rules, relaxed, remaining, page)
         for s in range(page.best.size):
             if (open_slots >> s) & 1 and lost_a_leader(s, page):
-                find_leaders(rows, lots.seed, s, page)
+                page.best[s], page.second[s] = find_leaders(
+                    members, page.score[s], rows.advertiser, rows.ad, lots.seed
+                )

@@ -7,37 +7,36 @@ from numba import njit
 
 from auction.kernels.page import NOT_BIDDING
 from auction.kernels.ties import outranks
-from auction.workspace import Page, Rows
+from auction.workspace import I32, I64, U32, Page
 
 
 @njit(cache=True, nogil=True, no_cpython_wrapper=True, error_model="numpy")
-def find_leaders(rows: Rows, seed: np.uint64, slot: int, page: Page) -> None:
-    """The best row of a slot and the best of any other advertiser, in one scan."""
-    best = -1
-    second = -1
+def find_leaders(
+    members: U32, scores: I64, advertiser: I32, ad: I32, seed: np.uint64
+) -> tuple[int, int]:
+    """Of these rows the best in a slot and the best of any other advertiser, in one scan."""
+    best, second = np.int64(-1), np.int64(-1)
     top = NOT_BIDDING
     least = NOT_BIDDING + 1
-    scores = page.score[slot]
-    for i in range(scores.size):
+    for i in members:
         score = scores[i]
         if score < least:
             continue
         if best < 0:
-            best = i
+            best = np.int64(i)
             top = score
             continue
-        rival = rows.advertiser[i] != rows.advertiser[best]
-        if score > top or (score == top and outranks(seed, rows.ad[i], rows.ad[best])):
+        rival = advertiser[i] != advertiser[best]
+        if score > top or (score == top and outranks(seed, ad[i], ad[best])):
             if rival:
                 second = best
                 least = top
-            best = i
+            best = np.int64(i)
             top = score
-        elif rival and (second < 0 or score > least or outranks(seed, rows.ad[i], rows.ad[second])):
-            second = i
+        elif rival and (second < 0 or score > least or outranks(seed, ad[i], ad[second])):
+            second = np.int64(i)
             least = score
-    page.best[slot] = best
-    page.second[slot] = second
+    return int(best), int(second)
 
 
 @njit(cache=True, nogil=True, no_cpython_wrapper=True, error_model="numpy")

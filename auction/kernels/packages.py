@@ -24,7 +24,7 @@ from auction.kernels.scoring import score_of
 from auction.kernels.singles import sell_rows
 from auction.kernels.ties import draw_key, tie_rank
 from auction.settings import Mode
-from auction.workspace import I64, Lots, Page, Rows, Rules, Sales
+from auction.workspace import I64, U32, Lots, Page, Rows, Rules, Sales
 
 ALL, SET = int(PackageKind.ALL), int(PackageKind.SET)
 BUDGET = int(Rejection.BUDGET)
@@ -41,6 +41,7 @@ def sell_packages(
     rows: Rows,
     lots: Lots,
     rules: Rules,
+    members: U32,
     tier: int,
     open_slots: int,
     remaining: I64,
@@ -53,7 +54,7 @@ def sell_packages(
     slots = page.best.size
     rival, taken, chosen = np.empty((3, slots), np.int64)
     while open_slots:
-        sell_on_trial(rows, lots, rules, mode, open_slots, remaining, page, rival, joint)
+        sell_on_trial(rows, lots, rules, members, mode, open_slots, remaining, page, rival, joint)
         found, top, lot = False, 0, np.uint64(0)
         package = 0
         while True:
@@ -89,6 +90,7 @@ def sell_on_trial(
     rows: Rows,
     lots: Lots,
     rules: Rules,
+    members: U32,
     mode: int,
     open_slots: int,
     remaining: I64,
@@ -109,7 +111,7 @@ def sell_on_trial(
     score, room = page.score.copy(), page.room.copy()
     passes, affords = page.passes.copy(), page.affords.copy()
     alive, code = page.alive.copy(), page.code.copy()
-    sell_rows(rows, lots, rules, mode, open_slots, INSIDE, remaining, page, sales, joint)
+    sell_rows(rows, lots, rules, members, mode, open_slots, INSIDE, remaining, page, sales, joint)
     page.score[:], page.room[:] = score, room
     page.passes[:], page.affords[:] = passes, affords
     page.alive[:], page.code[:] = alive, code

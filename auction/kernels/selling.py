@@ -20,7 +20,7 @@ from auction.kernels.page import keep_opening, open_page, price_in, reopen_page
 from auction.kernels.reasons import tell_lost_to_deals, why_unsold
 from auction.kernels.room import WON
 from auction.kernels.terms import given_terms, keep_terms
-from auction.kernels.tiers import sell_page
+from auction.kernels.tiers import sell_page, sort_by_tier
 from auction.workspace import (
     I64,
     Caps,
@@ -89,7 +89,7 @@ def blank_page(desk: Desk, slots: int, n: int, weighed: bool) -> Page:
         desk.passes[:n],
         desk.allowed[:n],
         desk.affords[:n],
-        desk.inside[:n],
+        desk.order[:n],
         desk.alive[:n],
         desk.most[:n],
         desk.dual[: slots * n].reshape(slots, n),
@@ -139,11 +139,13 @@ def sell(
         price_in(here, remaining, page)
         forget_fairness(page)
         open_page(here, lots, page)
+        living = sort_by_tier(here.tier, page.alive, desk.by_tier, page.order)
+        order = page.order[:living]
         if caps.on:
             count_rivals(here, rules.modes, page)
         if caps.on or terms.given:
             keep_opening(page)
-        sell_page(here, lots, rules, remaining, page, unfair, joint)
+        sell_page(here, lots, rules, order, remaining, page, unfair, joint)
         if terms.given:
             matters = given_terms(terms, low, page)
         else:
@@ -157,7 +159,7 @@ def sell(
             if not terms.given:
                 keep_terms(terms, low, page)
             reopen_page(page)
-            sell_page(here, lots, rules, remaining, page, sold, joint)
+            sell_page(here, lots, rules, order, remaining, page, sold, joint)
         else:
             copy_sales(unfair, sold)
         tell_lost_to_deals(here, page, sold)

@@ -7,7 +7,7 @@ from numba import njit
 from auction.kernels.greedy import sell_one_by_one
 from auction.kernels.joint import Joint, sell_jointly
 from auction.kernels.pricing import AUCTION
-from auction.workspace import I64, Lots, Page, Rows, Rules, Sales
+from auction.workspace import I64, U32, Lots, Page, Rows, Rules, Sales
 
 
 @njit(cache=True, nogil=True, no_cpython_wrapper=True, error_model="numpy")
@@ -15,6 +15,7 @@ def sell_rows(
     rows: Rows,
     lots: Lots,
     rules: Rules,
+    members: U32,
     mode: int,
     open_slots: int,
     relaxed: bool,
@@ -23,17 +24,21 @@ def sell_rows(
     sales: Sales,
     joint: Joint | None,
 ) -> int:
-    """Sell open slots to the rows that have a score in them; what stays open.
+    """Sell open slots to the rows of a tier that have a score in them; what stays open.
 
     Without `joint` what VCG needs is not even compiled.
     """
     if joint is None:
         return int(
-            sell_one_by_one(rows, lots, rules, mode, open_slots, relaxed, remaining, page, sales)
+            sell_one_by_one(
+                rows, lots, rules, members, mode, open_slots, relaxed, remaining, page, sales
+            )
         )
     if mode != AUCTION:
         return int(
-            sell_one_by_one(rows, lots, rules, mode, open_slots, relaxed, remaining, page, sales)
+            sell_one_by_one(
+                rows, lots, rules, members, mode, open_slots, relaxed, remaining, page, sales
+            )
         )
     return int(
         sell_jointly(rows, lots, rules, mode, open_slots, relaxed, remaining, page, sales, joint)

@@ -9,7 +9,7 @@ from auction.kernels.packages import sell_packages
 from auction.kernels.pricing import clear_sales
 from auction.kernels.scoring import begin_tier, relax
 from auction.kernels.singles import sell_rows
-from auction.workspace import I64, Lots, Page, Rows, Rules, Sales
+from auction.workspace import I64, U32, Code, Flag, Lots, Page, Rows, Rules, Sales
 
 
 @njit(cache=True, nogil=True, no_cpython_wrapper=True, error_model="numpy")
@@ -17,6 +17,7 @@ def sell_page(
     rows: Rows,
     lots: Lots,
     rules: Rules,
+    order: U32,
     remaining: I64,
     page: Page,
     sales: Sales,
@@ -24,35 +25,45 @@ def sell_page(
 ) -> None:
     """Sell an opened page tier by tier inside the caps; then, past them, what would stay empty.
 
-    The sales name rows of the page.
+    `order` is that of `sort_by_tier`. The sales name rows of the page.
     """
     clear_sales(sales)
     open_slots = (1 << page.best.size) - 1
     for relaxed in (False, True):
-        tier = 0
-        while open_slots:
-            tier = next_tier(rows, tier, page)
-            if tier == 0:
-                break
+        end = 0
+        while open_slots and end < order.size:
+            begin, tier = end, rows.tier[order[end]]
+            while end < order.size and rows.tier[order[end]] == tier:
+                end += 1
+            members = order[begin:end]
             mode = rules.modes[tier]
             if relaxed:
-                if not relax(rows, lots, tier, mode, open_slots, page):
+                if not relax(rows, lots, members, mode, open_slots, page):
                     continue
-            elif begin_tier(rows, lots, tier, mode, open_slots, page):
+            elif begin_tier(rows, lots, members, mode, open_slots, page):
                 open_slots = sell_packages(
-                    rows, lots, rules, tier, open_slots, remaining, page, sales, joint
+                    rows, lots, rules, members, tier, open_slots, remaining, page, sales, joint
                 )
             open_slots = sell_rows(
-                rows, lots, rules, mode, open_slots, relaxed, remaining, page, sales, joint
+                rows, lots, rules, members, mode, open_slots, relaxed, remaining, page, sales, joint
             )
 
 
 @njit(cache=True, nogil=True, no_cpython_wrapper=True, error_model="numpy")
-def next_tier(rows: Rows, after: int, page: Page) -> int:
-    """The lowest tier above this one in which a row is left; 0 when there is none."""
-    lowest = 256
-    for i in range(rows.tier.size):
-        tier = rows.tier[i]
-        if page.alive[i] and after < tier < lowest:
-            lowest = tier
-    return int(lowest) if lowest < 256 else 0
+def sort_by_tier(tier: Code, alive: Flag, count: I64, order: U32) -> int:
+    """Fill `order` with the living rows, tier by tier, in each as they come; how many they are.
+
+    `count` [256] is work space. Nothing is sold in tier 0.
+    """
+    count[:] = 0
+    for i in range(tier.size):
+        count[tier[i]] += alive[i]
+    place = 0
+    count[0] = tier.size
+    for t in range(1, count.size):
+        count[t], place = place, place + count[t]
+    for i in range(tier.size):
+        if alive[i] and tier[i] != 0:
+            order[count[tier[i]]] = i
+            count[tier[i]] += 1
+    return place
