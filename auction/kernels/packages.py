@@ -66,7 +66,8 @@ def sell_packages(
                 better = not found or worth > top or (worth == top and drawn > lot)
                 if better and worth_more(rows, lots, mode, worth, taken, rival, page):
                     found, top, lot = True, worth, drawn
-                    chosen[:] = taken
+                    for s in range(slots):
+                        chosen[s] = taken[s]
         if not found:
             break
         open_slots = sell_package(
@@ -112,10 +113,13 @@ def sell_on_trial(
     passes, affords = page.passes.copy(), page.affords.copy()
     alive, code = page.alive.copy(), page.code.copy()
     sell_rows(rows, lots, rules, members, mode, open_slots, INSIDE, remaining, page, sales, joint)
-    page.score[:], page.room[:] = score, room
-    page.passes[:], page.affords[:] = passes, affords
-    page.alive[:], page.code[:] = alive, code
+    # Element by element: numba takes four seconds to compile slices that are assigned to slices.
+    for i in range(alive.size):
+        page.passes[i], page.affords[i] = passes[i], affords[i]
+        page.alive[i], page.code[i] = alive[i], code[i]
     for s in range(slots):
+        for i in range(alive.size):
+            page.score[s, i], page.room[s, i] = score[s, i], room[s, i]
         rival[s] = sales.winner[s]
         if rival[s] >= 0:
             take_off(remaining, rows.account[rival[s]], -sales.cost[s])

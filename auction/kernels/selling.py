@@ -163,7 +163,8 @@ def sell(
         else:
             copy_sales(unfair, sold)
         tell_lost_to_deals(here, page, sold)
-        rejected[low:high] = page.code
+        for i in range(high - low):
+            rejected[low + i] = page.code[i]
         for s in range(end - base):
             if sold.winner[s] < 0:
                 reason[base + s] = why_unsold(here, lots, s, page)
