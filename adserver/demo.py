@@ -78,7 +78,7 @@ def _ensure_catalogue(settings: Settings, console: Console) -> None:
     engine.dispose()
     if empty:
         with progress.shown(console, f"sample catalogue of {settings.ads:,} ads") as heard:
-            create_sample(settings.database, settings.ads, wall(), progress=heard)
+            create_sample(settings.database, settings.ads, wall(), progress=heard, mixed=True)
 
 
 def ensure_snapshot(settings: Settings, console: Console) -> None:

@@ -33,7 +33,9 @@ def shares_over_time(shares: WindowShares, cap: float) -> str:
         if cap < 1:
             axes.axhline(cap, color=SECOND, linewidth=1.5, linestyle=(0, (4, 3)))
             side = axes.get_yaxis_transform()
-            axes.text(1, cap, f"cap {cap:.0%}", color=SECOND, va="top", ha="right", transform=side)
+            axes.text(
+                1, cap, f"cap {cap:.0%}", color=SECOND, va="bottom", ha="right", transform=side
+            )
             top = max(top, 1.6 * cap)
         axes.set_ylim(0, min(1.05, top))
         axes.yaxis.set_major_formatter(PercentFormatter(1))
