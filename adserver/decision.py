@@ -58,6 +58,19 @@ class Sold:
     tier: int = STANDARD_TIER
     full_bid_micros: int = 0
     """The bid before pacing held it back."""
+    contract: bool = False
+    """Sold in a guaranteed or weighted tier: the winner pays its own bid."""
+    fixed_price: bool = False
+    """Sold in a deal whose floor is the price."""
+
+    @property
+    def basis(self) -> str:
+        """How the price came about, in one word."""
+        if self.fixed_price:
+            return "fixed_price"
+        if self.contract:
+            return "contract"
+        return "first_price" if self.first_price else "second_price"
 
 
 @dataclass(frozen=True, slots=True)

@@ -85,7 +85,10 @@ class Pipeline:
                 slate = run_auction(bids, encoded.slots, exposure, money, self.prices.settings)
                 budgets = self.recorder.budgets(numbers, bids, encoded.slots, slate, money)
         quality = max(scores.quality, TRUNCATED if most < self.settings.candidates else FULL)
-        verdict = Verdict(asks, numbers, edition, encoded, candidates, bids, slate, quality, seen)
+        verdict = Verdict(
+            *(asks, numbers, edition, encoded, candidates, bids, slate, quality, seen),
+            contracts=self.prices.contracts,
+        )
         with trace.stage("commit"):
             decisions = self.till.commit(verdict, int(now * 1000), trace.milliseconds())
         # Two turns of the loop later: when the answers have been sent.

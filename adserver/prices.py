@@ -12,7 +12,7 @@ import numpy as np
 from adserver.edition import Edition
 from auction.columns import Bids
 from auction.reserves import Reserves
-from auction.settings import AuctionSettings
+from auction.settings import AuctionSettings, Mode
 from auction.squash import Squash, weights
 
 NO_RESERVES = Reserves(np.zeros(0, np.int64), np.zeros(0, np.int64))
@@ -26,6 +26,12 @@ class Prices:
     squash: Squash
     reserves: Reserves = NO_RESERVES
     """By advertiser id."""
+
+    @property
+    def contracts(self) -> frozenset[int]:
+        """Tiers in which a winner pays its own bid."""
+        modes = self.settings.modes
+        return frozenset(tier for tier, mode in modes.items() if mode is not Mode.AUCTION)
 
     def weighed(self, bids: Bids, edition: Edition) -> Bids:
         """The bids with their rank per micro and personal reserves, where they differ from the

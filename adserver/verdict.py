@@ -6,7 +6,7 @@ cost more than pricing them.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -81,6 +81,8 @@ class Verdict:
     slate: Slate
     quality: int
     seen: Seen
+    contracts: Collection[int] = ()
+    """Tiers in which a winner pays its own bid."""
 
     @cached_property
     def starts(self) -> list[int]:
@@ -120,6 +122,15 @@ class Verdict:
             return [STANDARD_TIER] * len(self.slate.winner)
         tiers: list[int] = tier[np.maximum(self.slate.winner, 0)].tolist()
         return tiers
+
+    @cached_property
+    def fixed_price(self) -> list[bool]:
+        """[T] whether each winner pays the floor of its deal; meaningless where unsold."""
+        fixed = self.bids.fixed_price
+        if fixed is None or not len(fixed):
+            return [False] * len(self.slate.winner)
+        told: list[bool] = fixed[np.maximum(self.slate.winner, 0)].tolist()
+        return told
 
     @cached_property
     def clear(self) -> list[int]:
@@ -202,6 +213,8 @@ class Verdict:
             deal_key=self.edition.overlay.market.deal_key(self.deal[at]),
             tier=self.tier[at],
             full_bid_micros=winners.full_bid_micros[at],
+            contract=self.tier[at] in self.contracts,
+            fixed_price=self.fixed_price[at],
         )
 
     def ad_id(self, row: int) -> int:

@@ -121,6 +121,8 @@
 
   function why(ad, rival) {
     if (ad.price.basis === "first_price") return ["A first-price request: the winner pays its own bid."];
+    if (ad.price.basis === "contract") return [`A contract of tier ${ad.tier}, which is sold before the auction: it pays the price that was agreed.`];
+    if (ad.price.basis === "fixed_price") return ["A deal at a fixed price, which is what it pays."];
     if (!rival) return ["Nobody else could take this slot, so it goes for the ", node("b", {}, "floor price"), "."];
     const name = node("b", {}, rival.advertiser);
     const offer = ` (bid ${money(rival.bid_cpm)}, click rate ${percent(rival.pctr)}) lost: ${reasonText(rival.reason)}. `;

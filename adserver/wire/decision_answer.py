@@ -69,7 +69,7 @@ def _ad(outcome: Outcome, sold: Sold, decision: Decision, urls_of: UrlsOf) -> di
             "currency": request.currency,
             "bid_cpm": price_in(request, sold.bid_cpm_micros),
             "clear_cpm": price_in(request, sold.clear_micros),
-            "basis": "first_price" if sold.first_price else "second_price",
+            "basis": sold.basis,
             "pricing": sold.pricing.name.lower(),
             "billed_on": _BILLED_ON[sold.pricing],
             "charge": price_in(request, sold.charge_micros),

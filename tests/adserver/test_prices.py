@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from auction_records import Market
 
 from adserver import reserve_prices
+from adserver.decision import Sold
 from adserver.errors import ConfigError
+from adserver.prices import Prices
 from adserver.settings import Settings, from_environment
 from adserver.tier_modes import read_modes
 from auction.reserves import ReserveSettings
 from auction.settings import Mode
+from auction.squash import Squash
 
 
 def test_a_span_of_tiers_has_one_mode():
@@ -75,3 +80,18 @@ def test_without_records_nothing_is_asked():
 def test_reserves_that_were_never_learnt_are_a_mistake_of_the_configuration(tmp_path):
     with pytest.raises(ConfigError, match="adserver reserves fit"):
         reserve_prices.load(tmp_path)
+
+
+def test_a_sale_says_how_its_price_came_about():
+    sold = Sold(None, 1000, False, 1000, 900, 1, 0.01, first_price=False)
+
+    assert sold.basis == "second_price"
+    assert replace(sold, first_price=True).basis == "first_price"
+    assert replace(sold, contract=True).basis == "contract"
+    assert replace(sold, fixed_price=True, contract=True).basis == "fixed_price"
+
+
+def test_contracts_are_the_tiers_that_are_no_auction():
+    prices = Prices(Settings(tier_modes='{"7": "auction", "8-9": "guaranteed"}').auction, Squash())
+
+    assert prices.contracts == {8, 9}

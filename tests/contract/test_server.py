@@ -293,7 +293,8 @@ def test_two_workers_never_overspend_a_budget_and_one_ctrl_c_ends_everything(tmp
     chosen = np.array(sorted(map(int, winners)))
     assert (spent[chosen] + reserved[chosen] <= np.maximum(limit[chosen], reserved[chosen])).all()
     assert server.cli("ledger", "check").splitlines() == ["0 faults"]
-    assert limit[chosen].max() == 20_000
+    # each in its campaign's currency, of which none is dearer than two dollars
+    assert 20_000 <= limit[chosen].max() < 40_000
 
 
 def ask(server: LiveServer, page: dict) -> dict:
