@@ -52,7 +52,7 @@ class LiveServer:
         return (self.data / "demo.log").read_text()
 
     def start(self) -> LiveServer:
-        """Returns when it says that it is ready."""
+        """Returns when it says that it is ready, and each of its workers that it serves."""
         self.data.mkdir(parents=True, exist_ok=True)
         with (self.data / "demo.log").open("w") as output:
             self.process = subprocess.Popen(
@@ -60,11 +60,16 @@ class LiveServer:
                 cwd=ROOT, env=self.environment, stdout=output, stderr=output, text=True,
             )  # fmt: skip
         until = time.monotonic() + READY_WITHIN_S
-        while "Ctrl-C stops everything" not in self.output:
+        while not self._serves():
             assert self.process.poll() is None, self.output
             assert time.monotonic() < until, self.output
             time.sleep(0.1)  # the process tells us by its output only
         return self
+
+    def _serves(self) -> bool:
+        output = self.output
+        workers = int(self.environment.get("WORKERS", "1"))
+        return "Ctrl-C stops everything" in output and output.count('"event": "serving"') >= workers
 
     def family(self) -> list[psutil.Process]:
         """The process and all that it started, and what those started."""
