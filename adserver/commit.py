@@ -22,6 +22,7 @@ from adserver.history import Histories, Sales
 from adserver.holds import BILLABLE, Hold
 from adserver.money import Drawer
 from adserver.records import DAY_MS
+from adserver.state.store import StoreFailed
 from adserver.tokens import Signer, Token
 from adserver.verdict import Verdict
 from auction.columns import LEVELS, Rejection
@@ -95,23 +96,26 @@ class Till:
             number[kept],
             verdict.package[kept],
         )
-        lost = self.histories.reserve(verdict.seen, sales, now_ms)
-        reason[kept] = lost
         payers = np.full((len(winner), LEVELS), -1, np.int64)
         payers[paid] = limited
-        standing = Standing(
-            np.where(reason == 0, number, 0).tolist(), reason.tolist(), payers.tolist()
-        )
-        self._give_back(verdict, [*kept[lost != 0].tolist(), *paid[parted].tolist()], standing)
-        return standing
+        try:
+            lost = self.histories.reserve(verdict.seen, sales, now_ms)
+        except StoreFailed:  # nothing of this batch is sold
+            self._give_back(verdict, paid[granted], payers)
+            raise
+        reason[kept] = lost
+        self._give_back(verdict, np.concatenate([kept[lost != 0], paid[parted]]), payers)
+        return Standing(np.where(reason == 0, number, 0).tolist(), reason.tolist(), payers.tolist())
 
     def _accounts(self, verdict: Verdict, slots: NDArray[np.intp]) -> NDArray[np.int32]:
         account: NDArray[np.int32] = verdict.bids.account[verdict.slate.winner[slots]]
         return account
 
-    def _give_back(self, verdict: Verdict, slots: list[int], standing: Standing) -> None:
-        for at in slots:
-            self.drawer.bank.release(_limited(standing.payers[at]), verdict.cost[at])
+    def _give_back(
+        self, verdict: Verdict, slots: NDArray[np.intp], payers: NDArray[np.int64]
+    ) -> None:
+        for at in slots.tolist():
+            self.drawer.bank.release(_limited(payers[at].tolist()), verdict.cost[at])
 
     def _decision(
         self,

@@ -13,7 +13,7 @@ from pathlib import Path
 import lmdb
 
 from adserver.errors import ConfigError
-from adserver.state.store import Change, T
+from adserver.state.store import Change, StoreFailed, T
 
 READERS = 512
 """Threads of all processes that may read at the same time."""
@@ -43,6 +43,12 @@ class DiskStore:
             return [transaction.get(key) for key in keys]
 
     def update(self, keys: Sequence[bytes], change: Change[T]) -> T:
+        try:
+            return self._update(keys, change)
+        except lmdb.Error as error:
+            raise StoreFailed(f"the state store takes no more: {error}") from error
+
+    def _update(self, keys: Sequence[bytes], change: Change[T]) -> T:
         with self._env.begin(write=True) as transaction:
             found = [transaction.get(key) for key in keys]
             values, result = change(found)

@@ -9,7 +9,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol, TypeVar
 
+from adserver.errors import Overloaded
+
 LONGEST_KEY = 255
+
+
+class StoreFailed(Overloaded):
+    """The store takes no more: it is full, or its disk is. What it refused has not happened."""
+
+    code = "state_store"
+
 
 T = TypeVar("T")
 Values = Sequence[bytes | None]
@@ -33,7 +42,7 @@ class StateStore(Protocol):
     def update(self, keys: Sequence[bytes], change: Change[T]) -> T:
         """Read, change and write the keys as one step: nobody else writes them in between.
 
-        A `change` that raises changes nothing.
+        A `change` that raises changes nothing, nor does a store that raises StoreFailed.
         """
         ...
 

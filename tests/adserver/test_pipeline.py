@@ -32,6 +32,7 @@ from adserver.request import AdRequest, Explain, Slot
 from adserver.seen import HistorySettings, Shelf
 from adserver.settings import Settings
 from adserver.state.memory import MemoryStore
+from adserver.state.store import StoreFailed
 from adserver.tokens import Kind, event_token, signer_of
 from adserver.trace import Numbers
 from adserver.wire import decision as wire_decision
@@ -361,6 +362,29 @@ def test_a_sale_refused_at_the_till_costs_its_campaign_nothing(new_system, pages
 
     sold = [o.sold for d in decisions for o in d.outcomes if o.sold]
     assert system.drawer.bank.ledger.held.sum() == sum(each.reserved_micros for each in sold)
+
+
+class FullHistories:
+    """Histories in a store that takes no more."""
+
+    def __init__(self, histories):
+        self.look, self.sold = histories.look, 0
+
+    def reserve(self, seen, sales, now_ms):
+        self.sold += len(sales.row)
+        raise StoreFailed("full")
+
+
+def test_a_full_store_sells_nothing_and_gives_the_money_back(new_system, pages):
+    system = new_system()
+    full = FullHistories(system.pipeline.histories)
+    system.pipeline.till.histories = full
+
+    with pytest.raises(StoreFailed):
+        system.decide(pages[:20])
+
+    assert full.sold > 0
+    assert system.drawer.bank.ledger.held.sum() == 0
 
 
 def test_test_requests_take_no_place_in_a_history(new_system, pages):

@@ -9,7 +9,7 @@ import pytest
 
 from adserver.state.disk import DiskStore
 from adserver.state.memory import MemoryStore
-from adserver.state.store import everything
+from adserver.state.store import StoreFailed, everything
 
 SIZE = 64 << 20
 
@@ -112,4 +112,23 @@ def test_a_process_killed_at_any_moment_leaves_whole_values(tmp_path):
     before = int(store.get([b"n"])[0])
 
     assert store.update([b"n"], add_one) == before + 1
+    store.close()
+
+
+def test_a_full_store_refuses_what_it_cannot_take_and_keeps_what_it_has(tmp_path):
+    store = DiskStore(tmp_path / "state", 1 << 20)
+    written = []
+
+    def fill():
+        for number in range(10_000):
+            store.update([b"k%d" % number, b"n"], lambda found: ([bytes(1000), b"x"], None))
+            written.append(b"k%d" % number)
+
+    with pytest.raises(StoreFailed) as failure:
+        fill()
+
+    assert failure.value.status == 503
+    assert len(written) > 100
+    assert store.get([b"k%d" % len(written)]) == [None]
+    assert all(store.get(written))
     store.close()
