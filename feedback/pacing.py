@@ -17,23 +17,28 @@ from numpy.typing import NDArray
 
 from adserver.records import DAY_MS
 from auction.columns import LEVELS, Level, Rejection
+from auction.shortfall import GROUP, Shortfall
 from auction.traffic import Curve, CurveLearner
-from feedback.reports import ReportError, reason_name
+from feedback.reports import ReportError
 
 HOUR_MS = 3_600_000
 HOURS = 24
 LAGGING = 0.975
 """Below this share of what is due a budget under-delivers."""
-WHY = {
-    "lost to other bids": range(60, 70),
-    "held back by pacing": range(52, 53),
-    "budget spent": range(51, 52),
-    "frequency caps": range(50, 51),
-    "page rules and fairness": range(53, 60),
-    "targeting": range(40, 50),
-    "creative or publisher's rules": range(20, 40),
+_WORDS = {
+    Shortfall.OUTBID: "lost to other bids",
+    Shortfall.PACING: "held back by pacing",
+    Shortfall.CAPS: "page rules and fairness",
+    Shortfall.TARGETING: "targeting",
+    Shortfall.CREATIVE: "creative or publisher's rules",
+    Shortfall.SUPPLY: "no time or no auction",
 }
-"""What kept a budget's ads from slots they were candidates for; the codes of each."""
+WHY = {code: _WORDS[group] for code, group in GROUP.items()} | {
+    Rejection.BUDGET: "budget spent",
+    Rejection.FREQUENCY: "frequency caps",
+}
+"""What kept a budget's ads from slots they were candidates for, in words; two groups are told
+apart further than a plan needs."""
 UNDER = {"campaign": Level.CAMPAIGN, "line_item": Level.LINE_ITEM, "advertiser": Level.ADVERTISER}
 Reasons = dict[int, dict[int, int]]
 """Id -> Rejection -> candidates."""
@@ -183,7 +188,7 @@ def _shares(codes: Mapping[int, int]) -> dict[str, float]:
     total = sum(codes.values())
     named: dict[str, int] = {}
     for code, count in codes.items():
-        why = next((why for why, which in WHY.items() if code in which), reason_name(code))
+        why = WHY[Rejection(code)]
         named[why] = named.get(why, 0) + count
     ordered = sorted(named.items(), key=lambda item: (-item[1], item[0]))
     return {why: count / total for why, count in ordered}

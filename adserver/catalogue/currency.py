@@ -41,10 +41,6 @@ class Rates:
         """Rounded up."""
         return -(-micros * PPM // self.of(currency))
 
-    def from_usd(self, micros: int, currency: str) -> int:
-        """Rounded down."""
-        return micros * self.of(currency) // PPM
-
 
 ONLY_USD = Rates(0, {})
 """Before anybody has set a rate."""
