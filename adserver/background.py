@@ -8,9 +8,10 @@ from collections.abc import Awaitable, Callable
 import structlog
 
 log = structlog.get_logger()
+Job = Callable[[], Awaitable[None]]
 
 
-async def forever(job: Callable[[], Awaitable[None]], pause_s: float) -> None:
+async def forever(job: Job, pause_s: float) -> None:
     """Run a job again and again; its failures are logged and do not end it."""
     while True:
         try:

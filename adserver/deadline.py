@@ -17,6 +17,17 @@ wall: Clock = time.time
 
 
 @dataclass(frozen=True, slots=True)
+class Clocks:
+    """What a worker reads the time from; a driver that plays simulated days has its own."""
+
+    wall: Clock
+    monotonic: Clock
+
+
+REAL = Clocks(wall, monotonic)
+
+
+@dataclass(frozen=True, slots=True)
 class Deadline:
     """A moment on the monotonic clock that every stage of one request shares."""
 

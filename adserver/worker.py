@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import sys
+from collections.abc import Sequence
 from secrets import token_bytes
 
 import structlog
 
 from adserver import metrics, reserve_prices
 from adserver.auctions.recorder import Recorder
-from adserver.background import forever
+from adserver.background import Job, forever
 from adserver.batcher import Ask, Batcher
 from adserver.catalogue.currency import Rates
 from adserver.catalogue.snapshot import is_outdated
 from adserver.commit import Till
-from adserver.deadline import Deadline, monotonic, wall
+from adserver.deadline import REAL, Clocks, Deadline
 from adserver.decision import Decision, Outcome
 from adserver.decline import declined
 from adserver.editions import Editions, refresh, set_limits
@@ -29,6 +29,7 @@ from adserver.pace import Pace
 from adserver.pipeline import Pipeline
 from adserver.plans import Planner
 from adserver.prices import NO_RESERVES, Prices
+from adserver.report_page import ReportPage
 from adserver.request import AdRequest, Explain, Slot
 from adserver.seen import HistorySettings
 from adserver.settings import Settings
@@ -45,8 +46,6 @@ REFRESH_S = 0.5
 FULLEST_LOG = 0.9
 """Above this share of the log's queue, requests are declined: what cannot be written down must
 not be sold."""
-REPORT_S = 10.0
-"""How old the report page may be."""
 RELEASES = 5_000
 """Reservations looked at per refresh: twice what a worker can make meanwhile, in milliseconds."""
 WARM_UPS = (1, 8, 1, 8)
@@ -57,8 +56,9 @@ log = structlog.get_logger()
 class Worker:
     """Everything between the HTTP routes and the files. Serves one edition after another."""
 
-    def __init__(self, settings: Settings, number: int) -> None:
-        self.settings, self.number = settings, number
+    def __init__(self, settings: Settings, number: int, clocks: Clocks = REAL) -> None:
+        self.settings, self.number, self.clocks = settings, number, clocks
+        wall, monotonic = clocks.wall, clocks.monotonic
         self.editions = Editions(settings)
         edition = self.editions.open(wall())
         self.store = open_store(settings)
@@ -115,25 +115,32 @@ class Worker:
             queue_limit=settings.queue_limit,
             in_flight=2 if settings.scorer == "triton" else 1,
         )
-        self._report, self._report_at, self._report_lock = "", -REPORT_S, asyncio.Lock()
+        self._report = ReportPage(monotonic)
         self._swept = {PERSON: b"", PAGE: b""}
         self._tasks: list[asyncio.Task[None]] = []
         self._warm = self._draining = False
 
     async def start(self) -> None:
         """Warm up, then keep the edition, the money and the gauges fresh."""
-        await self.editions.introduce(self.pipeline.edition)
-        refresh(self.pipeline.edition, self.drawer, wall())
+        await self.warm_up()
         self.batcher.start()
+        for job in self.jobs():
+            self._tasks.append(asyncio.create_task(forever(job, REFRESH_S), name=job.__name__))
+
+    async def warm_up(self) -> None:
+        """Have everything loaded and compiled that a decision needs."""
+        await self.editions.introduce(self.pipeline.edition)
+        refresh(self.pipeline.edition, self.drawer, self.clocks.wall())
         for size in WARM_UPS:
             await self.pipeline.decide([self._rehearsal()] * size)
         self.pipeline.seconds_per_row = 0.0  # compiling is not what a row costs
         self._warm = True
-        jobs = [self._refresh, self._follow_snapshots, self._release, self._tend, self._pace]
-        if self.number == 0:
-            jobs.append(self._sweep)
-        for job in jobs:
-            self._tasks.append(asyncio.create_task(forever(job, REFRESH_S), name=job.__name__))
+
+    def jobs(self) -> list[Job]:
+        """What is to be done twice a second beside answering."""
+        jobs: list[Job] = [self._refresh, self._follow_snapshots, self._release]
+        jobs += [self._tend, self._pace]
+        return [*jobs, self._sweep] if self.number == 0 else jobs
 
     def drain(self) -> None:
         """Say that we are not ready for more."""
@@ -158,6 +165,11 @@ class Worker:
             return self._decline(ask)
         return await self.batcher.ask(ask)
 
+    async def decide_together(self, asks: Sequence[Ask]) -> list[Decision]:
+        """One batch as the caller has put it together, without a queue."""
+        self._asked += len(asks)
+        return await self.pipeline.decide(asks)
+
     def urls(self, base: str) -> UrlsOf:
         """Event URLs under `base`, of slots that are sold."""
 
@@ -174,7 +186,8 @@ class Worker:
         """One event of a sale: counted once, on disk when this returns."""
         if prefetch:
             return EventAnswer("PREFETCH")  # nobody has seen it; the page asks again when shown
-        receipt = await self.turnstile.receive(Kind[kind.upper()], token, int(wall() * 1000))
+        now_ms = int(self.clocks.wall() * 1000)
+        receipt = await self.turnstile.receive(Kind[kind.upper()], token, now_ms)
         metrics.billed(kind, receipt.billed_micros)
         return EventAnswer(receipt.code.name, receipt.landing, receipt.logged)
 
@@ -201,11 +214,7 @@ class Worker:
 
     async def report(self) -> str:
         """The report page, a few seconds old at most, however many ask for it."""
-        async with self._report_lock:
-            if monotonic() - self._report_at > REPORT_S:
-                self._report = await _draw_report()
-                self._report_at = monotonic()
-            return self._report
+        return await self._report.current()
 
     async def explain(self, decision: str, offset: str, limit: str) -> dict[str, object]:
         """Of any worker's decision that is still kept."""
@@ -218,10 +227,10 @@ class Worker:
     def _decline(self, ask: Ask) -> Decision:
         edition = self.pipeline.edition
         (number,) = self.pipeline.numbers.take(1)
-        took_ms = (monotonic() - ask.arrived) * 1000
+        took_ms = (self.clocks.monotonic() - ask.arrived) * 1000
         metrics.DECLINED.inc()
         decision = declined(ask.request, number, edition.version, edition.model, took_ms)
-        self.pipeline.till.write_down(decision, int(wall() * 1000))
+        self.pipeline.till.write_down(decision, int(self.clocks.wall() * 1000))
         return decision
 
     def _rehearsal(self) -> Ask:
@@ -229,31 +238,31 @@ class Worker:
         sizes = self.pipeline.edition.snapshot.sizes[:4]
         slots = tuple(Slot(f"warm-up-{n}", sizes=sizes) for n in range(2))
         request = AdRequest("warm-up", slots, test=True, explain=Explain.SUMMARY)
-        return Ask(request, Deadline(monotonic() + 60.0), monotonic())
+        return Ask(request, Deadline(self.clocks.monotonic() + 60.0), self.clocks.monotonic())
 
     async def _refresh(self) -> None:
-        await asyncio.to_thread(refresh, self.pipeline.edition, self.drawer, wall())
+        await asyncio.to_thread(refresh, self.pipeline.edition, self.drawer, self.clocks.wall())
         metrics.QUEUED.set(self.batcher.waiting)
         metrics.BREAKER.set(self.pipeline.ranks.breaker.circuit.name == "CLOSED")
-        metrics.observe_auctions(self.recorder, int(wall() * 1000))
+        metrics.observe_auctions(self.recorder, int(self.clocks.wall() * 1000))
         metrics.SNAPSHOT.set(self.pipeline.edition.version)
 
     async def _follow_snapshots(self) -> None:
         if not is_outdated(self.pipeline.edition.snapshot, self.settings.snapshots):
             return
-        edition = await asyncio.to_thread(self.editions.open, wall())
+        edition = await asyncio.to_thread(self.editions.open, self.clocks.wall())
         await self.editions.introduce(edition)
-        set_limits(edition, self.drawer, wall())
+        set_limits(edition, self.drawer, self.clocks.wall())
         self.pipeline.edition = edition
         self.turnstile.caps = edition.shelf.caps
         log.info("serving a new snapshot", version=edition.version, worker=self.number)
 
     async def _tend(self) -> None:
-        await asyncio.to_thread(self.drawer.tend, wall())
+        await asyncio.to_thread(self.drawer.tend, self.clocks.wall())
         metrics.observe_money(self.drawer)
 
     async def _pace(self) -> None:
-        now = wall()
+        now = self.clocks.wall()
         if self.pacing.pace.is_due(now):
             asked, self._asked = self._asked, 0
             edition, steps = self.pipeline.edition, self.drawer.bank.tally.take()
@@ -262,11 +271,11 @@ class Worker:
             )
 
     async def _release(self) -> None:
-        self.drawer.holds.release_due(int(wall() * 1000), RELEASES)
+        self.drawer.holds.release_due(int(self.clocks.wall() * 1000), RELEASES)
 
     async def _sweep(self) -> None:
         """Histories and pages that have died, a few thousand at a time, round and round."""
-        caps, now_ms = self.pipeline.edition.shelf.caps, int(wall() * 1000)
+        caps, now_ms = self.pipeline.edition.shelf.caps, int(self.clocks.wall() * 1000)
         for prefix, after in self._swept.items():
             self._swept[prefix] = await asyncio.to_thread(
                 self.histories.sweep, prefix, after, caps, now_ms
@@ -277,13 +286,3 @@ def _prices(settings: Settings) -> Prices:
     reserves = settings.personal_reserves == "on"
     learnt = reserve_prices.load(settings.adserver_data) if reserves else NO_RESERVES
     return Prices(settings.auction, settings.squash, learnt)
-
-
-async def _draw_report() -> str:
-    """In another process, and a polite one: drawing plots here would stall decisions."""
-    process = await asyncio.create_subprocess_exec(
-        *("nice", sys.executable, "-m", "adserver", "report", "page"),
-        stdout=asyncio.subprocess.PIPE,
-    )
-    page, _ = await process.communicate()
-    return page.decode()
