@@ -45,7 +45,8 @@ def simulated(
         seen += len(shown.visit)
         progress("impressions", seen / visits)
     of, ad, slot, click, truth = (np.concatenate(part) for part in zip(*columns, strict=True))
-    return Impressions(np.concatenate(requests), encoded_ads(market), of, ad, slot, click, truth)
+    request = np.concatenate(requests)
+    return Impressions.uncounted(request, encoded_ads(market), of, ad, slot, click, truth)
 
 
 def encoded_ads(market: Catalogue) -> NDArray[np.int32]:

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ranking.calibration import Calibration
+from ranking.counts import CountHead
 from ranking.features import FEATURE_SCHEMA
 from ranking.logistic import LogisticWeights
 from ranking.towers import Towers
@@ -53,6 +54,7 @@ class Bundle:
     manifest: dict[str, Any]
     towers: Towers
     first: FirstLayer
+    count: CountHead
     logistic: LogisticWeights
     calibration: Calibration
     int8_graph: bytes
@@ -77,6 +79,7 @@ class Bundle:
                 weights["first.bias"],
                 float(weights["first.scale"]),
             ),
+            count=CountHead.of(weights),
             logistic=LogisticWeights.load(folder / "logistic.npz"),
             calibration=Calibration.load(folder / "calibration.npz"),
             int8_graph=content["ctr_ranker.onnx"],

@@ -75,6 +75,9 @@ class RequestColumns:
     categories: Coded
     segments: Coded
     keywords: Coded
+    clicked: NDArray[np.integer] | None = None
+    """[n, up to BAG] topics, newest first, 0 for none; None: nothing is known of anybody."""
+    seen: NDArray[np.integer] | None = None
 
 
 def encode_request_columns(columns: RequestColumns) -> NDArray[np.int32]:
@@ -88,6 +91,8 @@ def encode_request_columns(columns: RequestColumns) -> NDArray[np.int32]:
         "hour": (columns.hour % 24)[:, None] + _FIRST["hour"],
         "weekday": (columns.weekday % 7)[:, None] + _FIRST["weekday"],
         "topic": topic + _FIRST["topic"],
+        "clicked": _topic_rows("clicked", columns.clicked, len(columns.hour)),
+        "seen": _topic_rows("seen", columns.seen, len(columns.hour)),
     }
     parts = [
         derived[field.name]
@@ -96,3 +101,11 @@ def encode_request_columns(columns: RequestColumns) -> NDArray[np.int32]:
         for field in REQUEST_FIELDS
     ]
     return np.concatenate(parts, axis=1).astype(np.int32)
+
+
+def _topic_rows(name: str, topic: NDArray[np.integer] | None, count: int) -> NDArray[np.int32]:
+    found = np.zeros((count, BAG), np.int32)
+    if topic is not None:
+        kept = topic[:, :BAG]
+        found[:, : kept.shape[1]] = np.where(kept > 0, kept + _FIRST[name], 0)
+    return found

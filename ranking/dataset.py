@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+
+from ranking.counts import COUNTS
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +33,20 @@ class Impressions:
     click: NDArray[np.uint8]
     truth: NDArray[np.float32]
     """[R] the simulator's own click rate; empty for a real log."""
+    counts: NDArray[np.float32]
+    """[R, COUNTS] running counts as they were when the request was decided."""
+    weight: NDArray[np.float32]
+    """[R] how much each row counts in training."""
+    time_ms: NDArray[np.int64]
+    """[R] wall clock of the decision; empty for data without dates."""
+
+    @classmethod
+    def uncounted(cls, *known: Any) -> Impressions:
+        """Of the columns up to `truth`: nothing was counted, all rows weigh the same."""
+        rows = len(known[2])
+        counts, weight = np.zeros((rows, COUNTS), np.float32), np.ones(rows, np.float32)
+        columns = (*known, counts, weight, np.empty(0, np.int64))
+        return cls(**{field.name: one for field, one in zip(fields(cls), columns, strict=True)})
 
     def __len__(self) -> int:
         return len(self.of)
@@ -38,15 +55,8 @@ class Impressions:
         """The impressions of requests start … stop - 1, renumbered from 0."""
         first, last = np.searchsorted(self.of, (start, stop))
         kept = slice(int(first), int(last))
-        return Impressions(
-            self.request[start:stop],
-            self.catalogue,
-            self.of[kept] - np.int32(start),
-            self.ad[kept],
-            self.slot[kept],
-            self.click[kept],
-            self.truth[kept] if len(self.truth) else self.truth,
-        )
+        of = self.of[kept] - np.int32(start)
+        return replace(self, request=self.request[start:stop], of=of, **self._rows(kept))
 
     def starts(self) -> NDArray[np.int64]:
         """[Q + 1] where each request's impressions begin."""
@@ -54,16 +64,15 @@ class Impressions:
 
     def where(self, keep: NDArray[np.bool_]) -> Impressions:
         """The kept rows; requests without any are dropped and the others renumbered."""
-        used, renumbered = np.unique(self.of[keep], return_inverse=True)
-        return Impressions(
-            self.request[used],
-            self.catalogue,
-            renumbered.astype(np.int32),
-            self.ad[keep],
-            self.slot[keep],
-            self.click[keep],
-            self.truth[keep] if len(self.truth) else self.truth,
-        )
+        used, of = np.unique(self.of[keep], return_inverse=True)
+        request = self.request[used]
+        return replace(self, request=request, of=of.astype(np.int32), **self._rows(keep))
+
+    def _rows(self, kept: slice | NDArray[np.bool_]) -> dict[str, NDArray[Any]]:
+        """The columns of impressions but `of`, at these rows; empty ones stay empty."""
+        names = ("ad", "slot", "click", "truth", "counts", "weight", "time_ms")
+        columns = {name: getattr(self, name) for name in names}
+        return {name: one[kept] if len(one) else one for name, one in columns.items()}
 
     def save(self, path: Path) -> None:
         np.savez(path, **{field.name: getattr(self, field.name) for field in fields(self)})
@@ -95,10 +104,21 @@ def thinned(table: Impressions, negatives: float, rng: np.random.Generator) -> I
     return table.where((table.click > 0) | (rng.random(len(table)) < negatives))
 
 
-Batch = tuple[
-    NDArray[np.int32], NDArray[np.int64], NDArray[np.int32], NDArray[np.int32], NDArray[np.float32]
-]
-"""Encoded requests [Q, …], the request of each of R rows; their ads, slots and clicks [R, …]."""
+class Batch(NamedTuple):
+    """Q requests and R of their impressions, as the models take them."""
+
+    request: NDArray[np.int32]
+    """[Q, width(REQUEST_FIELDS)]"""
+    of: NDArray[np.int64]
+    """[R] the request of each row."""
+    ad: NDArray[np.int32]
+    """[R, width(AD_FIELDS)]"""
+    slot: NDArray[np.int32]
+    """[R, 3]"""
+    counts: NDArray[np.float32]
+    """[R, COUNTS]"""
+    click: NDArray[np.float32]
+    weight: NDArray[np.float32]
 
 
 def batches(table: Impressions, size: int, rng: np.random.Generator) -> Iterator[Batch]:
@@ -111,10 +131,12 @@ def batches(table: Impressions, size: int, rng: np.random.Generator) -> Iterator
         count = start[chosen + 1] - start[chosen]
         before = np.cumsum(count) - count
         row = np.arange(count.sum()) + np.repeat(start[chosen] - before, count)
-        yield (
+        yield Batch(
             table.request[chosen],
             np.repeat(np.arange(len(chosen)), count),
             table.catalogue[table.ad[row]],
             table.slot[row],
+            table.counts[row],
             table.click[row].astype(np.float32),
+            table.weight[row],
         )

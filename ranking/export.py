@@ -124,7 +124,11 @@ def judge(bundle: Bundle, weights: Weights, calibration: Calibration, test: Impr
     pairs = _pairs(bundle, test)
     slot = bundle.towers.slot_bias(test.slot)
     fallback = LogisticScorer(bundle.logistic).score(test.request, pairs, table)
-    logits = (reference.score(weights, test).full, scorer.score(pairs) + slot, fallback + slot)
+    logits = (
+        reference.score(weights, test).full,
+        scorer.score(pairs) + slot + bundle.count(test.counts),
+        fallback + slot + test.counts @ bundle.logistic.count,
+    )
     return Judged(*(measure(test.click, calibration(logit)) for logit in logits))
 
 

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
+from ranking.counts import COUNTS
 from ranking.dataset import Impressions, batches
 from ranking.features import AD_FIELDS, REQUEST_FIELDS, TOPICS, encoded_topic
 from ranking.logistic import LogisticWeights
@@ -32,12 +33,13 @@ class _Logistic(nn.Module):
         self.request = nn.Parameter(torch.zeros(embedding_rows(REQUEST_FIELDS), 1))
         self.ad = nn.Parameter(torch.zeros(embedding_rows(AD_FIELDS), 1))
         self.cross = nn.Parameter(torch.zeros(TOPICS, TOPICS))
+        self.count = nn.Parameter(torch.zeros(COUNTS))
 
-    def forward(self, request: Tensor, of: Tensor, ad: Tensor) -> Tensor:
+    def forward(self, request: Tensor, of: Tensor, ad: Tensor, counts: Tensor) -> Tensor:
         page = torch.from_numpy(encoded_topic(REQUEST_FIELDS, request.numpy()))
         topic = torch.from_numpy(encoded_topic(AD_FIELDS, ad.numpy()))
         own, ads = _summed(self.request, request), _summed(self.ad, ad)
-        return self.intercept + own[of] + ads + self.cross[page[of], topic]
+        return self.intercept + own[of] + ads + self.cross[page[of], topic] + counts @ self.count
 
 
 def _summed(weight: Tensor, ids: Tensor) -> Tensor:
@@ -60,10 +62,11 @@ def fit_logistic(
     slots = torch.from_numpy(weights["slot.wide"])
     optimiser = torch.optim.Adam(model.parameters(), RATE, fused=True)
     for step, batch in enumerate(batches(table, BATCH, rng)):
-        request, of, ad, slot, click = (torch.from_numpy(one) for one in batch)
+        request, of, ad, slot, counts, click, weight = (torch.from_numpy(one) for one in batch)
         offset = known["request"][request].sum(dim=1)[of] + known["ad"][ad].sum(dim=1)
-        logit = model(request, of, ad) + offset + slots[slot].sum(dim=1) - float(np.log(negatives))
-        loss = functional.binary_cross_entropy_with_logits(logit, click)
+        logit = model(request, of, ad, counts) + offset + slots[slot].sum(dim=1)
+        logit = logit - float(np.log(negatives))
+        loss = functional.binary_cross_entropy_with_logits(logit, click, weight)
         optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call] # torch leaves it untyped
         optimiser.step()
@@ -72,9 +75,9 @@ def fit_logistic(
     for name, part in parts.items():
         trained = getattr(model, name).detach().numpy()[:, 0]
         part[: len(trained)] += trained
-    return LogisticWeights(
-        float(model.intercept.detach()), parts["request"], parts["ad"], model.cross.detach().numpy()
-    )
+    cross, count = model.cross.detach().numpy(), model.count.detach().numpy()
+    intercept = float(model.intercept.detach())
+    return LogisticWeights(intercept, parts["request"], parts["ad"], cross, count)
 
 
 def _counted_only(weights: Mapping[str, NDArray[np.float32]], side: str) -> NDArray[np.float32]:

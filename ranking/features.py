@@ -17,6 +17,8 @@ from zlib import crc32
 import numpy as np
 from numpy.typing import NDArray
 
+from ranking.counts import COUNTED
+
 
 class Field(NamedTuple):
     """One feature: `rows` of its table, `width` columns of the encoded row (a bag if over 1).
@@ -47,6 +49,8 @@ REQUEST_FIELDS: Final = (
     Field("parents", 256, width=8),
     Field("segments", 8192, width=8),
     Field("words", 32768, width=8),
+    Field("clicked", 64, width=8),
+    Field("seen", 64, width=8),
     Field("user", 65536, embedded=False),
 )
 AD_FIELDS: Final = (
@@ -99,7 +103,7 @@ def encoded_topic(fields: Sequence[Field], ids: NDArray[np.int32]) -> NDArray[np
 
 
 def _schema() -> str:
-    text = repr((1, REQUEST_FIELDS, AD_FIELDS, SLOT_FIELDS, TOPICS))
+    text = repr((2, REQUEST_FIELDS, AD_FIELDS, SLOT_FIELDS, TOPICS, COUNTED))
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
@@ -131,6 +135,10 @@ class RequestFields:
     categories: Sequence[str] = ()
     segments: Sequence[str] = ()
     keywords: Sequence[str] = ()
+    clicked: Sequence[int] = ()
+    """Topics of the ads that the person clicked lately, the newest first; 1 to TOPICS - 1."""
+    seen: Sequence[int] = ()
+    """The same of the ads that the person was shown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,6 +211,12 @@ def _bag(row: Callable[[str], int], values: Sequence[str]) -> list[int]:
     return found + [0] * (BAG - len(found))
 
 
+def _topics(name: str, topics: Sequence[int]) -> list[int]:
+    """Rows of the first `BAG` topics, padded with 0."""
+    found = [_REQUEST[name] + topic if topic else 0 for topic in topics[:BAG]]
+    return found + [0] * (BAG - len(found))
+
+
 def _request_row(fields: RequestFields) -> list[int]:
     topic = topic_of(fields.categories[0]) if fields.categories else 0
     return [
@@ -221,6 +235,8 @@ def _request_row(fields: RequestFields) -> list[int]:
         *_bag(_PARENTS, list(dict.fromkeys(map(parent_of, fields.categories[:BAG])))),
         *_bag(_SEGMENTS, fields.segments),
         *_bag(_KEYWORD_WORDS, list(dict.fromkeys(" ".join(fields.keywords[:BAG]).split()))),
+        *_topics("clicked", fields.clicked),
+        *_topics("seen", fields.seen),
         _USER(fields.user),
     ]
 

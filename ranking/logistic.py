@@ -19,13 +19,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class LogisticWeights:
-    """log-odds = intercept + Σ request weights + Σ ad weights + cross[page topic, ad topic]."""
+    """log-odds = intercept + Σ request + Σ ad + cross[page topic, ad topic] + counts · count."""
 
     intercept: float
     request: NDArray[np.float32]
     ad: NDArray[np.float32]
     cross: NDArray[np.float32]
     """[TOPICS, TOPICS]"""
+    count: NDArray[np.float32]
+    """[COUNTS] weights of the running counts."""
 
     def save(self, path: Path) -> None:
         np.savez_compressed(
@@ -34,20 +36,19 @@ class LogisticWeights:
             request=self.request.astype(np.float16),
             ad=self.ad.astype(np.float16),
             cross=self.cross,
+            count=self.count,
         )
 
     @classmethod
     def load(cls, path: Path) -> LogisticWeights:
         stored = np.load(path)
-        request, ad, cross = (
-            stored[name].astype(np.float32) for name in ("request", "ad", "cross")
-        )
-        return cls(float(stored["intercept"]), request, ad, cross)
+        names = ("request", "ad", "cross", "count")
+        return cls(float(stored["intercept"]), *(stored[name].astype(np.float32) for name in names))
 
 
 @dataclass(frozen=True, slots=True)
 class LogisticScorer:
-    """Scores on the same scale as the full model: before the slot's share and calibration."""
+    """Scores on the full model's scale: before what slot and counts add, and calibration."""
 
     weights: LogisticWeights
 

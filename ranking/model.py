@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
+from ranking.counts import COUNTS, HIDDEN
 from ranking.features import AD_FIELDS, REQUEST_FIELDS, SLOT_FIELDS, Field, bag_starts, rows
 from ranking.live import Live
 from ranking.towers import embedded
@@ -78,6 +79,8 @@ class ClickModel(nn.Module):
         self.request = Tower(REQUEST_FIELDS, shape, request, dropout)
         self.ad = Tower(AD_FIELDS, shape, ad, dropout)
         self.slot = _table(rows(SLOT_FIELDS), 1, 0.0)
+        self.count_hidden = nn.Linear(COUNTS, HIDDEN)
+        self.count_out = nn.Parameter(torch.zeros(HIDDEN))
         self.first_request = nn.Linear(shape.vector, shape.first)
         self.first_ad = nn.Linear(shape.vector, shape.first, bias=False)
         self.second = nn.Linear(shape.first, shape.second)
@@ -92,13 +95,14 @@ class ClickModel(nn.Module):
         yield self.slot
 
     def forward(
-        self, request: Tensor, of: Tensor, ad: Tensor, slot: Tensor
+        self, request: Tensor, of: Tensor, ad: Tensor, slot: Tensor, counts: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """Of encoded requests [Q, W], the request `of` each row, encoded ads and slots [R, …]."""
+        """Of encoded requests [Q, W], the request `of` each row; ads, slots and counts [R, …]."""
         u, u_bias = self.request(request)
         a, a_bias = self.ad(ad)
         dot = (u[of] * a).sum(dim=1) + u_bias[of] + a_bias
         dot = dot + functional.embedding_bag(slot, self.slot, mode="sum", padding_idx=0)[:, 0]
+        dot = dot + functional.relu(self.count_hidden(counts)) @ self.count_out
         hidden = functional.relu(self.first_request(u)[of] + self.first_ad(a))
         hidden = functional.relu(self.third(functional.relu(self.second(hidden))))
         return dot + self.last(hidden)[:, 0], dot
@@ -124,6 +128,9 @@ def arrays(model: ClickModel) -> dict[str, NDArray[np.float32]]:
             f"{side}.b2": tower.out.bias,
         }
     named |= {
+        "count.w1": model.count_hidden.weight.T,
+        "count.b1": model.count_hidden.bias,
+        "count.w2": model.count_out,
         "first.request": model.first_request.weight.T,
         "first.ad": model.first_ad.weight.T,
         "first.bias": model.first_request.bias,

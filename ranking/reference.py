@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from ranking.counts import CountHead
 from ranking.dataset import Impressions
 from ranking.towers import Towers
 
@@ -17,23 +18,23 @@ CHUNK = 65_536
 
 @dataclass(frozen=True, slots=True)
 class Scores:
-    """Log-odds of each impression, the slot's share included."""
+    """Log-odds of each impression, the shares of slot and counts included."""
 
     full: Array
     dot: Array
-    """Of the towers alone, by which retrieval chooses."""
+    """Without the network: of the towers, by which retrieval chooses, the slot and the counts."""
 
 
 def score(weights: Mapping[str, Array], table: Impressions) -> Scores:
     """Both scores f32[R], from unquantised weights."""
-    towers = Towers.of(weights)
+    towers, counted = Towers.of(weights), CountHead.of(weights)
     u, u_bias = towers.request(table.request)
     a, a_bias = towers.ad(table.catalogue)
     full, dot = np.empty(len(table), np.float32), np.empty(len(table), np.float32)
     for part in _chunks(len(table)):
         of, ad = table.of[part], table.ad[part]
         near = np.einsum("rd,rd->r", u[of], a[ad]) + u_bias[of] + a_bias[ad]
-        dot[part] = near + towers.slot_bias(table.slot[part])
+        dot[part] = near + towers.slot_bias(table.slot[part]) + counted(table.counts[part])
         full[part] = dot[part] + network(weights, first_layer(weights, u[of], a[ad]))
     return Scores(full, dot)
 

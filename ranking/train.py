@@ -114,9 +114,10 @@ def fit_model(
     loss_of = functional.binary_cross_entropy_with_logits
     for _ in range(settings.epochs):
         for batch in batches(thinned(table, settings.negatives, rng), settings.batch, rng):
-            request, of, ad, slot, click = (torch.from_numpy(one) for one in batch)
-            full, dot = model(request, of, ad, slot)
-            loss = loss_of(full + kept, click) + settings.dot_weight * loss_of(dot + kept, click)
+            *inputs, click, weight = (torch.from_numpy(one) for one in batch)
+            full, dot = model(*inputs)
+            loss = loss_of(full + kept, click, weight)
+            loss = loss + settings.dot_weight * loss_of(dot + kept, click, weight)
             loss.backward()  # type: ignore[no-untyped-call] # torch leaves it untyped
             progress("click model", optimisers.step())
     progress("click model", 1.0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -50,14 +51,16 @@ def test_the_dot_product_stands_in_for_the_full_score(checkpoint: Path):
     assert metrics["dot_to_full"] > 0.95
 
 
-def test_numpy_computes_what_torch_trained(table: Impressions):
+def test_numpy_computes_what_torch_trained(table: Impressions, rng: np.random.Generator):
     torch.manual_seed(0)
     some = table.part(0, 40)
+    some = replace(some, counts=rng.normal(size=some.counts.shape).astype(np.float32))
     live = Live.of(REQUEST_FIELDS, some.request), Live.of(AD_FIELDS, some.catalogue)
     model = ClickModel(Shape(), *live)
     with torch.no_grad():
         for tables in model.tables():
             tables[1:] = torch.randn_like(tables[1:]) * 0.3
+        model.count_out.normal_()
         full, dot = model(
             *(
                 torch.from_numpy(one)
@@ -66,6 +69,7 @@ def test_numpy_computes_what_torch_trained(table: Impressions):
                     some.of,
                     live[1].renumbered(some.catalogue[some.ad]),
                     some.slot,
+                    some.counts,
                 )
             )
         )
@@ -107,8 +111,8 @@ def test_a_pass_shows_every_impression_once(table: Impressions, rng: np.random.G
     part = table.part(0, 700)
 
     seen = [
-        np.column_stack((request[of, -1], ad[:, -1], click))
-        for request, of, ad, _, click in batches(part, 64, rng)
+        np.column_stack((one.request[one.of, -1], one.ad[:, -1], one.click))
+        for one in batches(part, 64, rng)
     ]
 
     shown = np.column_stack((part.request[part.of, -1], part.catalogue[part.ad, -1], part.click))

@@ -1,0 +1,65 @@
+"""Running counts as features: how an ad, its advertiser, its place and its audience did lately.
+
+One definition for training and serving: from decayed impressions and clicks to the numbers that
+the model reads. Nothing known gives zeros everywhere. Knows neither where counts are kept nor time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+KEYS: Final = ("ad", "advertiser", "ad_placement", "user_topic")
+WINDOWS_S: Final = (3_600, 86_400, 604_800)
+"""What decays to 1/e in each: an hour, a day, a week."""
+PRIOR: Final = 0.01
+"""Click rate that counts are drawn towards."""
+STRENGTH: Final = 20.0
+"""Impressions that the prior is worth: (clicks + a p) / (impressions + a), He et al. 2014."""
+EACH: Final = len(WINDOWS_S) + 1
+COUNTS: Final = len(KEYS) * EACH
+COUNTED: Final = (KEYS, WINDOWS_S, PRIOR, STRENGTH)
+"""Part of the feature schema."""
+HIDDEN: Final = 16
+"""Width of the count head's layer."""
+
+Floats = NDArray[np.float32]
+
+
+def count_features(shown: Floats, clicked: Floats) -> Floats:
+    """[R, COUNTS] features of decayed counts f32[R, KEYS, WINDOWS].
+
+    Of each key, by window, the logarithm of its smoothed click rate over the prior, then
+    log(1 + impressions) of the longest window: how far the rates may be believed.
+    """
+    prior, strength = np.float32(PRIOR), np.float32(STRENGTH)
+    rate = np.log((clicked + strength * prior) / ((shown + strength) * prior))
+    known = np.log1p(shown[:, :, -1:])
+    joined = np.concatenate([rate, known], axis=2).astype(np.float32)
+    return joined.reshape(len(shown), COUNTS)
+
+
+@dataclass(frozen=True, slots=True)
+class CountHead:
+    """What counts add to the log-odds of a click: one small hidden layer, in float."""
+
+    w1: Floats
+    """[COUNTS, HIDDEN]"""
+    b1: Floats
+    w2: Floats
+    """[HIDDEN]"""
+
+    @classmethod
+    def of(cls, weights: Mapping[str, Floats]) -> CountHead:
+        """From arrays named "count.w1", "count.b1" and "count.w2"."""
+        return cls(*(np.ascontiguousarray(weights[f"count.{name}"]) for name in ("w1", "b1", "w2")))
+
+    def __call__(self, counts: Floats) -> Floats:
+        """[R] log-odds of counts f32[R, COUNTS]."""
+        hidden = np.maximum(counts @ self.w1 + self.b1, 0.0)
+        added: Floats = hidden @ self.w2
+        return added
