@@ -56,8 +56,7 @@ def field_copc(
 
 
 def _summed(of: NDArray[np.integer], column: Floats, rows: int) -> Floats:
-    total: Floats = np.bincount(of, column, rows)
-    return total
+    return np.bincount(of, column, rows).astype(np.float64, copy=False)
 
 
 def _side(

@@ -59,7 +59,7 @@ def placements(
 
 
 def auc(click: NDArray[np.uint8], score: NDArray[np.floating], weight: Mass = None) -> float:
-    """Chance that a clicked row outranks one that was not; ties count half. NaN without both kinds."""
+    """Chance that a clicked row outranks one that was not; ties count half. NaN of one kind."""
     hit = click.astype(bool)
     mass = masses(len(click), weight)[hit]
     if hit.all() or not hit.any():
