@@ -84,7 +84,7 @@ def impressions(
 def market_of(catalogue: Catalogue, now: float) -> Market:
     world, ads, items = catalogue.world, catalogue.ads, catalogue.line_items
     fits = [np.isin(ads.size, one.sizes) for one in world.placement]
-    open_to = [open_[ads.line_item] for open_ in _open_to_countries(catalogue)]
+    open_to = [open_[ads.line_item] for open_ in open_to_countries(catalogue)]
     pools = [np.flatnonzero(size & country) for size in fits for country in open_to]
     order = np.argsort(catalogue.terms.line_item, kind="stable")
     own = catalogue.terms.line_item[order]
@@ -99,7 +99,7 @@ def market_of(catalogue: Catalogue, now: float) -> Market:
     )
 
 
-def _open_to_countries(catalogue: Catalogue) -> Iterator[NDArray[np.bool_]]:
+def open_to_countries(catalogue: Catalogue) -> Iterator[NDArray[np.bool_]]:
     """For each country, the line items [L] that ask for it or for none."""
     terms, country = catalogue.terms, DIMENSION["country"]
     anywhere = (terms.need & np.uint16(1 << country)) == 0
@@ -125,11 +125,15 @@ def targeting_values(world: World, sample: Visits) -> tuple[NDArray[np.int32], N
         "placement": np.zeros((len(sample), 0), np.int32),
     }
     blocks = [
-        columns[name] if name in columns else getattr(sample, name).reshape(len(sample), -1)
+        columns[name] if name in columns else _two_dimensional(getattr(sample, name))
         for name in DIMENSION
     ]
     start = np.cumsum([0, *(block.shape[1] for block in blocks)])[: len(blocks)]
     return np.concatenate(blocks, axis=1).astype(np.int32), start.astype(np.int32)
+
+
+def _two_dimensional(column: NDArray[np.int32]) -> NDArray[np.int32]:
+    return column if column.ndim == 2 else column[:, None]
 
 
 def _shown(market: Market, sample: Visits, rng: np.random.Generator) -> Shown:

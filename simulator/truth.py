@@ -65,9 +65,7 @@ def appeal(catalogue: Catalogue) -> Appeal:
     """Every ad of the catalogue."""
     world, ads = catalogue.world, catalogue.ads
     category = catalogue.campaigns.category[catalogue.ad_campaign()]
-    offers = _trait(ads.offer.astype(np.int64), 50, 0.25) + _trait(
-        ads.call.astype(np.int64), 51, 0.2
-    )
+    offers = trait(ads.offer.astype(np.int64), 50, 0.25) + trait(ads.call.astype(np.int64), 51, 0.2)
     quality = catalogue.advertisers.quality[catalogue.ad_advertiser()] + ads.quality
     noun = world.category_parent[category] * 8 + ads.noun
     second = (hashed_uniform(noun.astype(np.int64), 52) * TOPICS).astype(np.int64)
@@ -83,12 +81,12 @@ def appeal(catalogue: Catalogue) -> Appeal:
 
 def audience(world: World, sample: Visits) -> Audience:
     """Every visit of the sample."""
-    segments = _summed(world.segment.topic, sample.segment)
-    keywords = _summed(world.keyword.topic, sample.keyword)
-    pages = _summed(world.category.topic, sample.category)
+    segments = summed(world.segment.topic, sample.segment)
+    keywords = summed(world.keyword.topic, sample.keyword)
+    pages = summed(world.category.topic, sample.category)
     effect = np.array([DEVICE_EFFECT[name] for name in world.device.name])
     foreign = sample.language != world.country_language[sample.country]
-    bias = _trait(sample.user, 60, 0.3) + effect[sample.device] + LANGUAGE_PENALTY * foreign
+    bias = trait(sample.user, 60, 0.3) + effect[sample.device] + LANGUAGE_PENALTY * foreign
     return Audience(
         user_topic=normalised(segments),
         page_topic=normalised(pages + 0.7 * keywords),
@@ -98,7 +96,7 @@ def audience(world: World, sample: Visits) -> Audience:
     )
 
 
-def _summed(topic: NDArray[np.float32], bag: NDArray[np.int32]) -> NDArray[np.float32]:
+def summed(topic: NDArray[np.float32], bag: NDArray[np.int32]) -> NDArray[np.float32]:
     """[B, TOPICS] sum of the topics of each row's bag; a column at a time bounds the memory."""
     total = np.zeros((len(bag), TOPICS), np.float32)
     for column in bag.T:
@@ -106,10 +104,10 @@ def _summed(topic: NDArray[np.float32], bag: NDArray[np.int32]) -> NDArray[np.fl
     return total
 
 
-def _trait(key: NDArray[np.int64], stream: int, spread: float) -> NDArray[np.float64]:
+def trait(key: NDArray[np.int64], stream: int, spread: float) -> NDArray[np.float64]:
     """A lasting trait of standard deviation `spread`, mean zero, uniformly distributed."""
-    trait: NDArray[np.float64] = (hashed_uniform(key, stream) - 0.5) * spread * np.sqrt(12.0)
-    return trait
+    log_odds: NDArray[np.float64] = (hashed_uniform(key, stream) - 0.5) * spread * np.sqrt(12.0)
+    return log_odds
 
 
 def ctr(
@@ -128,15 +126,15 @@ def ctr(
     topic = what.topic[ad]
     drawn = USER_AFFINITY * np.einsum("pt,pt->p", who.user_topic[visit], topic)
     drawn += PAGE_AFFINITY * np.einsum("pt,pt->p", who.page_topic[visit], topic)
-    shape = _shape_effect(world)[what.size[ad], who.phone[visit].astype(np.int64)]
-    hour = _hour_effect()[what.top[ad], who.hour[visit]]
+    shape = shape_effect(world)[what.size[ad], who.phone[visit].astype(np.int64)]
+    hour = hour_effect()[what.top[ad], who.hour[visit]]
     seen = -0.22 * np.asarray(position)
     logit = BASE + drawn + who.bias[visit] + what.bias[ad] + shape + hour + seen
     probability: NDArray[np.float64] = 1.0 / (1.0 + np.exp(-logit.astype(np.float64)))
     return probability.clip(LEAST, MOST)
 
 
-def _shape_effect(world: World) -> NDArray[np.float64]:
+def shape_effect(world: World) -> NDArray[np.float64]:
     """[sizes, 2] by whether the device is a phone."""
     return np.array([SHAPE_EFFECT[shape(w, h)][::-1] for w, h in world.sizes])
 
@@ -150,7 +148,7 @@ def shape(width: int, height: int) -> str:
     return "tall" if height >= 2 * width else "box"
 
 
-def _hour_effect() -> NDArray[np.float64]:
+def hour_effect() -> NDArray[np.float64]:
     """[top categories, 24] leisure is clicked in the evening, business during the day."""
     effect = np.zeros((64, 24))
     hour = np.arange(24)

@@ -65,7 +65,7 @@ class Visits:
 
 
 @dataclass(frozen=True, slots=True)
-class _Tables:
+class Tables:
     topic: NDArray[np.int16]
     country: NDArray[np.int16]
     device: NDArray[np.int16]
@@ -80,7 +80,7 @@ class _Tables:
 
 
 @lru_cache(maxsize=4)
-def _tables(world: World) -> _Tables:
+def drawing_tables(world: World) -> Tables:
     """What a user interested in each topic sees and is known for, as tables for `pick`."""
     drawn = world.topic_weight
     domain = world.domain.weight * (0.1 + world.domain.topic.T.astype(np.float64) ** 2)
@@ -90,7 +90,7 @@ def _tables(world: World) -> _Tables:
     shown = np.array(
         [[float(d in one.devices) for one in world.placement] for d in range(len(world.device))]
     )
-    return _Tables(
+    return Tables(
         topic=quantiles(drawn),
         country=quantiles(world.country.weight),
         device=quantiles(world.device.weight),
@@ -106,7 +106,7 @@ def _tables(world: World) -> _Tables:
 
 def visits(world: World, rng: np.random.Generator, count: int) -> Visits:
     """`count` visits of a usual week; about half a microsecond each."""
-    tables = _tables(world)
+    tables = drawing_tables(world)
     user = (USERS * rng.random(count) ** 2.5).astype(np.int64)
     interest = pick(tables.topic, 0, hashed_uniform(user, 1))
     other = pick(tables.topic, 0, rng.random(count))
@@ -118,7 +118,7 @@ def visits(world: World, rng: np.random.Generator, count: int) -> Visits:
         tables.domain, np.where(rng.random(count) < 0.6, interest, other), rng.random(count)
     )
     speaks_main = hashed_uniform(user, 5) < 0.8
-    pairs = _bag(tables.key_value, np.zeros(count, np.int64), rng, KEY_VALUES)
+    pairs = bag(tables.key_value, np.zeros(count, np.int64), rng, KEY_VALUES)
     os = pick(world.os_of_device, device, hashed_uniform(user, 6))
     return Visits(
         user=user,
@@ -132,15 +132,15 @@ def visits(world: World, rng: np.random.Generator, count: int) -> Visits:
         hour=pick(tables.hour, 0, rng.random(count)),
         weekday=rng.integers(0, 7, count, dtype=np.int32),
         segment=_segments(tables, user, interest),
-        keyword=_bag(tables.keyword, domain, rng, KEYWORDS),
+        keyword=bag(tables.keyword, domain, rng, KEYWORDS),
         category=world.domain_category[domain],
-        key_value=_once(pairs, tables.key_of[pairs]),
-        placement=_page(tables, device, rng),
+        key_value=once(pairs, tables.key_of[pairs]),
+        placement=page(tables, device, rng),
     )
 
 
 def _segments(
-    tables: _Tables, user: NDArray[np.int64], interest: NDArray[np.int32]
+    tables: Tables, user: NDArray[np.int64], interest: NDArray[np.int32]
 ) -> NDArray[np.int32]:
     """Segments follow the user's main interest; a quarter of users are in none."""
     held = (hashed_uniform(user, 8) * (SEGMENTS + 2.7)).astype(np.int64) - 2
@@ -148,33 +148,31 @@ def _segments(
         np.where(i < held, pick(tables.segment, interest, hashed_uniform(user, 10 + i)), -1)
         for i in range(SEGMENTS)
     ]
-    bag = np.stack(columns, axis=1).astype(np.int32)
-    return _once(bag, bag)
+    held_in = np.stack(columns, axis=1).astype(np.int32)
+    return once(held_in, held_in)
 
 
-def _bag(
+def bag(
     table: NDArray[np.int16], row: NDArray[np.integer], rng: np.random.Generator, width: int
 ) -> NDArray[np.int32]:
     """Up to `width` values a row, any number of them equally likely."""
     drawn = pick(table, row[:, None], rng.random((len(row), width)))
     held = rng.integers(0, width + 1, (len(row), 1))
-    bag = np.where(np.arange(width) < held, drawn, -1).astype(np.int32)
-    return _once(bag, bag)
+    values = np.where(np.arange(width) < held, drawn, -1).astype(np.int32)
+    return once(values, values)
 
 
-def _once(bag: NDArray[np.int32], kind: NDArray[np.int32]) -> NDArray[np.int32]:
-    """The bag with -1 for every value whose kind stands in an earlier column of its row."""
-    kept = bag.copy()
-    for column in range(1, bag.shape[1]):
+def once(values: NDArray[np.int32], kind: NDArray[np.int32]) -> NDArray[np.int32]:
+    """The bags with -1 for every value whose kind stands in an earlier column of its row."""
+    kept = values.copy()
+    for column in range(1, values.shape[1]):
         kept[(kind[:, :column] == kind[:, column, None]).any(axis=1), column] = -1
     return kept
 
 
-def _page(
-    tables: _Tables, device: NDArray[np.int32], rng: np.random.Generator
-) -> NDArray[np.int32]:
+def page(tables: Tables, device: NDArray[np.int32], rng: np.random.Generator) -> NDArray[np.int32]:
     """One to three placements that the device shows, no kind twice."""
     drawn = pick(tables.placement, device[:, None], rng.random((len(device), SLOTS)))
     held = 1 + (rng.random(len(device)) < 0.55) + (rng.random(len(device)) < 0.2)
     shown = np.where(np.arange(SLOTS) < held[:, None], drawn, -1).astype(np.int32)
-    return _once(shown, shown)
+    return once(shown, shown)

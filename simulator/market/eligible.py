@@ -1,0 +1,118 @@
+"""Every ad that may be shown on a visit, for the oracle that a server's choice is held against.
+
+Exhaustive: targeting, size, flight and the publisher's refusals, as a server must check them; not
+money, pacing or frequency.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from simulator.catalogue import Catalogue
+from simulator.impressions import open_to_countries, targeting_values
+from simulator.market.flights import live
+from simulator.market.kernels import fitting_ads
+from simulator.market.traffic import Traffic
+from simulator.visits import Visits
+from simulator.world import World
+
+REFUSING = 7
+"""One publisher in so many refuses two categories, as `simulator.traffic` writes it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pairs:
+    """[P] (visit, slot, ad) rows; by visit, then slot."""
+
+    visit: NDArray[np.int32]
+    slot: NDArray[np.int32]
+    placement: NDArray[np.int32]
+    ad: NDArray[np.int32]
+
+
+@dataclass(frozen=True, slots=True)
+class Fits:
+    """Of B visits, R ads end to end."""
+
+    placement: NDArray[np.int32]
+    """[B, SLOTS] of the visits."""
+    offset: NDArray[np.int64]
+    """[B + 1] a visit's ads are the rows offset[v] ... offset[v + 1] - 1."""
+    ad: NDArray[np.int32]
+    """[R] ad row of the catalogue."""
+    slots: NDArray[np.uint32]
+    """[R] bit s: it may fill slot s of its visit; never zero."""
+
+    def pairs(self) -> Pairs:
+        """Every (visit, slot, ad) of them."""
+        visit = np.repeat(np.arange(len(self.offset) - 1, dtype=np.int32), np.diff(self.offset))
+        numbers = np.arange(self.placement.shape[1], dtype=np.uint32)
+        row, slot = np.nonzero(self.slots[:, None] >> numbers & np.uint32(1))
+        order = np.lexsort((slot, visit[row]))
+        row, number = row[order], slot[order].astype(np.int32)
+        of = visit[row]
+        return Pairs(of, number, self.placement[of, number], self.ad[row])
+
+
+class _Terms(NamedTuple):
+    """In the order in which `fitting_ads` takes them."""
+
+    start: NDArray[np.int64]
+    dimension: NDArray[np.int8]
+    value: NDArray[np.int32]
+    exclude: NDArray[np.bool_]
+    need: NDArray[np.uint16]
+
+
+class Eligible:
+    """One catalogue, ready to be asked."""
+
+    def __init__(self, made: Catalogue) -> None:
+        self.made = made
+        terms, items = made.terms, made.line_items
+        order = np.argsort(terms.line_item, kind="stable")
+        count = len(items.campaign)
+        starts = np.searchsorted(terms.line_item[order], np.arange(count + 1))
+        self._terms = _Terms(
+            starts, terms.dimension[order], terms.value[order], terms.exclude[order], terms.need
+        )
+        self._ad_start = np.searchsorted(made.ads.line_item, np.arange(count + 1))
+        self._category = made.campaigns.category[items.campaign]
+        self._open = list(open_to_countries(made))
+        numbers = [one.sizes for one in made.world.placement]
+        self._sold = np.array([sum(1 << size for size in own) for own in numbers], np.uint32)
+
+    def fitting(self, traffic: Traffic) -> Fits:
+        """All ads that fit each visit, of the flights that run at the first of them.
+
+        Flights begin and end at midnight, so `traffic` must lie within one day. About 5 µs a visit
+        among 5 000 ads.
+        """
+        visit, world = traffic.visit, self.made.world
+        values, column_start = targeting_values(world, visit)
+        offset = np.zeros(len(visit) + 1, np.int64)
+        pool_start, pool = self._pools(float(traffic.at_s[0]) if len(visit) else 0.0)
+        ad, slots = fitting_ads(
+            values, column_start, visit.placement, visit.country, refused(world, visit),
+            pool_start, pool, *self._terms, self._category, self._ad_start, self.made.ads.size,
+            self._sold, offset,
+        )  # fmt: skip
+        return Fits(visit.placement, offset, ad, slots)
+
+    def _pools(self, at_s: float) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
+        """Line items in flight that do not ask for another country, for each country."""
+        running = live(self.made.line_items, at_s)
+        pools = [np.flatnonzero(open_ & running) for open_ in self._open]
+        start = np.cumsum([0, *map(len, pools)], dtype=np.int64)
+        return start, np.concatenate(pools).astype(np.int32)
+
+
+def refused(world: World, visit: Visits) -> NDArray[np.int32]:
+    """[B, 2] child categories that the publisher of each visit refuses; -1 for none."""
+    places = visit.domain[:, None].astype(np.int64) * np.array([13, 29]) % len(world.leaf)
+    picky = visit.domain % REFUSING == 0
+    return np.where(picky[:, None], world.leaf[places], -1).astype(np.int32)
