@@ -34,7 +34,7 @@ LEAST_KEY = 16
 """Shortest accepted secret, in bytes."""
 
 _HEAD = struct.Struct(">BBBBQQQQIIIIqqqBBB")
-_TEST = 1
+_TEST, _TOPIC, _MOST_TOPIC = 1, 1, 63  # flags: the test bit, and the topic from bit 1 on
 _URLSAFE = bytes.maketrans(b"+/", b"-_")
 _BLOCK = 64  # of SHA-256, RFC 2104
 
@@ -100,6 +100,8 @@ class Token:
     """Hash of what frequency is counted by, unsigned 64 bits; 0: nothing."""
     worker: int = 0
     """Who sold it, and whose lease therefore holds the reservation."""
+    topic: int = 0
+    """Of the ad, as `ranking.features.topic_of` numbers it."""
 
     @property
     def billable(self) -> Kind:
@@ -237,9 +239,9 @@ def _base64url(data: bytes) -> bytes:
 
 
 def _pack(token: Token) -> bytes:
-    decision, creative, placement = map(_clip, (token.decision, token.creative, token.placement))
+    decision, creative, placement = map(clipped, (token.decision, token.creative, token.placement))
     head = _HEAD.pack(
-        token.test * _TEST,
+        token.test * _TEST | token.topic << _TOPIC,
         token.pricing,
         token.worker,
         token.slot,
@@ -262,7 +264,7 @@ def _pack(token: Token) -> bytes:
     return packed + b"\0" * (-len(packed) % 3)
 
 
-def _clip(text: str) -> bytes:
+def clipped(text: str) -> bytes:
     """At most 255 bytes: a page may send a placement key of any length, and still gets its ad."""
     return text.encode(errors="replace")[:255].decode(errors="ignore").encode()
 
@@ -294,4 +296,5 @@ def _unpack(payload: bytes) -> Token:
         deal=deal,
         identity=identity,
         worker=worker,
+        topic=flags >> _TOPIC & _MOST_TOPIC,
     )

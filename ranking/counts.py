@@ -31,16 +31,20 @@ Floats = NDArray[np.float32]
 
 
 def count_features(shown: Floats, clicked: Floats) -> Floats:
-    """[R, COUNTS] features of decayed counts f32[R, KEYS, WINDOWS].
+    """[R, COUNTS] features of decayed counts f32[R, KEYS, WINDOWS], `key_features` side by side."""
+    return key_features(shown, clicked).reshape(len(shown), COUNTS)
 
-    Of each key, by window, the logarithm of its smoothed click rate over the prior, then
+
+def key_features(shown: Floats, clicked: Floats) -> Floats:
+    """[…, EACH] features of one key's decayed counts f32[…, WINDOWS].
+
+    By window, the logarithm of the smoothed click rate over the prior, then
     log(1 + impressions) of the longest window: how far the rates may be believed.
     """
     prior, strength = np.float32(PRIOR), np.float32(STRENGTH)
     rate = np.log((clicked + strength * prior) / ((shown + strength) * prior))
-    known = np.log1p(shown[:, :, -1:])
-    joined = np.concatenate([rate, known], axis=2).astype(np.float32)
-    return joined.reshape(len(shown), COUNTS)
+    known = np.log1p(shown[..., -1:])
+    return np.concatenate([rate, known], axis=-1).astype(np.float32)
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,6 +37,7 @@ TOKEN = Token(
     deal=77,
     identity=2**64 - 1,
     worker=255,
+    topic=63,
 )
 SIGNER = signer_of("k" * 32)
 HOUR_MS = 3_600_000

@@ -1,0 +1,147 @@
+"""What is remembered of a person, in every store."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from adserver.features.profiles import FORGOTTEN_MS, PROFILE, SWEPT, Profiles, key, opened
+from adserver.identity import is_page
+from adserver.state.disk import DiskStore
+from adserver.state.memory import MemoryStore
+from adserver.state.store import StoreFailed, everything
+from ranking.counts import WINDOWS_S, key_features
+from ranking.features import BAG, TOPICS
+
+NOW = 1_793_500_000_000
+DAY_MS = 86_400_000
+PAGE_VISITOR = 1 << 63 | 5
+
+
+@pytest.fixture(params=["memory", "disk"])
+def store(request, tmp_path):
+    opened = MemoryStore() if request.param == "memory" else DiskStore(tmp_path / "s", 64 << 20)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def profiles(store):
+    return Profiles(store)
+
+
+class Down:
+    """A store that answers nothing."""
+
+    def get(self, keys):
+        raise StoreFailed("no answer")
+
+    def update(self, keys, change):
+        raise StoreFailed("no answer")
+
+
+def test_the_last_eight_topics_stand_newest_first(profiles):
+    for topic in range(1, 12):
+        profiles.witness(9, topic, False, NOW)
+    for topic in (3, 5, 3):
+        profiles.witness(9, topic, True, NOW)
+
+    known = profiles.look([9], NOW)
+
+    assert known.seen == [[11, 10, 9, 8, 7, 6, 5, 4]]
+    assert known.clicked == [[3, 5, 3]]
+
+
+def test_counts_of_a_topic_decay_by_the_windows(profiles):
+    for day in range(3):
+        profiles.witness(9, 4, False, NOW + day * DAY_MS)
+    profiles.witness(9, 4, True, NOW + 2 * DAY_MS)
+    later = NOW + 3 * DAY_MS
+
+    known = profiles.look([9], later)
+
+    shown = [sum(np.exp(-(3 - d) * 86_400 / w) for d in range(3)) for w in WINDOWS_S]
+    clicked = [np.exp(-86_400 / w) for w in WINDOWS_S]
+    expected = key_features(np.array(shown, np.float32), np.array(clicked, np.float32))
+    assert known.topic[0, 4] == pytest.approx(expected, abs=1e-5)
+    assert not np.delete(known.topic[0], 4, axis=0).any()
+
+
+def test_a_batch_is_read_in_its_order_and_strangers_are_unknown(profiles):
+    profiles.witness(1, 10, False, NOW)
+    profiles.witness(2, 20, True, NOW)
+
+    known = profiles.look([2, 0, 7, 1, 2], NOW)
+
+    assert known.clicked == [[20], [], [], [], [20]]
+    assert known.seen == [[], [], [], [10], []]
+    assert [bool(one.any()) for one in known.topic] == [True, False, False, True, True]
+    assert known.found == 3
+
+
+def test_page_views_and_nobody_leave_no_trace(profiles, store):
+    assert is_page(PAGE_VISITOR)
+    for person in (0, PAGE_VISITOR):
+        profiles.witness(person, 4, True, NOW)
+
+    assert list(everything(store, PROFILE)) == []
+    assert profiles.look([0, PAGE_VISITOR], NOW).found == 0
+
+
+def test_an_ad_without_a_topic_says_nothing_of_a_person(profiles, store):
+    profiles.witness(9, 0, True, NOW)
+
+    assert list(everything(store, PROFILE)) == []
+
+
+def test_a_record_stays_short(profiles, store):
+    for step in range(5 * TOPICS):
+        profiles.witness(9, 1 + step % (TOPICS - 1), step % 3 == 0, NOW + step * 1000)
+
+    ((_, value),) = everything(store, PROFILE)
+
+    assert len(value) < 2000
+    head, topics = opened(value)
+    assert len(head["seen"]) == BAG
+    assert len(np.unique(topics["topic"])) == len(topics) == TOPICS - 1
+
+
+def test_a_topic_of_long_ago_is_dropped_from_the_record(profiles, store):
+    profiles.witness(9, 4, False, NOW)
+    profiles.witness(9, 5, False, NOW + 60 * DAY_MS)
+
+    ((_, value),) = everything(store, PROFILE)
+
+    assert opened(value)[1]["topic"].tolist() == [5]
+
+
+def test_a_clock_that_steps_back_does_not_grow_a_count(profiles, store):
+    profiles.witness(9, 4, False, NOW)
+    profiles.witness(9, 4, False, NOW - 3_600_000)
+
+    ((_, value),) = everything(store, PROFILE)
+
+    assert opened(value)[1]["shown"].tolist() == [[2.0, 2.0, 2.0]]
+
+
+def test_a_store_that_is_down_means_nothing_known():
+    profiles = Profiles(Down())
+
+    profiles.witness(9, 4, True, NOW)
+    known = profiles.look([9, 8], NOW)
+
+    assert known.clicked == [[], []]
+    assert not known.topic.any()
+    assert profiles.failed == 2
+
+
+def test_the_idle_are_swept_and_the_others_stay(profiles, store):
+    for person in range(1, SWEPT + 50):
+        profiles.witness(person, 4, False, NOW if person % 2 else NOW + FORGOTTEN_MS)
+
+    after = profiles.sweep(b"", NOW + FORGOTTEN_MS + 1)
+    assert after == key(SWEPT)
+    assert profiles.sweep(after, NOW + FORGOTTEN_MS + 1) == b""
+
+    kept = [int.from_bytes(name[len(PROFILE) :], "big") for name, _ in everything(store, PROFILE)]
+    assert kept == list(range(2, SWEPT + 50, 2))
