@@ -86,7 +86,7 @@ def ensure_snapshot(settings: Settings, console: Console) -> None:
     bundle = Bundle.load(settings.bundle)
     with contextlib.suppress(SnapshotError):
         snapshot = Snapshot.load(settings.snapshots, verify=False)
-        if snapshot.manifest.model.sha256 == bundle.sha256:
+        if snapshot.manifest.model.sha256 == bundle.tables_sha256:
             return
     with progress.shown(console, "snapshot") as heard:
         build_snapshot(settings.database, settings.snapshots, settings.bundle, wall(), heard)

@@ -54,7 +54,7 @@ class Editions:
     def open(self, now_s: float) -> Edition:
         """The current snapshot, mapped; slow, so off the event loop once requests are served."""
         snapshot = Snapshot.load(self.settings.snapshots)
-        if snapshot.manifest.model.sha256 != self.bundle.sha256:
+        if snapshot.manifest.model.sha256 != self.bundle.tables_sha256:
             raise ConfigError(
                 [f"snapshot {snapshot.version} was built with another model: catalog build"]
             )

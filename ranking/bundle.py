@@ -24,6 +24,8 @@ FILES = (
     "logistic.npz",
     "calibration.npz",
 )
+TABLE_FILES = ("towers.npz", "logistic.npz")
+"""What an ad's rows of a table depend on."""
 _CODES, _SCALE = ".codes", ".scale"
 
 
@@ -51,6 +53,9 @@ class Bundle:
     version: int
     sha256: str
     """Of the manifest, which holds the hash of every other file."""
+    tables_sha256: str
+    """Of the files that ad tables and ad vectors are computed from: versions that share it, such as
+    one and its later calibration, can score each other's snapshots."""
     manifest: dict[str, Any]
     towers: Towers
     first: FirstLayer
@@ -71,6 +76,7 @@ class Bundle:
         return cls(
             version=int(manifest["version"]),
             sha256=hashlib.sha256(content["manifest.json"]).hexdigest(),
+            tables_sha256=_tables(manifest),
             manifest=manifest,
             towers=Towers.of(weights),
             first=FirstLayer(
@@ -112,6 +118,11 @@ def expand(packed: dict[str, NDArray[Any]]) -> dict[str, NDArray[np.float32]]:
         elif not name.endswith(_SCALE) or name == "first.scale":
             weights[name] = array.astype(np.float32)
     return weights
+
+
+def _tables(manifest: dict[str, Any]) -> str:
+    parts = "".join(manifest["files"][name]["sha256"] for name in TABLE_FILES)
+    return hashlib.sha256(parts.encode()).hexdigest()
 
 
 def _verified(folder: Path) -> dict[str, bytes]:

@@ -45,7 +45,7 @@ class _SplitScorer:
 
     def add(self, version: int, table: AdTable) -> None:
         """Let pairs of this snapshot be scored; the oldest beyond two is forgotten."""
-        if table.model != self.bundle.sha256:
+        if table.model != self.bundle.tables_sha256:
             raise Refused(f"the ad table of snapshot {version} was built by another model")
         self.tables[version] = table
         for old in sorted(self.tables)[:-TABLES]:

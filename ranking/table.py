@@ -27,7 +27,7 @@ class AdTable:
     """N ads through one model's ad tower."""
 
     model: str
-    """Bundle.sha256 of the model it was built with; no other may score with it."""
+    """Bundle.tables_sha256 of the model it was built with; no other may score with it."""
     half: NDArray[np.int8]
     """[N, H] the ad's half of the interaction network's first layer."""
     half_scale: NDArray[np.float32]
@@ -66,7 +66,7 @@ class AdTable:
     def _empty(cls, bundle: Bundle, ads: int) -> AdTable:
         dim, hidden = bundle.first.ad.shape
         return cls(
-            model=bundle.sha256,
+            model=bundle.tables_sha256,
             half=np.empty((ads, hidden), np.int8),
             half_scale=np.empty(ads, np.float32),
             vector=np.empty((ads, dim), np.int8),

@@ -93,7 +93,7 @@ def _build(
         created=now,
         revision=revision,
         counts=counts,
-        model=ModelFact("ctr_ranker", bundle.version, bundle.sha256),
+        model=ModelFact("ctr_ranker", bundle.version, bundle.tables_sha256),
         feature_schema=FEATURE_SCHEMA,
         files=_facts(folder),
     )

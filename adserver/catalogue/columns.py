@@ -188,6 +188,7 @@ class ModelFact(msgspec.Struct, frozen=True):
     name: str
     version: int
     sha256: str
+    """Bundle.tables_sha256: another version that has the same may score this snapshot."""
 
 
 class Manifest(msgspec.Struct, frozen=True):

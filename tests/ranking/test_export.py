@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 from dataclasses import replace
@@ -13,9 +14,12 @@ import pytest
 from onnx import TensorProto
 
 from ranking.bundle import Bundle, BundleError, compact, expand
+from ranking.calibration import Calibration
 from ranking.dataset import Impressions
 from ranking.export import GateRefused, GateSettings, check, export, judge
+from ranking.int8 import LocalScorer
 from ranking.metrics import Metrics
+from ranking.table import AdTable
 
 
 def test_a_released_model_says_where_it_comes_from(released: Path):
@@ -140,3 +144,19 @@ def test_the_committed_model_is_whole_and_fits_this_program():
 
     assert bundle.manifest["dense_parameters"] <= 200_000
     check(judge_of(Metrics(**fp32), Metrics(**int8)), GateSettings())
+
+
+def test_another_calibration_keeps_the_ad_tables(released: Path, tmp_path: Path, ads: AdTable):
+    """A snapshot takes minutes to build; a new map behind the same towers needs none."""
+    folder = shutil.copytree(released, tmp_path / "2")
+    Calibration.plain().save(folder / "calibration.npz")
+    manifest = json.loads((folder / "manifest.json").read_text())
+    content = (folder / "calibration.npz").read_bytes()
+    manifest["files"]["calibration.npz"]["sha256"] = hashlib.sha256(content).hexdigest()
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+
+    old, new = Bundle.load(released), Bundle.load(folder)
+
+    assert new.sha256 != old.sha256
+    assert new.tables_sha256 == old.tables_sha256 == ads.model
+    LocalScorer(new).add(1, ads)
