@@ -13,7 +13,15 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from adserver import cli_catalog, cli_ledger, cli_model, cli_report, cli_reserves, cli_simulate
+from adserver import (
+    cli_catalog,
+    cli_labels,
+    cli_ledger,
+    cli_model,
+    cli_report,
+    cli_reserves,
+    cli_simulate,
+)
 from adserver.demo import run_demo, run_serve
 from adserver.errors import ConfigError
 from adserver.settings import Settings, from_environment
@@ -31,6 +39,7 @@ app.add_typer(
     cli_simulate.app, name="simulate", help="What would have happened: logs and markets replayed."
 )
 app.add_typer(cli_reserves.app, name="reserves", help="Personal reserves from recorded bids.")
+app.add_typer(cli_labels.app, name="labels", help="Impressions with their clicks, to train on.")
 app.add_typer(cli_ledger.app, name="ledger", help="Budgets: show, check, rebuild.")
 app.command("train")(cli_model.train)
 app.command("export")(cli_model.export)
