@@ -32,7 +32,7 @@ class Excluded(IntEnum):
     TEST = 3
     NOT_SHOWN = 4  # sold, but the page never said that it was rendered
     NOT_COUNTED = 5  # it said so, but too late or with a ticket that is gone
-    ROBOT = 6  # its person clicked more in a minute than people do
+    ROBOT = 6  # its person clicked more than people do, in a minute or of all it saw that day
     FLOODED = 7  # its decision was clicked more in a minute than people do
     BLIND_CLICK = 8  # clicked before it was shown
     FAST_CLICK = 9
@@ -79,7 +79,8 @@ def outcomes(
     """One verdict for each row, from the events of `asked`."""
     _aggregate(connection, keys, asked)
     found = connection.execute("""
-        SELECT shown, clicked, converted, tried, blind, test, decision_clicks, person_clicks
+        SELECT shown, clicked, converted, tried, blind, test, decision_clicks, person_clicks,
+            all_clicks, all_shows
         FROM logged LEFT JOIN happened USING (decision, slot)
             LEFT JOIN floods USING (decision) LEFT JOIN robots USING (person)
         ORDER BY row
@@ -116,11 +117,15 @@ def _aggregate(connection: duckdb.DuckDBPyConnection, keys: Keys, asked: Asked) 
             WHERE kind = 'click' GROUP BY decision, t // 60000
         ) GROUP BY decision;
         CREATE OR REPLACE TEMP TABLE robots AS
-        SELECT person, max(clicks) AS person_clicks FROM (
-            SELECT person, count(*) AS clicks FROM happening
+        SELECT person, max(clicks) AS person_clicks, sum(clicks)::BIGINT AS all_clicks,
+            sum(shows)::BIGINT AS all_shows
+        FROM (
+            SELECT person, count(*) FILTER (kind = 'click') AS clicks,
+                count(*) FILTER (kind = 'impression' AND {_COUNTS}) AS shows
+            FROM happening
             JOIN (SELECT DISTINCT decision, slot, person FROM logged WHERE person > 0)
             USING (decision, slot)
-            WHERE kind = 'click' GROUP BY person, t // 60000
+            GROUP BY person, t // 60000
         ) GROUP BY person
         """
     )
@@ -157,7 +162,7 @@ def _verdict(
         Excluded.TEST: column["test"] > 0,
         Excluded.NOT_SHOWN: (shown == NEVER) & (column["tried"] == 0),
         Excluded.NOT_COUNTED: shown == NEVER,
-        Excluded.ROBOT: column["person_clicks"] > settings.person_clicks,
+        Excluded.ROBOT: _robot(column, settings),
         Excluded.FLOODED: column["decision_clicks"] > settings.decision_clicks,
         Excluded.BLIND_CLICK: column["blind"] > 0,
         Excluded.FAST_CLICK: was_clicked & (clicked - shown < settings.fastest_click_ms),
@@ -165,6 +170,14 @@ def _verdict(
         & (shown + 1000 * settings.click_window_s > asked.now_ms),
     }
     return np.select(list(rules.values()), list(rules), default=Excluded.NOT).astype(np.int8)
+
+
+def _robot(column: Mapping[str, NDArray[np.int64]], settings: LabelSettings) -> NDArray[np.bool_]:
+    """[R] the row's person clicks faster, or a greater part of what it sees, than people do."""
+    many = column["all_clicks"] >= settings.suspect_clicks
+    eager = column["all_clicks"] > settings.suspect_rate * column["all_shows"]
+    fast: NDArray[np.bool_] = column["person_clicks"] > settings.person_clicks
+    return fast | (many & eager)
 
 
 def repeated(keys: Keys) -> NDArray[np.bool_]:

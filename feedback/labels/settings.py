@@ -6,6 +6,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
+_POSITIVE = (
+    "click_window_s", "conversion_window_s", "decision_clicks", "person_clicks", "suspect_clicks"
+)  # fmt: skip
+
 
 class Form(StrEnum):
     """What is done about clicks that have not come yet."""
@@ -35,12 +39,20 @@ class LabelSettings:
     person_clicks: int = 10
     """The same of one person, over all decisions; all that a robot saw on that day is left out."""
 
+    suspect_clicks: int = 10
+    """A person with as many clicks in a day is looked at: more than suspect_rate of its impressions
+    clicked makes it a robot."""
+    suspect_rate: float = 0.1
+    """Far above what any audience clicks. A patient robot shows itself by this only."""
+
     def problems(self) -> Iterator[str]:
-        for name in ("click_window_s", "conversion_window_s", "decision_clicks", "person_clicks"):
+        for name in _POSITIVE:
             if getattr(self, name) < 1:
                 yield f"labels.{name} ({getattr(self, name)}) must be at least 1"
         if self.fastest_click_ms < 0:
             yield f"labels.fastest_click_ms ({self.fastest_click_ms}) must not be negative"
+        if not 0 < self.suspect_rate <= 1:
+            yield f"labels.suspect_rate ({self.suspect_rate}) must be above 0 and at most 1"
 
 
 @dataclass(frozen=True, slots=True)

@@ -89,10 +89,16 @@ def crooked(site):
     site.decide(5, T0)  # NOT_SHOWN
     site.decide(6, T0)  # NOT_COUNTED
     site.show(6, T0 + 700_000, code=Filter.EXPIRED)
-    for decision in range(100, 111):  # ROBOT: eleven clicks in a minute, of eleven decisions
+    for decision in range(100, 211):  # ROBOT: eleven clicks in a minute, a tenth of what it saw
         site.decide(decision, T0, person=13)
         site.show(decision, T0)
+    for decision in range(100, 111):
         site.click(decision, T0 + 5000)
+    for decision in range(300, 399):  # ROBOT: one click in ten minutes, but a tenth of what it saw
+        site.decide(decision, T0 + decision * 60_000, person=14)
+        site.show(decision, T0 + decision * 60_000)
+        if decision % 10 == 0:
+            site.click(decision, T0 + decision * 60_000 + 5000)
     site.decide(7, T0)  # FLOODED
     site.show(7, T0)
     site.click(7, T0 + 4000)
@@ -114,7 +120,7 @@ def test_every_row_is_kept_or_left_out_for_one_reason(site):
     found, statistics = site.labels(Window(T0, T0 + DAY_MS, now_ms=T0 + DAY_MS), SETTINGS)
 
     assert statistics.excluded == {
-        "REPEATED_ROW": 1, "DEGRADED": 1, "TEST": 1, "NOT_SHOWN": 1, "NOT_COUNTED": 1, "ROBOT": 11,
+        "REPEATED_ROW": 1, "DEGRADED": 1, "TEST": 1, "NOT_SHOWN": 1, "NOT_COUNTED": 1, "ROBOT": 210,
         "FLOODED": 1, "BLIND_CLICK": 1, "FAST_CLICK": 1, "OPEN": 1,
     }  # fmt: skip
     assert statistics.rows == statistics.kept + statistics.excluded.total()
@@ -122,14 +128,15 @@ def test_every_row_is_kept_or_left_out_for_one_reason(site):
 
 
 def test_a_person_within_the_bounds_is_no_robot_and_nobody_is_no_person(site):
-    for decision, person in [(n, 13) for n in range(1, 11)] + [(n, 0) for n in range(20, 40)]:
+    for decision, person in [(n, 13) for n in range(1, 101)] + [(n, 0) for n in range(200, 220)]:
         site.decide(decision, T0, person=person)
         site.show(decision, T0)
-        site.click(decision, T0 + 5000)
+        if decision <= 10 or person == 0:
+            site.click(decision, T0 + 5000)
 
     statistics = site.labels(DAY, SETTINGS)[1]
 
-    assert statistics.kept == 30
+    assert statistics.kept == 120
 
 
 def test_a_repeated_click_is_counted_and_changes_nothing(site):
@@ -210,9 +217,9 @@ def test_an_empty_window_gives_no_labels(site):
 
 
 def test_settings_out_of_bounds_are_named():
-    wrong = LabelSettings(click_window_s=0, fastest_click_ms=-1)
+    wrong = LabelSettings(click_window_s=0, fastest_click_ms=-1, suspect_rate=0)
 
-    assert len(list(wrong.problems())) == 2
+    assert len(list(wrong.problems())) == 3
     assert list(SETTINGS.problems()) == []
 
 
