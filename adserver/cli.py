@@ -18,6 +18,7 @@ from adserver import (
     cli_labels,
     cli_ledger,
     cli_model,
+    cli_models,
     cli_report,
     cli_reserves,
     cli_simulate,
@@ -41,6 +42,7 @@ app.add_typer(
 app.add_typer(cli_reserves.app, name="reserves", help="Personal reserves from recorded bids.")
 app.add_typer(cli_labels.app, name="labels", help="Impressions with their clicks, to train on.")
 app.add_typer(cli_ledger.app, name="ledger", help="Budgets: show, check, rebuild.")
+app.add_typer(cli_models.app, name="models", help="Click models: registry and release.")
 app.command("train")(cli_model.train)
 app.command("export")(cli_model.export)
 console = Console(stderr=True)

@@ -42,6 +42,8 @@ class Settings:
     """SQLAlchemy URL of the catalogue. Empty: SQLite in the data folder."""
     model_repository: Path = Path("model_repository")
     """Triton's model repository; the model's towers and fallback are read from it too."""
+    models_kept: int = 5
+    """Retired model versions whose files stay, for a look back or a return."""
     candidates: int = 200
     """Ads scored per request. More finds better ads until scoring no longer fits the deadline."""
     fewest_candidates: int = 32
@@ -203,6 +205,7 @@ _BOUNDS = {
     "port": (1, 65535),
     "workers": (1, 256),
     "ads": (100, 20_000_000),
+    "models_kept": (1, 1000),
     "candidates": (1, 4096),
     "fewest_candidates": (1, 4096),
     "batch_rows": (1, 1 << 20),
