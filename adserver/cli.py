@@ -15,6 +15,7 @@ from rich.console import Console
 
 from adserver import (
     cli_catalog,
+    cli_data,
     cli_labels,
     cli_ledger,
     cli_model,
@@ -35,6 +36,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(cli_catalog.app, name="catalog", help="The catalogue and its snapshots.")
+app.add_typer(cli_data.app, name="data", help="Click logs of other people: import.")
 app.add_typer(cli_report.app, name="report", help="What happened: clicks, revenue, fairness.")
 app.add_typer(
     cli_simulate.app, name="simulate", help="What would have happened: logs and markets replayed."

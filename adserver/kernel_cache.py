@@ -14,7 +14,7 @@ from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
-PACKAGES = ("auction", "ranking", "retrieval", "simulator")
+PACKAGES = ("auction", "feedback", "ranking", "retrieval", "simulator")
 VARIABLE = "NUMBA_CACHE_DIR"
 _IMPORTED = re.compile(r"^(?:from|import) ([\w.]+)(?: import ([\w, ]+))?", re.MULTILINE)
 

@@ -1,0 +1,1 @@
+"""Other people's click logs, from text files to checked columns."""
