@@ -38,13 +38,20 @@ def create_sample(
     traffic of World(seed) fits this sample, and the model in the repository has learnt seed 1.
     `mixed`: besides standard CPM and CPC line items in US dollars there are a few of all others.
     """
+    write_catalogue(database_url, catalogue(World(seed), ads, seed, now), progress, mixed)
+
+
+def write_catalogue(
+    database_url: str, made: Catalogue, progress: Progress = silent, mixed: bool = False
+) -> None:
+    """The same for a catalogue that is made already; ids are row + 1."""
     engine = schema.connect(database_url)
     try:
         schema.create_tables(engine)
         if not is_empty(engine):
             raise ConfigError([f"database_url: {engine.url!r} holds a catalogue already"])
         with engine.begin() as connection:
-            _fill(connection, catalogue(World(seed), ads, seed, now), progress, mixed)
+            _fill(connection, made, progress, mixed)
     finally:
         engine.dispose()
 

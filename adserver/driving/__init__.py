@@ -1,0 +1,1 @@
+"""Plays simulated markets against the server: in process on simulated time, or over HTTP."""
