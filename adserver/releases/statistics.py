@@ -1,0 +1,125 @@
+"""What one model did in one phase of its release: counts that add up over workers.
+
+Plain sums, so that the statistics of two workers or two seconds are one by addition. Money in
+US dollars. It knows neither where they are counted nor what they are judged by.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Final
+
+import msgspec
+
+SLOWEST_MS: Final = 100
+"""Batches of this and more are counted as one bucket."""
+
+
+class Scored(msgspec.Struct, frozen=True, array_like=True):
+    """A shadow's scores beside production's of the same candidates; x are production's log-odds."""
+
+    requests: int = 0
+    rows: int = 0
+    skipped: int = 0
+    """Requests not scored because there was no time."""
+    x: float = 0.0
+    y: float = 0.0
+    xx: float = 0.0
+    yy: float = 0.0
+    xy: float = 0.0
+    rate: float = 0.0
+    """Sum of production's click rates."""
+    shadow_rate: float = 0.0
+    slots: int = 0
+    """Sold, and sold again with the shadow's rates."""
+    flips: int = 0
+    """Of these, to another ad."""
+
+    def __add__(self, other: Scored) -> Scored:
+        return Scored(**_added(self, other))
+
+    @property
+    def correlation(self) -> float:
+        """Of log-odds; 0 where there is nothing to correlate."""
+        n = max(self.rows, 1)
+        across = self.xy - self.x * self.y / n
+        own = (self.xx - self.x**2 / n) * (self.yy - self.y**2 / n)
+        return across / math.sqrt(own) if own > 1e-12 else 0.0
+
+    @property
+    def mean_ratio(self) -> float:
+        """Mean click rate over production's; 1 where nothing was scored."""
+        return self.shadow_rate / self.rate if self.rate > 0 else 1.0
+
+    @property
+    def flip_share(self) -> float:
+        return self.flips / max(self.slots, 1)
+
+
+class Stats(msgspec.Struct, frozen=True, array_like=True):
+    """One model's. Impressions, clicks and money are those of its own decisions in the phase."""
+
+    requests: int = 0
+    errors: int = 0
+    """Requests that it failed on; production answered them."""
+    degraded: int = 0
+    """Requests answered by the fallback model."""
+    impressions: int = 0
+    clicks: int = 0
+    expected: float = 0.0
+    """Clicks that were predicted for these impressions."""
+    revenue: float = 0.0
+    revenue_squares: float = 0.0
+    """Sum of the squares of the amounts billed."""
+    took_ms: tuple[int, ...] = ()
+    """Requests by whole milliseconds from their batch's start to its decisions."""
+    scored: Scored = Scored()
+
+    def __add__(self, other: Stats) -> Stats:
+        added = _added(self, other) | {"took_ms": _summed(self.took_ms, other.took_ms)}
+        return Stats(**added)
+
+    @property
+    def copc(self) -> float:
+        """Clicks over predicted clicks; 1 where none were predicted."""
+        return self.clicks / self.expected if self.expected > 0 else 1.0
+
+    @property
+    def ctr(self) -> float:
+        return self.clicks / max(self.impressions, 1)
+
+    @property
+    def predicted_rate(self) -> float:
+        return self.expected / max(self.impressions, 1)
+
+    @property
+    def error_share(self) -> float:
+        return self.errors / max(self.requests, 1)
+
+    @property
+    def degraded_share(self) -> float:
+        return self.degraded / max(self.requests, 1)
+
+    @property
+    def p99_ms(self) -> float:
+        """Upper end of the millisecond that holds the 99th percentile."""
+        left = 0.01 * sum(self.took_ms)
+        for ms in range(len(self.took_ms) - 1, -1, -1):
+            left -= self.took_ms[ms]
+            if left < 0:
+                return float(ms + 1)
+        return 0.0
+
+    def slower_than(self, ms: float) -> int:
+        """Requests that took at least this."""
+        return sum(self.took_ms[math.ceil(ms) :])
+
+
+def _added(one: msgspec.Struct, other: msgspec.Struct) -> dict[str, Any]:
+    names = one.__struct_fields__
+    return {name: getattr(one, name) + getattr(other, name) for name in names}
+
+
+def _summed(one: tuple[int, ...], other: tuple[int, ...]) -> tuple[int, ...]:
+    longer, shorter = sorted((one, other), key=len, reverse=True)
+    return tuple(a + b for a, b in zip(longer, shorter, strict=False)) + longer[len(shorter) :]
