@@ -84,7 +84,7 @@ def impressions(
 def market_of(catalogue: Catalogue, now: float) -> Market:
     world, ads, items = catalogue.world, catalogue.ads, catalogue.line_items
     fits = [np.isin(ads.size, one.sizes) for one in world.placement]
-    open_to = [open_[ads.line_item] for open_ in open_to_countries(catalogue)]
+    open_to = [open_[ads.line_item] for open_ in _open_to_countries(catalogue)]
     pools = [np.flatnonzero(size & country) for size in fits for country in open_to]
     order = np.argsort(catalogue.terms.line_item, kind="stable")
     own = catalogue.terms.line_item[order]
@@ -99,7 +99,7 @@ def market_of(catalogue: Catalogue, now: float) -> Market:
     )
 
 
-def open_to_countries(catalogue: Catalogue) -> Iterator[NDArray[np.bool_]]:
+def _open_to_countries(catalogue: Catalogue) -> Iterator[NDArray[np.bool_]]:
     """For each country, the line items [L] that ask for it or for none."""
     terms, country = catalogue.terms, DIMENSION["country"]
     anywhere = (terms.need & np.uint16(1 << country)) == 0

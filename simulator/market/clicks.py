@@ -9,6 +9,7 @@ much of the interest as neither segments nor earlier clicks give away.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,8 +17,9 @@ from numpy.typing import NDArray
 from simulator import names
 from simulator.catalogue import Catalogue
 from simulator.draw import normalised
+from simulator.market.eligible import Fits
 from simulator.market.interests import Interests
-from simulator.market.kernels import true_rates
+from simulator.market.kernels import best_ads, true_rates
 from simulator.market.shifts import NEW_DOMAINS, Shifts
 from simulator.market.traffic import Traffic
 from simulator.truth import (
@@ -33,14 +35,14 @@ from simulator.truth import (
 from simulator.world import DOMAINS, World
 
 LEAST, MOST = 0.0002, 0.25
-BASE = -6.25
+BASE = -6.2
 """Log-odds of a mediocre ad for an indifferent user; about 1 % of randomly fitting ads are
 clicked."""
-USER_AFFINITY, PAGE_AFFINITY = 3.4, 1.6
+USER_AFFINITY, PAGE_AFFINITY = 3.0, 2.0
 OWN_TRAIT = 0.2
 """Standard deviation of the user's own log-odds, which nothing tells but the user's clicks."""
 PER_POSITION = -0.22
-OF_PLACEMENT, OF_DOMAIN, OF_COUNTRY = 0.15, 0.2, 0.25
+OF_PLACEMENT, OF_DOMAIN, OF_COUNTRY = 0.15, 0.3, 0.25
 """Standard deviations of lasting effects: placement, domain, top category in a country."""
 FLOODING = float(np.log(1 / 3))
 """Log-odds on domains that live from floods."""
@@ -67,6 +69,26 @@ class Crowd:
 
     def __len__(self) -> int:
         return len(self.hour)
+
+
+@dataclass(frozen=True, slots=True)
+class Worth:
+    """[N] what each ad pays, in micros."""
+
+    per_click: NDArray[np.float64]
+    per_view: NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Best:
+    """[B, SLOTS] what a page would show if all truth were known."""
+
+    ad: NDArray[np.int32]
+    """-1 for none."""
+    rate: NDArray[np.float64]
+    """True click rate there."""
+    value: NDArray[np.float64]
+    """Micros that it is expected to pay."""
 
 
 class Clicks:
@@ -129,15 +151,30 @@ class Clicks:
     ) -> NDArray[np.float64]:
         """[P] probability of a click on ad row `ad` in a slot of kind `placement` of visit row
         `visit`; about 0.05 µs a pair."""
-        rate, what = np.empty(len(visit)), self.what
-        true_rates(
-            crowd.pull, crowd.trait + crowd.place, crowd.phone, crowd.hour, crowd.country,
-            crowd.certain, what.topic, what.bias, what.size, what.top,
-            self.by_placement, self.by_shape, self.by_hour, self.by_country,
-            np.asarray(visit, np.int32), np.asarray(ad, np.int32), np.asarray(placement, np.int32),
-            LEAST, MOST, rate,
-        )  # fmt: skip
+        rate = np.empty(len(visit))
+        rows = (np.asarray(one, np.int32) for one in (visit, ad, placement))
+        true_rates(*self._columns(crowd), *rows, rate)
         return rate
+
+    def _columns(self, crowd: Crowd) -> tuple[Any, ...]:
+        """In the order in which the kernels take them."""
+        what = self.what
+        return (
+            crowd.pull, crowd.trait + crowd.place, crowd.phone, crowd.hour, crowd.country,
+            what.topic, what.bias, what.size, what.top,
+            self.by_shape, self.by_hour, self.by_country,
+            crowd.certain, self.by_placement, LEAST, MOST,
+        )  # fmt: skip
+
+    def best(self, crowd: Crowd, fits: Fits, worth: Worth) -> Best:
+        """The most valuable choice of ads for each page, none twice on it."""
+        shape = fits.placement.shape
+        best = Best(np.full(shape, -1, np.int32), np.zeros(shape), np.zeros(shape))
+        best_ads(
+            *self._columns(crowd), fits.placement, fits.offset, fits.ad, fits.slots,
+            worth.per_click, worth.per_view, best.ad, best.rate, best.value,
+        )  # fmt: skip
+        return best
 
     def log_odds(
         self,

@@ -11,21 +11,23 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from simulator.draw import hashed_uniform, normalised, pick
+from simulator.draw import hashed_uniform, normalised, pick, quantiles
 from simulator.market.settings import DAY_S, MarketSettings, ShiftKind
 from simulator.market.shifts import Shifts
 from simulator.visits import SEGMENTS, Tables, drawing_tables, once
 from simulator.world import SEGMENTS as WORLD_SEGMENTS
 from simulator.world import TOPICS, World
 
-LASTING = 0.4
+LASTING = 0.35
 """Weight of the second interest beside the main one's 1."""
 BESIDE = 0.3
 """Weight of the topic that comes along with each."""
-LASTING_SEGMENTS = 2
-"""Of the SEGMENTS of a user, the last ones follow the second interest."""
-WITHOUT = 0.15
+LASTING_SLOTS = (2, 5)
+"""Of the SEGMENTS of a user, those that follow the second interest."""
+WITHOUT = 0.06
 """Share of users who are in no segment."""
+FEWEST = 3
+"""Segments of the others, of which some may be the same."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +48,8 @@ class Interests:
     def __init__(self, world: World, settings: MarketSettings, shifts: Shifts) -> None:
         self.settings, self.shifts = settings, shifts
         self.tables: Tables = drawing_tables(world)
+        closeness = world.segment.topic.T.astype(np.float64)
+        self._segment = quantiles(world.segment.weight * (0.0002 + closeness**10))
         eye = np.eye(TOPICS)
         second = (hashed_uniform(np.arange(TOPICS), 71) * (TOPICS - 1)).astype(np.int64)
         beside = (np.arange(TOPICS) + 1 + second) % TOPICS
@@ -101,19 +105,26 @@ class Interests:
         """[B, SEGMENTS] of the interests of `lag_days` ago; those of a silent provider are -1."""
         soul = self.soul(user)
         phase = self.phase(user, at_s - self.settings.lag_days * DAY_S)
-        held = np.ceil((hashed_uniform(soul, 77) - WITHOUT) / (1 - WITHOUT) * SEGMENTS)
+        held = self._held(soul)
         lasting = self._lasting(user)
         columns = []
         for i in range(SEGMENTS):
             # each slot turns at a moment of its own, so that segments change one by one
             turned = phase.turned > hashed_uniform(soul, 80 + i)
             topic, epoch = np.where(turned, phase.following, phase.topic), phase.number + turned
-            if i >= SEGMENTS - LASTING_SEGMENTS:
+            if i in LASTING_SLOTS:
                 topic, epoch = lasting, np.zeros_like(phase.number)
-            drawn = pick(self.tables.segment, topic, hashed_uniform(soul * 4_099 + epoch, 90 + i))
+            drawn = pick(self._segment, topic, hashed_uniform(soul * 4_099 + epoch, 90 + i))
             columns.append(np.where(i < held, drawn, -1))
         bag = np.stack(columns, axis=1).astype(np.int32)
         return self._provided(once(bag, bag), at_s)
+
+    def _held(self, soul: NDArray[np.int64]) -> NDArray[np.int64]:
+        chance = (hashed_uniform(soul, 77) - WITHOUT) / (1 - WITHOUT)
+        held: NDArray[np.int64] = np.ceil(FEWEST - 1 + chance * (SEGMENTS + 1 - FEWEST)).astype(
+            np.int64
+        )
+        return np.where(chance < 0, 0, held)
 
     def _provided(self, bag: NDArray[np.int32], at_s: NDArray[np.float64]) -> NDArray[np.int32]:
         for one in self.shifts.of_kind(ShiftKind.SEGMENTS_VANISH):

@@ -1,4 +1,4 @@
-"""The market's inner loops: true click rates of any pairs, and every ad that fits a visit."""
+"""The market's inner loops: true click rates of any pairs, every ad that fits a visit, the best."""
 
 from __future__ import annotations
 
@@ -8,91 +8,106 @@ from numpy.typing import NDArray
 
 
 @njit(cache=True, nogil=True)
+def logistic(logit: np.float32, least: float, most: float) -> float:
+    """The probability of these log-odds, within least … most."""
+    rate: float = min(max(1.0 / (1.0 + np.exp(-np.float64(logit))), least), most)
+    return rate
+
+
+@njit(cache=True, nogil=True)
+def log_odds(
+    pull: NDArray[np.float32],
+    visit_bias: NDArray[np.float32],
+    phone: NDArray[np.int8],
+    hour: NDArray[np.int32],
+    country: NDArray[np.int32],
+    topic: NDArray[np.float32],
+    ad_bias: NDArray[np.float32],
+    size: NDArray[np.int16],
+    top: NDArray[np.int32],
+    by_shape: NDArray[np.float32],
+    by_hour: NDArray[np.float32],
+    by_country: NDArray[np.float32],
+    v: int,
+    a: int,
+) -> np.float32:
+    """Of ad row `a` on visit row `v`, but for the placement: pull · topic and the look-ups."""
+    logit: np.float32 = visit_bias[v] + ad_bias[a] + by_shape[size[a], phone[v]]
+    logit += by_hour[top[a], hour[v]] + by_country[country[v], top[a]]
+    for t in range(topic.shape[1]):
+        logit += pull[v, t] * topic[a, t]
+    return logit
+
+
+@njit(cache=True, nogil=True)
 def true_rates(
     pull: NDArray[np.float32],
     visit_bias: NDArray[np.float32],
     phone: NDArray[np.int8],
     hour: NDArray[np.int32],
     country: NDArray[np.int32],
-    certain: NDArray[np.float32],
     topic: NDArray[np.float32],
     ad_bias: NDArray[np.float32],
     size: NDArray[np.int16],
     top: NDArray[np.int32],
-    by_placement: NDArray[np.float32],
     by_shape: NDArray[np.float32],
     by_hour: NDArray[np.float32],
     by_country: NDArray[np.float32],
+    certain: NDArray[np.float32],
+    by_placement: NDArray[np.float32],
+    least: float,
+    most: float,
     visit: NDArray[np.int32],
     ad: NDArray[np.int32],
     placement: NDArray[np.int32],
-    least: float,
-    most: float,
     rate: NDArray[np.float64],
 ) -> None:
     """Fill `rate` [P]: `certain` of the visit where it is not negative, else least … most.
 
-    The log-odds are pull · topic and the look-ups; visits, ads and placements are rows of theirs.
+    Visits, ads and placements are rows of theirs.
     """
     for p in range(visit.shape[0]):
-        v, a = visit[p], ad[p]
-        if certain[v] >= 0:
-            rate[p] = certain[v]
+        if certain[visit[p]] >= 0:
+            rate[p] = certain[visit[p]]
             continue
-        logit = visit_bias[v] + ad_bias[a] + by_placement[placement[p]]
-        logit += by_shape[size[a], phone[v]] + by_hour[top[a], hour[v]]
-        logit += by_country[country[v], top[a]]
-        for t in range(topic.shape[1]):
-            logit += pull[v, t] * topic[a, t]
-        rate[p] = min(max(1.0 / (1.0 + np.exp(-np.float64(logit))), least), most)
+        logit = log_odds(
+            pull, visit_bias, phone, hour, country, topic, ad_bias, size, top,
+            by_shape, by_hour, by_country, visit[p], ad[p],
+        )  # fmt: skip
+        rate[p] = logistic(logit + by_placement[placement[p]], least, most)
 
 
 @njit(cache=True, nogil=True)
-def slots_met(
+def match_items(
     values: NDArray[np.int32],
+    v: int,
     column_start: NDArray[np.int32],
-    placement: NDArray[np.int32],
-    first: int,
-    end: int,
-    term_dimension: NDArray[np.int8],
-    term_value: NDArray[np.int32],
-    term_exclude: NDArray[np.bool_],
-    need: np.uint16,
-) -> np.uint32:
-    """Bits of the slots in which the terms first … end - 1 of one line item are met.
+    row_start: NDArray[np.int64],
+    include: NDArray[np.uint64],
+    exclude: NDArray[np.uint64],
+    excluding: NDArray[np.bool_],
+    free: NDArray[np.uint64],
+    matched: NDArray[np.uint64],
+    asked: NDArray[np.uint64],
+) -> None:
+    """Clear the bits of `matched` [W] whose line items visit `v` does not meet.
 
-    `values` [C] of the visit, dimension d in columns column_start[d] … column_start[d + 1] - 1; the
-    last dimension is `placement` [S] of each slot, -1 for none.
+    Bits are line items: `include` and `exclude` [rows, W] those that name or refuse a value,
+    row_start[d] + value; `free` [D, W] those that name none of a dimension. `asked` is scratch.
     """
-    last = column_start.shape[0] - 1
-    met, named, refused = np.uint16(0), np.uint32(0), np.uint32(0)
-    for t in range(first, end):
-        d, value = term_dimension[t], term_value[t]
-        if need & ~met & ((np.uint16(1) << np.uint16(d)) - np.uint16(1)):
-            return np.uint32(0)
-        if d == last:
-            for s in range(placement.shape[0]):
-                if placement[s] == value and term_exclude[t]:
-                    refused |= np.uint32(1) << np.uint32(s)
-                elif placement[s] == value:
-                    named |= np.uint32(1) << np.uint32(s)
-            continue
+    for d in range(column_start.shape[0] - 1):
+        asked[:] = free[d]
         for c in range(column_start[d], column_start[d + 1]):
-            if values[c] == value:
-                if term_exclude[t]:
-                    return np.uint32(0)
-                met |= np.uint16(1) << np.uint16(d)
-                break
-    asked = np.uint16(1) << np.uint16(last)
-    if (met | asked) & need != need:
-        return np.uint32(0)
-    slots = np.uint32(0)
-    for s in range(placement.shape[0]):
-        if placement[s] >= 0:
-            slots |= np.uint32(1) << np.uint32(s)
-    if need & asked:
-        slots &= named
-    return slots & ~refused
+            if values[v, c] < 0:
+                continue
+            row = row_start[d] + values[v, c]
+            for w in range(asked.shape[0]):
+                asked[w] |= include[row, w]
+            if excluding[row]:
+                for w in range(asked.shape[0]):
+                    matched[w] &= ~exclude[row, w]
+        for w in range(asked.shape[0]):
+            matched[w] &= asked[w]
 
 
 @njit(cache=True, nogil=True)
@@ -100,15 +115,13 @@ def fitting_ads(
     values: NDArray[np.int32],
     column_start: NDArray[np.int32],
     placement: NDArray[np.int32],
-    country: NDArray[np.int32],
     blocked: NDArray[np.int32],
-    pool_start: NDArray[np.int64],
-    pool: NDArray[np.int32],
-    term_start: NDArray[np.int64],
-    term_dimension: NDArray[np.int8],
-    term_value: NDArray[np.int32],
-    term_exclude: NDArray[np.bool_],
-    need: NDArray[np.uint16],
+    live: NDArray[np.uint64],
+    row_start: NDArray[np.int64],
+    include: NDArray[np.uint64],
+    exclude: NDArray[np.uint64],
+    excluding: NDArray[np.bool_],
+    free: NDArray[np.uint64],
     category: NDArray[np.int32],
     ad_start: NDArray[np.int64],
     size: NDArray[np.int16],
@@ -117,41 +130,140 @@ def fitting_ads(
 ) -> tuple[NDArray[np.int32], NDArray[np.uint32]]:
     """Every ad that fits some slot of each visit, visits end to end from `offset` (filled) on.
 
-    `pool` has the line items to try in each country, `category` that of each line item, `blocked`
-    [B, K] the categories that a page refuses, `sold` [placements] the bits of the sizes. Returns
-    the ads and, bit by bit, the slots of theirs.
+    `values` [B, C] of the visits, dimension d in columns column_start[d] … column_start[d + 1] - 1;
+    the last dimension is `placement` [B, S], -1 for no slot. Bits as `match_items` takes them;
+    `live` [W] of the line items in flight. `blocked` [B, K] the categories that a page refuses,
+    `category` that of each line item, `sold` [placements] the bits of the sizes. Returns the ads
+    and, bit by bit, the slots of theirs.
     """
-    capacity = 64 * values.shape[0] + 1024
-    ad, fits = np.empty(capacity, np.int32), np.empty(capacity, np.uint32)
+    last, words = column_start.shape[0] - 1, live.shape[0]
+    ad = np.empty(64 * values.shape[0] + 1024, np.int32)
+    fits = np.empty(ad.shape[0], np.uint32)
+    # one more than ads: what is written last may be no fit, and is not kept
+    own_ad = np.empty(size.shape[0] + 1, np.int32)
+    own_slots = np.empty(size.shape[0] + 1, np.uint32)
+    matched, asked = np.empty(words, np.uint64), np.empty(words, np.uint64)
+    by_size = np.empty(32, np.uint32)
     count = 0
     offset[0] = 0
     for v in range(values.shape[0]):
-        for p in range(pool_start[country[v]], pool_start[country[v] + 1]):
-            item = pool[p]
-            refused = False
-            for k in range(blocked.shape[1]):
-                refused = refused or blocked[v, k] == category[item]
-            if refused:
-                continue
-            slots = slots_met(
-                values[v], column_start, placement[v], term_start[item], term_start[item + 1],
-                term_dimension, term_value, term_exclude, need[item],
-            )  # fmt: skip
-            if slots == 0:
-                continue
-            if count + ad_start[item + 1] - ad_start[item] > capacity:
-                more = ad_start[item + 1] - ad_start[item] + capacity
-                ad = np.concatenate((ad, np.empty(more, np.int32)))
-                fits = np.concatenate((fits, np.empty(more, np.uint32)))
-                capacity += more
-            for a in range(ad_start[item], ad_start[item + 1]):
-                here = np.uint32(0)
+        by_size[:] = 0
+        for s in range(placement.shape[1]):
+            for z in range(32):
+                if placement[v, s] >= 0 and sold[placement[v, s]] >> np.uint32(z) & np.uint32(1):
+                    by_size[z] |= np.uint32(1) << np.uint32(s)
+        own = 0
+        matched[:] = live
+        match_items(
+            values, v, column_start, row_start, include, exclude, excluding, free, matched, asked
+        )
+        for w in range(words):
+            word = matched[w]
+            for item in range(64 * w, 64 * w + 64):
+                if word == 0:
+                    break
+                taken = word & np.uint64(1)
+                word >>= np.uint64(1)
+                if taken == 0:
+                    continue
+                slots, bit = np.uint32(0), np.uint64(item - 64 * w)
                 for s in range(placement.shape[1]):
-                    bit = np.uint32(1) << np.uint32(s)
-                    if slots & bit and sold[placement[v, s]] >> np.uint32(size[a]) & np.uint32(1):
-                        here |= bit
-                if here:
-                    ad[count], fits[count] = a, here
-                    count += 1
+                    if placement[v, s] >= 0:
+                        row = row_start[last] + placement[v, s]
+                        named = (free[last, w] | include[row, w]) & ~exclude[row, w]
+                        slots |= np.uint32(named >> bit & np.uint64(1)) << np.uint32(s)
+                for k in range(blocked.shape[1]):
+                    if blocked[v, k] == category[item]:
+                        slots = np.uint32(0)
+                if slots == 0:
+                    continue
+                for a in range(ad_start[item], ad_start[item + 1]):
+                    here = slots & by_size[size[a]]
+                    own_ad[own], own_slots[own] = a, here
+                    own += here != 0
+        if count + own > ad.shape[0]:
+            more = count + own + ad.shape[0]
+            ad = np.concatenate((ad[:count], np.empty(more, np.int32)))
+            fits = np.concatenate((fits[:count], np.empty(more, np.uint32)))
+        ad[count : count + own] = own_ad[:own]
+        fits[count : count + own] = own_slots[:own]
+        count += own
         offset[v + 1] = count
     return ad[:count].copy(), fits[:count].copy()
+
+
+@njit(cache=True, nogil=True)
+def best_ads(
+    pull: NDArray[np.float32],
+    visit_bias: NDArray[np.float32],
+    phone: NDArray[np.int8],
+    hour: NDArray[np.int32],
+    country: NDArray[np.int32],
+    topic: NDArray[np.float32],
+    ad_bias: NDArray[np.float32],
+    size: NDArray[np.int16],
+    top: NDArray[np.int32],
+    by_shape: NDArray[np.float32],
+    by_hour: NDArray[np.float32],
+    by_country: NDArray[np.float32],
+    certain: NDArray[np.float32],
+    by_placement: NDArray[np.float32],
+    least: float,
+    most: float,
+    placement: NDArray[np.int32],
+    offset: NDArray[np.int64],
+    ad: NDArray[np.int32],
+    slots: NDArray[np.uint32],
+    per_click: NDArray[np.float64],
+    per_view: NDArray[np.float64],
+    best: NDArray[np.int32],
+    rate: NDArray[np.float64],
+    value: NDArray[np.float64],
+) -> None:
+    """Fill `best`, `rate`, `value` [B, S]: the most valuable ads of each page, none twice on it.
+
+    `offset`, `ad`, `slots` are the fits as `fitting_ads` returns them; `per_click`, `per_view` [N]
+    micros of each ad. -1, 0 and 0 where nothing is left for a slot. Slots choose among their S best
+    each, so that the best choice of a page is among those tried.
+    """
+    width = placement.shape[1]
+    row = np.empty((width, width), np.int32)
+    odds, worth = np.empty((width, width)), np.empty((width, width))
+    choice = np.empty(width, np.int64)
+    for v in range(offset.shape[0] - 1):
+        row[:], odds[:], worth[:] = -1, 0.0, 0.0
+        for r in range(offset[v], offset[v + 1]):
+            a = ad[r]
+            logit = log_odds(
+                pull, visit_bias, phone, hour, country, topic, ad_bias, size, top,
+                by_shape, by_hour, by_country, v, a,
+            )  # fmt: skip
+            for s in range(width):
+                if not slots[r] >> np.uint32(s) & np.uint32(1):
+                    continue
+                clicked = logistic(logit + by_placement[placement[v, s]], least, most)
+                if certain[v] >= 0:
+                    clicked = np.float64(certain[v])
+                gain, k = per_view[a] + per_click[a] * clicked, width
+                while k > 0 and (row[s, k - 1] < 0 or gain > worth[s, k - 1]):
+                    k -= 1
+                    if k + 1 < width:
+                        row[s, k + 1], odds[s, k + 1] = row[s, k], odds[s, k]
+                        worth[s, k + 1] = worth[s, k]
+                if k < width:
+                    row[s, k], odds[s, k], worth[s, k] = a, clicked, gain
+        most_worth = -1.0
+        for number in range(width**width):
+            rest, total, distinct = number, 0.0, True
+            for s in range(width):
+                choice[s] = rest % width
+                rest //= width
+                total += worth[s, choice[s]]
+                for t in range(s):
+                    same = row[s, choice[s]] == row[t, choice[t]]
+                    distinct = distinct and not (same and row[s, choice[s]] >= 0)
+            if distinct and total > most_worth:
+                most_worth = total
+                for s in range(width):
+                    best[v, s], rate[v, s] = row[s, choice[s]], odds[s, choice[s]]
+                    value[v, s] = worth[s, choice[s]]

@@ -9,6 +9,7 @@
             rate = market.truth(crowd, visit, ad, placement)           # of ANY pairs
             seen = market.respond(crowd, shown, rng)     # clicks and conversions, with delays
             fits = market.fitting(traffic)               # every ad that could have been shown
+            best = market.best(crowd, fits, market.worth)  # and the most valuable of them
 
 What is a row: `visit` counts rows of the `traffic` that `crowd` was made of; `ad` rows of
 `market.catalogue.ads` (the server's ad id is row + 1); `placement` rows of
@@ -32,7 +33,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simulator.draw import hashed_uniform
-from simulator.market.clicks import Clicks, Crowd
+from simulator.market.clicks import Best, Clicks, Crowd, Worth
 from simulator.market.eligible import Eligible, Fits
 from simulator.market.flights import flown, live
 from simulator.market.interests import Interests
@@ -127,5 +128,20 @@ class Market:
 
     def fitting(self, traffic: Traffic) -> Fits:
         """Every ad that may be shown on each visit, by slot, within one day; `.pairs()` has rows
-        for `truth`. About 5 µs a visit among 5 000 ads: meant for catalogues of thousands."""
+        for `truth`. About 7 µs a visit among 5 000 ads: meant for catalogues of thousands."""
         return self._eligible.fitting(traffic)
+
+    @cached_property
+    def worth(self) -> Worth:
+        """Bids as they are: what a click, or being shown, pays."""
+        items, owner = self.catalogue.line_items, self.catalogue.ads.line_item
+        bid, per_click = items.bid_micros[owner].astype(np.float64), items.per_click[owner]
+        return Worth(np.where(per_click, bid, 0.0), np.where(per_click, 0.0, bid / 1_000))
+
+    def best(self, crowd: Crowd, fits: Fits, worth: Worth) -> Best:
+        """The oracle: the ads whose expected payment is highest on each page, none twice on it.
+
+        `crowd` and `fits` are of the same traffic; bots' rows mean nothing. What a server
+        could earn at most at first prices, budgets aside. About 20 ns for each fit.
+        """
+        return self._clicks.best(crowd, fits, worth)

@@ -70,11 +70,11 @@ class MarketSettings:
     visits_per_user: float = 12.0
     """A day, on average; few visit often. More makes a user's history tell more."""
 
-    drift_days: float = 6.0
+    drift_days: float = 10.0
     """How long a user keeps a main interest, on average; half of it is spent turning to the next.
     Infinity for users who never change."""
 
-    lag_days: float = 2.0
+    lag_days: float = 1.5
     """By how much segments are behind the users' interests."""
 
     bots: float = 0.01

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import fields
 
 import numpy as np
@@ -178,11 +179,53 @@ def test_pairs_name_the_placement_of_their_slot(market, evening):
     assert_array_equal(pairs.placement, evening.visit.placement[pairs.visit, pairs.slot])
 
 
+def test_the_best_ads_of_a_page_are_those_that_trying_all_finds(market, evening):
+    """No ad twice on a page; the sum over its slots is the highest."""
+    some = evening.rows(np.flatnonzero(~evening.bot)[::50])
+    crowd, fits, worth = market.crowd(some), market.fitting(some), market.worth
+    pairs = fits.pairs()
+    rate = market.truth(crowd, pairs.visit, pairs.ad, pairs.placement)
+    value = worth.per_view[pairs.ad] + worth.per_click[pairs.ad] * rate
+
+    best = market.best(crowd, fits, worth)
+
+    for row in range(len(some)):
+        of = [np.flatnonzero((pairs.visit == row) & (pairs.slot == slot)) for slot in range(3)]
+        some_of = [[None, *one[np.argsort(-value[one])][:4]] for one in of]
+        choices = [
+            [one for one in choice if one is not None] for choice in itertools.product(*some_of)
+        ]
+        fine = [one for one in choices if len(set(pairs.ad[one])) == len(one)]
+        most = max(value[one].sum() for one in fine)
+        shown = best.ad[row][best.ad[row] >= 0]
+        assert_allclose(best.value[row].sum(), most, rtol=1e-6)
+        assert len(set(shown)) == len(shown)
+
+
+def test_the_best_ads_say_their_true_click_rate_and_what_they_pay(market, evening):
+    some = evening.rows(slice(0, 200))
+    crowd = market.crowd(some)
+
+    best = market.best(crowd, market.fitting(some), market.worth)
+
+    visit, slot = np.nonzero(best.ad >= 0)
+    ad = best.ad[visit, slot]
+    rate = market.truth(crowd, visit, ad, some.visit.placement[visit, slot])
+    paid = market.worth.per_view[ad] + market.worth.per_click[ad] * rate
+    assert_allclose(best.rate[visit, slot], rate, rtol=1e-6)
+    assert_allclose(best.value[visit, slot], paid, rtol=1e-6)
+    assert (best.value[best.ad < 0] == 0).all()
+
+
 def test_no_visit_has_nothing_that_fits(market, evening):
     nobody = evening.rows(slice(0, 0))
 
     assert len(market.fitting(nobody).pairs().ad) == 0
     assert len(market.crowd(nobody)) == 0
+    assert market.best(market.crowd(nobody), market.fitting(nobody), market.worth).ad.shape == (
+        0,
+        3,
+    )
 
 
 def test_a_request_says_what_its_visit_is_and_nothing_of_the_truth(market, evening):
