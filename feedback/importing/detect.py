@@ -55,7 +55,7 @@ class Layout:
 
 def layout(source: Source, name: str = AUTO) -> Layout:
     """That of the file, among those of the named format or of all; or ConfigError."""
-    lines = _first_lines(Source(source.path))
+    lines = first_lines(Source(source.path))
     if name != AUTO and name not in FORMATS:
         raise ConfigError([f"{name!r} is no format: use {', '.join((AUTO, *FORMATS))}"])
     asked = FORMATS[name] if name != AUTO else tuple(chain(*FORMATS.values()))
@@ -75,7 +75,8 @@ def _unknown(lines: Sequence[str]) -> str:
     return f"is in no known format (known: {', '.join(FORMATS)})"
 
 
-def _first_lines(source: Source) -> list[str]:
+def first_lines(source: Source) -> list[str]:
+    """Up to LOOKED_AT of them that hold something."""
     head = b""
     for chunk in source.chunks(HEAD):
         head += chunk

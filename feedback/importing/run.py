@@ -21,6 +21,7 @@ from adserver.errors import ConfigError
 from feedback.importing import columns
 from feedback.importing.detect import AUTO, Layout, layout
 from feedback.importing.formats import LABEL, TIME
+from feedback.importing.joins import Join, is_side_file, join_of
 from feedback.importing.lines import blocks
 from feedback.importing.quarantine import Quarantine
 from feedback.importing.sources import CHUNK, Source, checked
@@ -79,22 +80,24 @@ def import_log(
 
     rows_in = rows_out + quarantined, always.
     """
-    sources = [checked(path) for path in _files(paths)]
-    layouts = [layout(source, plan.format) for source in sources]
+    given = [checked(path) for path in _files(paths)]
+    layouts = [layout(source, plan.format) for source in given]
     if len({one.format.name for one in layouts}) > 1:
         kinds = ", ".join(
-            f"{s.path} {one.format.name}" for s, one in zip(sources, layouts, strict=True)
+            f"{s.path} {one.format.name}" for s, one in zip(given, layouts, strict=True)
         )
         raise ConfigError([f"the files are of different formats: {kinds}"])
+    join, logs = join_of(given, layouts)
+    sources, layouts = [given[n] for n in logs], [layouts[n] for n in logs]
     out.mkdir(parents=True, exist_ok=True)
     for old in (*out.glob("part-*.parquet"), out / MANIFEST):
         old.unlink(missing_ok=True)
     tally = Tally()
-    wanted = columns.schema(layouts[0].format)
-    with Quarantine(out / QUARANTINED) as quarantine, _Parts(out, wanted, plan) as parts:
+    with Quarantine(out / QUARANTINED) as quarantine, _Parts(out, join.schema, plan) as parts:
+        work = _Work(tally, quarantine, parts, join, heard)
         for source, how in zip(sources, layouts, strict=True):
-            _import_one(source, how, plan, _Work(tally, quarantine, parts, heard))
-    manifest = _manifest(sources, layouts, tally, quarantine, parts)
+            _import_one(source, how, plan, work)
+    manifest = _manifest(sources, layouts, work)
     (out / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n")
     return manifest
 
@@ -105,7 +108,7 @@ def _files(paths: Sequence[Path]) -> list[Path]:
     for path in paths:
         if path.is_dir():
             inside = sorted(one for one in path.rglob("*") if one.is_file())
-            found += [one for one in inside if not one.name.startswith(".")]
+            found += [one for one in inside if one.name[0] != "." and not is_side_file(one)]
         else:
             found.append(path)
     if not found:
@@ -120,6 +123,7 @@ class _Work:
     tally: Tally
     quarantine: Quarantine
     parts: _Parts
+    join: Join
     heard: Heard
 
 
@@ -136,9 +140,10 @@ def _import_one(source: Source, how: Layout, plan: Plan, work: _Work) -> None:
         parsed = columns.parse(lines, how)
         work.tally.rows_in += len(lines)
         work.tally.repaired += block.repaired
-        work.tally.add(parsed.rows)
+        rows = work.join.rows(source.path, parsed.rows)
+        work.tally.add(rows)
         work.quarantine.add(source.path, lines, parsed.blamed, names)
-        work.parts.write(parsed.rows)
+        work.parts.write(rows)
         work.heard(source.path.name, source.size, size)
         if plan.limit and work.tally.rows_in >= plan.limit:
             break
@@ -191,13 +196,8 @@ class _Parts:
         self._file, self._file_rows = None, 0
 
 
-def _manifest(
-    sources: Sequence[Source],
-    layouts: Sequence[Layout],
-    tally: Tally,
-    quarantine: Quarantine,
-    parts: _Parts,
-) -> dict[str, Any]:
+def _manifest(sources: Sequence[Source], layouts: Sequence[Layout], work: _Work) -> dict[str, Any]:
+    tally, quarantine, parts = work.tally, work.quarantine, work.parts
     about = [
         {**source.about(), "heading": how.headed, "ignored_fields": list(how.ignored)}
         for source, how in zip(sources, layouts, strict=True)
@@ -214,6 +214,7 @@ def _manifest(
     return {
         "format": layouts[0].format.name,
         "sources": about,
+        "beside": work.join.about(),
         "rows_in": tally.rows_in,
         "rows_out": tally.rows_out,
         "quarantined": sum(quarantine.count.values()),
