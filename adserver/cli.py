@@ -16,6 +16,7 @@ from rich.console import Console
 from adserver import (
     cli_catalog,
     cli_data,
+    cli_export,
     cli_labels,
     cli_ledger,
     cli_model,
@@ -46,7 +47,8 @@ app.add_typer(cli_labels.app, name="labels", help="Impressions with their clicks
 app.add_typer(cli_ledger.app, name="ledger", help="Budgets: show, check, rebuild.")
 app.add_typer(cli_models.app, name="models", help="Click models: registry and release.")
 app.command("train")(cli_model.train)
-app.command("export")(cli_model.export)
+app.command("export")(cli_export.export)
+app.command("calibrate")(cli_export.calibrate)
 console = Console(stderr=True)
 
 

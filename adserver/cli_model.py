@@ -1,4 +1,4 @@
-"""`adserver train` and `adserver export`: from simulated clicks to the served INT8 model."""
+"""`adserver train`: from simulated clicks to an unquantised model, which `cli_export` takes."""
 
 from __future__ import annotations
 
@@ -31,22 +31,3 @@ def train(
         table = simulated(ads, visits, seed, heard)
         training.train(table, folder, training.TrainSettings(epochs=epochs), seed, heard)
     typer.echo((folder / "checkpoint.json").read_text())
-
-
-def export(
-    folder: Folder = Path("var/model"),
-    repository: Annotated[Path, typer.Option(help="Version folder in Triton's repository.")] = Path(
-        "model_repository/ctr_ranker/1"
-    ),
-    version: Annotated[int, typer.Option(help="Number in the manifest.")] = 1,
-) -> None:
-    """Quantise to INT8, calibrate, judge against FP32, and refuse with the numbers if it lost."""
-    from ranking import export as exporting  # noqa: PLC0415 — onnx is in an extra
-
-    with progress.shares(console, "export") as heard:
-        try:
-            manifest = exporting.export(folder, repository, version, progress=heard)
-        except exporting.GateRefused as refusal:
-            console.print(f"[red]refused:[/red] {refusal}")
-            raise typer.Exit(1) from None
-    typer.echo(f"{repository}: {manifest['metrics']}")

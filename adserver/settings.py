@@ -18,6 +18,7 @@ from adserver.tier_modes import read_modes
 from auction.pacing import Mode
 from auction.settings import GSP, MOST_INCREMENT, VCG, AuctionSettings, FairnessSettings
 from auction.squash import Squash
+from ranking.gate import GateSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +86,9 @@ class Settings:
     pacing: str = "even"
     """How budgets are spent over the day. even: in step with the traffic; front_loaded: up to 40 %
     faster early, level by the end; asap: whole bids until the money is gone."""
+    release_gate: str = "{}"
+    """Limits of the release gate that differ from the usual ones, as JSON by name:
+    {"flips": 0.02}. Loosen one only with a reason that the gate's report shows."""
     user_caps: str = ""
     """JSON list of frequency caps on all that one person is shown on the whole site, as in the
     catalogue: [{"max": 20, "window": "24h"}]. Empty: none."""
@@ -143,6 +147,10 @@ class Settings:
         return self.model_repository / "ctr_ranker" / "1"
 
     @property
+    def gate_limits(self) -> GateSettings:
+        return GateSettings.read(self.release_gate)
+
+    @property
     def auction(self) -> AuctionSettings:
         return AuctionSettings(
             increment_micros=self.increment_micros,
@@ -188,6 +196,10 @@ class Settings:
             yield from (f"FAIRNESS_RULES: {mistake}" for mistake in self.fairness.problems())
         except ValueError as error:
             yield f"FAIRNESS_RULES: {error}"
+        try:
+            GateSettings.read(self.release_gate)
+        except ValueError as error:
+            yield f"RELEASE_GATE: {error}"
         try:
             read_caps(self.user_caps)
         except ValueError as error:

@@ -15,6 +15,7 @@ from ranking.calibration import Calibration
 from ranking.counts import CountHead
 from ranking.features import FEATURE_SCHEMA
 from ranking.logistic import LogisticWeights
+from ranking.manifest import MANIFEST
 from ranking.towers import Towers
 
 FILES = (
@@ -24,6 +25,8 @@ FILES = (
     "logistic.npz",
     "calibration.npz",
 )
+S8S8 = "ctr_ranker_s8s8.onnx"
+"""The network for TensorRT and GPU kernels; a version may lack it, and no worker loads it."""
 TABLE_FILES = ("towers.npz", "logistic.npz")
 """What an ad's rows of a table depend on."""
 _CODES, _SCALE = ".codes", ".scale"
@@ -71,11 +74,11 @@ class Bundle:
     def load(cls, folder: Path) -> Bundle:
         """Raises BundleError on a missing, altered or unfitting file."""
         content = _verified(folder)
-        manifest = json.loads(content["manifest.json"])
+        manifest = json.loads(content[MANIFEST])
         weights = expand(dict(np.load(folder / "towers.npz")))
         return cls(
             version=int(manifest["version"]),
-            sha256=hashlib.sha256(content["manifest.json"]).hexdigest(),
+            sha256=hashlib.sha256(content[MANIFEST]).hexdigest(),
             tables_sha256=_tables(manifest),
             manifest=manifest,
             towers=Towers.of(weights),
@@ -120,6 +123,18 @@ def expand(packed: dict[str, NDArray[Any]]) -> dict[str, NDArray[np.float32]]:
     return weights
 
 
+def files_of(manifest: dict[str, Any]) -> list[str]:
+    """All files of a version, its manifest aside: what each one has, and what this one names.
+
+    BundleError for a name that leads out of the folder.
+    """
+    names = sorted({*FILES, *manifest["files"]})
+    for name in names:
+        if Path(name).name != name:
+            raise BundleError(f"the manifest names {name!r}, which is no file beside it")
+    return names
+
+
 def _tables(manifest: dict[str, Any]) -> str:
     parts = "".join(manifest["files"][name]["sha256"] for name in TABLE_FILES)
     return hashlib.sha256(parts.encode()).hexdigest()
@@ -128,17 +143,20 @@ def _tables(manifest: dict[str, Any]) -> str:
 def _verified(folder: Path) -> dict[str, bytes]:
     """The files' bytes, each as the manifest says."""
     try:
-        content = {name: (folder / name).read_bytes() for name in (*FILES, "manifest.json")}
-    except OSError as error:
+        written = (folder / MANIFEST).read_bytes()
+        manifest = json.loads(written)
+        names = files_of(manifest)
+        content = {name: (folder / name).read_bytes() for name in names}
+    except (OSError, ValueError) as error:
         raise BundleError(f"{folder}: {error}") from error
-    manifest = json.loads(content["manifest.json"])
+    content[MANIFEST] = written
     if manifest["feature_schema"] != FEATURE_SCHEMA:
         raise BundleError(
             f"{folder}: made for feature schema {manifest['feature_schema']}, "
             f"this program encodes {FEATURE_SCHEMA}"
         )
-    for name in FILES:
+    for name in names:
         found = hashlib.sha256(content[name]).hexdigest()
-        if found != manifest["files"][name]["sha256"]:
+        if found != manifest["files"].get(name, {}).get("sha256"):
             raise BundleError(f"{folder / name}: sha256 is {found}, not what the manifest says")
     return content

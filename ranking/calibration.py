@@ -12,12 +12,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ranking import kernels
+from ranking.metrics import Mass, bin_sums, masses
 
 KNOTS = 256
 BINS = 100
 """Equal-mass bins that are pooled; each should hold some tens of clicks."""
 LOWEST, HIGHEST = -16.0, 4.0
 """Log-odds that the knots span: beyond, a rate is below a millionth or no click rate."""
+FEWEST_CLICKS = 0.5
+"""Clicks that a slice without any is taken to have had."""
 TILT = 0.02
 """Share of the raw score in the map, so that rows within one pooled block keep their order."""
 
@@ -61,17 +64,24 @@ class Calibration:
         return cls(LOWEST, float(knots[1] - knots[0]), _sigmoid(knots))
 
     @classmethod
-    def fit(cls, logit: NDArray[np.float32], click: NDArray[np.uint8]) -> Calibration:
+    def fit(
+        cls, logit: NDArray[np.float32], click: NDArray[np.uint8], weight: Mass = None
+    ) -> Calibration:
         """By isotonic regression; outside the scores seen, it goes on parallel to the raw scores.
 
         Each bin's rate is drawn towards its neighbourhood by one click's worth of the overall
-        rate, so that a bin without clicks does not promise that there are never any.
+        rate, so that a bin without clicks does not promise that there are never any. Of no rows,
+        the logistic function.
         """
-        order = np.argsort(logit, kind="stable")
-        score = np.array([part.mean() for part in np.array_split(logit[order], BINS)], np.float64)
-        clicks = np.array([part.sum() for part in np.array_split(click[order], BINS)], np.float64)
-        shown = np.array([len(part) for part in np.array_split(click[order], BINS)], np.float64)
-        base = clicks.sum() / shown.sum()
+        if len(logit) == 0:
+            return cls.plain()
+        order, mass = np.argsort(logit, kind="stable"), masses(len(logit), weight)
+        shown, score, clicks = (
+            bin_sums(column, order, mass, BINS) for column in (mass, mass * logit, mass * click)
+        )
+        filled = shown > 0
+        shown, score, clicks = shown[filled], (score / shown)[filled], clicks[filled]
+        base = min(max(clicks.sum(), FEWEST_CLICKS) / shown.sum(), 0.5)
         rate = pool_adjacent_violators((clicks + 1.0) / (shown + 1.0 / base), shown)
         return cls.plain().remapped(score, np.log(rate / (1.0 - rate)))
 

@@ -1,4 +1,4 @@
-"""From a checkpoint to a released model: static INT8, calibration, a gate, a manifest.
+"""From a trained run to a released model: static INT8, calibration, a gate, a manifest.
 
 The gate scores the newest impressions with the released files themselves, as serving will, and
 refuses with the numbers when INT8 costs more than it may.
@@ -6,103 +6,103 @@ refuses with the numbers when INT8 costs more than it may.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shutil
 import tempfile
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ranking import reference
-from ranking.bundle import FILES, Bundle, compact
+from ranking import gate, judge, reference
+from ranking.bundle import FILES, S8S8, Bundle, compact
 from ranking.calibration import Calibration
 from ranking.dataset import Impressions
 from ranking.features import FEATURE_SCHEMA, REQUEST_FIELDS
-from ranking.int8 import LocalScorer
-from ranking.logistic import LogisticScorer
+from ranking.gate import Compared, GateRefused, GateSettings, Replay, Replayed
+from ranking.manifest import GATE, MANIFEST, Manifest, fingerprint, write_json, write_manifest
 from ranking.metrics import Metrics, measure
-from ranking.quantise import float_graph, int8_graph
-from ranking.scorer import Pairs
-from ranking.table import AdTable
+from ranking.quantise import float_graph, int8_graph, s8s8_graph
 
+__all__ = ["GateRefused", "GateSettings", "export"]
 Weights = dict[str, NDArray[np.float32]]
+Progress = Callable[[str, float], None]
 CALIBRATION_ROWS = 65_536
 """Pairs whose activations set the quantisation ranges."""
+ALL = (*FILES, S8S8)
+USUAL = GateSettings()
 
 
-@dataclass(frozen=True, slots=True)
-class GateSettings:
-    """How much INT8 may cost. MLPerf asks for 99.9 % of the float AUC; the rest is for money."""
-
-    auc_drop: float = 0.0005
-    auc_ratio: float = 0.999
-    logloss_rise: float = 0.001
-    """As a share."""
-    copc_change: float = 0.005
-    """As a share: predicted clicks are what bids are multiplied with."""
-
-
-class GateRefused(Exception):
-    """The INT8 model is too far from the float one; the message has the numbers."""
-
-
-@dataclass(frozen=True, slots=True)
-class Judged:
-    """Both forms of one model on the same impressions, both through the same calibration map."""
-
-    fp32: Metrics
-    int8: Metrics
-    fallback: Metrics
+def unheard(_stage: str, _share: float) -> None:
+    """Nobody watches."""
 
 
 def export(
-    checkpoint: Path,
-    folder: Path,
+    run: Path,
+    out: Path,
     version: int = 1,
-    gate: GateSettings | None = None,
-    progress: Callable[[str, float], None] = lambda stage, share: None,
-) -> dict[str, Any]:
-    """Write the model files and the manifest into `folder`, or raise GateRefused and write none.
+    settings: GateSettings = USUAL,
+    replay: Replay | None = None,
+    progress: Progress = unheard,
+) -> Manifest:
+    """Write the model files and the manifest into `out`, or raise GateRefused and write none there.
 
-    Files of other owners in the folder (Triton's model.py) stay. Returns the manifest.
+    The gate's report is left in the run's folder as gate.json either way. Without `replay` no pages
+    are sold, and what they would show is not judged. Files of other owners in `out` (Triton's
+    model.py) stay. Returns the manifest.
     """
-    about = json.loads((checkpoint / "checkpoint.json").read_text())
-    newest = Impressions.load(checkpoint / "calibration_slice.npz")
-    test = Impressions.load(checkpoint / "test_slice.npz")
-    weights: Weights = dict(np.load(checkpoint / "weights.npz"))
+    test = Impressions.load(run / "test_slice.npz")
+    weights: Weights = dict(np.load(run / "weights.npz"))
     with tempfile.TemporaryDirectory() as place:
         made = Path(place)
-        progress("quantise", 0.0)
-        calibration = _write(made, checkpoint, weights, newest)
-        progress("judge", 0.4)
-        _manifest(made, version, about, None)
-        judged = judge(Bundle.load(made), weights, calibration, test)
-        check(judged, gate or GateSettings())
-        manifest = _manifest(made, version, about, judged)
-        folder.mkdir(parents=True, exist_ok=True)
-        for name in (*FILES, "manifest.json"):
-            shutil.copyfile(made / name, folder / name)
-    progress("judge", 1.0)
+        calibration = _write(made, run, weights, progress)
+        about = _about(run, version)
+        write_manifest(made, about, ALL)
+        progress("judge", 0.0)
+        bundle = Bundle.load(made)
+        judged = judge_export(bundle, weights, calibration, test, replay)
+        report = gate.quantisation(judged.numbers, judged.replayed, settings)
+        write_json(run / GATE, report.as_json())
+        progress("judge", 1.0)
+        report.require()
+        write_json(made / GATE, report.as_json())
+        findings = {
+            "metrics": judged.metrics,
+            "gate": report.as_json(),
+            "embedding_version": bundle.tables_sha256[:16],
+        }
+        manifest = write_manifest(made, about | findings, ALL)
+        publish(made, out)
     return manifest
 
 
-def _write(folder: Path, checkpoint: Path, weights: Weights, newest: Impressions) -> Calibration:
+def publish(made: Path, out: Path) -> None:
+    """Copy a version's files to where it is loaded from, the manifest last."""
+    out.mkdir(parents=True, exist_ok=True)
+    for one in sorted(made.iterdir(), key=lambda path: path.name == MANIFEST):
+        shutil.copyfile(one, out / one.name)
+
+
+def _write(folder: Path, run: Path, weights: Weights, progress: Progress) -> Calibration:
     """All files but the manifest."""
-    float_graph(weights, folder / "ctr_ranker_fp32.onnx")
-    scale = int8_graph(
-        folder / "ctr_ranker_fp32.onnx", folder / "ctr_ranker.onnx", _sample(weights, newest)
-    )
+    newest = Impressions.load(run / "calibration_slice.npz")
+    progress("quantise", 0.0)
+    hidden = _sample(weights, newest)
+    source = folder / "ctr_ranker_fp32.onnx"
+    float_graph(weights, source)
+    scale = int8_graph(source, folder / "ctr_ranker.onnx", hidden)
+    progress("quantise", 0.5)
+    s8s8_graph(source, folder / S8S8, hidden)
     serving = {name: one for name, one in weights.items() if name.split(".")[0] not in _NETWORK}
     packed = compact(serving) | {"first.scale": np.float32(scale)}
     np.savez_compressed(folder / "towers.npz", **packed)  # type: ignore[arg-type] # stub: allow_pickle
-    calibration = Calibration.fit(reference.score(weights, newest).full, newest.click)
+    logit = reference.score(weights, newest).full
+    calibration = Calibration.fit(logit, newest.click, judge.weight_of(newest))
     calibration.save(folder / "calibration.npz")
-    shutil.copyfile(checkpoint / "logistic.npz", folder / "logistic.npz")
+    shutil.copyfile(run / "logistic.npz", folder / "logistic.npz")
+    progress("quantise", 1.0)
     return calibration
 
 
@@ -116,69 +116,50 @@ def _sample(weights: Weights, table: Impressions) -> NDArray[np.float32]:
     return reference.activations(weights, table, row)
 
 
-def judge(bundle: Bundle, weights: Weights, calibration: Calibration, test: Impressions) -> Judged:
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """The forms of one model on the same impressions, all through the same calibration map."""
+
+    numbers: Compared
+    replayed: Replayed | None
+    fallback: Metrics
+
+    @property
+    def metrics(self) -> dict[str, dict[str, float]]:
+        forms = {"fp32": self.numbers.before, "int8": self.numbers.after, "fallback": self.fallback}
+        return {name: asdict(one) for name, one in forms.items()}
+
+
+def judge_export(
+    bundle: Bundle,
+    weights: Weights,
+    calibration: Calibration,
+    test: Impressions,
+    replay: Replay | None = None,
+) -> Judged:
     """Float weights by plain products against the bundle's files by the serving path."""
-    table = AdTable.build(bundle, test.catalogue)
-    scorer = LocalScorer(bundle)
-    scorer.add(0, table)
-    pairs = _pairs(bundle, test)
-    slot = bundle.towers.slot_bias(test.slot)
-    fallback = LogisticScorer(bundle.logistic).score(test.request, pairs, table)
-    logits = (
-        reference.score(weights, test).full,
-        scorer.score(pairs) + slot + bundle.count(test.counts),
-        fallback + slot + test.counts @ bundle.logistic.count,
+    float_, int8 = judge.plain(weights), judge.served(bundle)
+    small = calibration(judge.fallback(bundle)(test))
+    return Judged(
+        judge.compared(test, (float_(test), int8(test)), (calibration, calibration)),
+        replay(judge.rate(float_, calibration), judge.rate(int8, calibration)) if replay else None,
+        measure(test.click, small, judge.weight_of(test)),
     )
-    return Judged(*(measure(test.click, calibration(logit)) for logit in logits))
 
 
-def _pairs(bundle: Bundle, table: Impressions) -> Pairs:
-    vector, bias = bundle.towers.request(table.request)
-    return Pairs(0, vector, bias, table.ad, table.starts().astype(np.int32))
-
-
-def check(judged: Judged, gate: GateSettings) -> None:
-    """Raise GateRefused, naming each limit that is passed and by how much."""
-    fp32, int8 = judged.fp32, judged.int8
-    limits = [
-        ("AUC change", int8.auc - fp32.auc, int8.auc - fp32.auc >= -gate.auc_drop),
-        ("AUC ratio", int8.auc / fp32.auc, int8.auc / fp32.auc >= gate.auc_ratio),
-        (
-            "logloss rise",
-            int8.logloss / fp32.logloss - 1,
-            int8.logloss <= fp32.logloss * (1 + gate.logloss_rise),
-        ),
-        (
-            "COPC change",
-            int8.copc / fp32.copc - 1,
-            abs(int8.copc / fp32.copc - 1) <= gate.copc_change,
-        ),
-    ]
-    passed = [f"{name} {value:+.5f}" for name, value, within in limits if not within]
-    if passed:
-        raise GateRefused(f"INT8 is refused: {', '.join(passed)} (limits: {gate})")
-
-
-def _manifest(
-    folder: Path, version: int, about: dict[str, Any], judged: Judged | None
-) -> dict[str, Any]:
-    manifest = {
+def _about(run: Path, version: int) -> Manifest:
+    """What the manifest says of where the model comes from."""
+    known = json.loads((run / "checkpoint.json").read_text())
+    return {
         "name": "ctr_ranker",
         "version": version,
         "feature_schema": FEATURE_SCHEMA,
-        "seed": about["seed"],
-        "window": about["window"],
-        "click_rate": about["click_rate"],
-        "dense_parameters": about["dense_parameters"],
+        "lineage": {"run": run.name, "weights_sha256": fingerprint(run / "weights.npz")["sha256"]},
+        "seed": known["seed"],
+        "window": known["window"],
+        "click_rate": known["click_rate"],
+        "dense_parameters": known["dense_parameters"],
         "request_width": sum(field.width for field in REQUEST_FIELDS),
-        "training": about["metrics"],
-        "metrics": asdict(judged) if judged else {},
-        "files": {name: _fingerprint(folder / name) for name in FILES},
+        "training": known["metrics"],
+        "metrics": {},
     }
-    (folder / "manifest.json").write_text(json.dumps(manifest, indent=1) + "\n")
-    return manifest
-
-
-def _fingerprint(path: Path) -> dict[str, Any]:
-    content = path.read_bytes()
-    return {"sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}

@@ -87,10 +87,10 @@ def _bin_edges(mass: Floats, bins: int) -> NDArray[np.int64]:
     return np.concatenate(([0], inner, [len(mass)]))
 
 
-def _binned(of: Floats, order: NDArray[np.int64], mass: Floats, bins: int) -> Floats:
+def bin_sums(column: Floats, order: NDArray[np.int64], mass: Floats, bins: int) -> Floats:
     """[bins] sums of a column over bins of equal mass."""
     edge = _bin_edges(mass[order], bins)
-    total = np.concatenate(([0.0], np.cumsum(of[order])))
+    total = np.concatenate(([0.0], np.cumsum(column[order])))
     return np.diff(total[edge])
 
 
@@ -102,7 +102,7 @@ def ece(
 ) -> float:
     """Mean absolute gap between predicted and seen rate over bins of equal mass."""
     p, mass = np.asarray(probability, np.float64), masses(len(click), weight)
-    gap = _binned(mass * (p - click), np.argsort(p, kind="stable"), mass, bins)
+    gap = bin_sums(mass * (p - click), np.argsort(p, kind="stable"), mass, bins)
     return float(np.abs(gap).sum() / mass.sum())
 
 
@@ -116,7 +116,7 @@ def ece_by_chance(
     """
     p = np.asarray(probability, np.float64)
     mass = masses(len(p), weight)
-    variance = _binned(mass**2 * p * (1 - p), np.argsort(p, kind="stable"), mass, bins)
+    variance = bin_sums(mass**2 * p * (1 - p), np.argsort(p, kind="stable"), mass, bins)
     return float(np.sqrt(2 / np.pi * variance).sum() / mass.sum())
 
 

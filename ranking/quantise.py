@@ -1,8 +1,9 @@
 """The interaction network as ONNX: in float, and quantised statically to INT8.
 
-Activations are unsigned 8 bits with one scale a layer, set by the range seen on sample data;
-weights signed 8 bits with one scale a column. Static scales make a row's score independent of
-the rows beside it. The log-odds leave the last layer as float.
+Weights are signed 8 bits with one scale a column. Activations have one scale a layer, set by the
+range seen on sample data: unsigned in the graph that CPUs run (U8S8), signed with zero at 0 in the
+one for TensorRT and GPU kernels, which know no other (S8S8). Static scales make a row's score
+independent of the rows beside it. The log-odds leave the last layer as float.
 """
 
 from __future__ import annotations
@@ -91,6 +92,31 @@ def int8_graph(source: Path, path: Path, hidden: NDArray[np.float32]) -> float:
     onnx.checker.check_model(model)
     onnx.save(model, path)
     return scale
+
+
+def s8s8_graph(source: Path, path: Path, hidden: NDArray[np.float32]) -> None:
+    """f32 [rows, H] "hidden" → f32 [rows] "logit", with symmetric signed activations.
+
+    Only what enters a product is quantised, and biases stay float: TensorRT fuses product, bias and
+    relu into one INT8 kernel if no conversion stands between them, and takes no INT32 biases.
+    """
+    quantize_static(
+        str(source),
+        str(path),
+        _Sample(hidden),
+        quant_format=QuantFormat.QDQ,
+        per_channel=True,
+        activation_type=QuantType.QInt8,
+        weight_type=QuantType.QInt8,
+        op_types_to_quantize=["Gemm"],
+        extra_options={
+            "ActivationSymmetric": True,
+            "WeightSymmetric": True,
+            "QuantizeBias": False,
+            "OpTypesToExcludeOutputQuantization": ["Gemm"],
+        },
+    )
+    onnx.checker.check_model(onnx.load(path))
 
 
 def _cut_input(graph: Any) -> float:

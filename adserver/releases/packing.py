@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from adserver.releases.layout import SHIM, SHIM_NAME, sync_folder
-from ranking.bundle import FILES, Bundle, BundleError
+from ranking.bundle import Bundle, BundleError, files_of
 
 MANIFEST: Final = "manifest.json"
 MOST_BYTES: Final = 1 << 30
@@ -26,8 +26,9 @@ def pack(source: Path, target: Path, version: int, lineage: Mapping[str, Any]) -
     """
     manifest = read_manifest(source)
     _check_gate(manifest)
+    names = _names(manifest)
     target.mkdir(parents=True)
-    for name in FILES:
+    for name in names:
         _copy(source / name, target / name)
     lineage = {**manifest.get("lineage", {}), **lineage}
     manifest |= {"version": version, "lineage": lineage}
@@ -49,6 +50,13 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     if not isinstance(manifest, dict) or not isinstance(manifest.get("files"), dict):
         raise ValueError(f"{MANIFEST} is not one of an exported model")
     return manifest
+
+
+def _names(manifest: dict[str, Any]) -> list[str]:
+    try:
+        return files_of(manifest)
+    except BundleError as error:
+        raise ValueError(str(error)) from None
 
 
 def _check_gate(manifest: Mapping[str, Any]) -> None:

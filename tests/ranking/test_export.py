@@ -12,11 +12,12 @@ import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto
+from open_gate import OPEN
 
-from ranking.bundle import Bundle, BundleError, compact, expand
+from ranking.bundle import FILES, S8S8, Bundle, BundleError, compact, expand
 from ranking.calibration import Calibration
-from ranking.dataset import Impressions
-from ranking.export import GateRefused, GateSettings, check, export, judge
+from ranking.export import export
+from ranking.gate import Compared, GateRefused, GateSettings, quantisation
 from ranking.int8 import LocalScorer
 from ranking.metrics import Metrics
 from ranking.table import AdTable
@@ -32,6 +33,20 @@ def test_a_released_model_says_where_it_comes_from(released: Path):
     assert set(manifest["metrics"]) == {"fp32", "int8", "fallback"}
 
 
+def test_a_released_model_carries_its_gate(released: Path):
+    manifest = Bundle.load(released).manifest
+    report = json.loads((released / "gate.json").read_text())
+
+    assert manifest["gate"] == report
+    assert report["passed"]
+    assert {"AUC change", "COPC change", "ECE beyond chance"} <= {
+        one["name"] for one in report["checks"]
+    }
+    low, high = (report["checks"][0][end] for end in ("low", "high"))
+    assert low <= report["checks"][0]["value"] <= high
+    assert report["data"]["rows"] > 1_000
+
+
 def test_the_released_graph_takes_bytes_and_gives_floats(bundle: Bundle):
     graph = onnx.load_from_string(bundle.int8_graph).graph
     weights = [one for one in graph.initializer if one.data_type == TensorProto.INT8 and one.dims]
@@ -42,63 +57,26 @@ def test_the_released_graph_takes_bytes_and_gives_floats(bundle: Bundle):
     assert not [node for node in graph.node if node.op_type.startswith("Dynamic")]
 
 
-def test_a_broken_scale_is_refused(checkpoint: Path, table: Impressions, tmp_path: Path):
-    """As if calibration had seen activations a hundred times too small.
-
-    A network trained on 30 000 impressions hardly speaks up beside the dot product, so that its
-    last layer is made louder here; unbroken, it passes.
-    """
-    loud = shutil.copytree(checkpoint, tmp_path / "checkpoint")
-    weights = dict(np.load(loud / "weights.npz"))
-    weights["last.weight"] *= 30
-    np.savez(loud / "weights.npz", **weights)
-    export(loud, tmp_path / "1", gate=GateSettings(0.05, 0.9, 0.05, 0.05))
-    sound, test = Bundle.load(tmp_path / "1"), table.part(0, 9_000)
-    broken = replace(sound, first=replace(sound.first, scale=sound.first.scale / 100))
-
-    check(judge(sound, weights, sound.calibration, test), GateSettings())
-    judged = judge(broken, weights, sound.calibration, test)
-
-    with pytest.raises(GateRefused, match=r"INT8 is refused: .*[+-]0\.\d"):
-        check(judged, GateSettings())
-
-
-def test_the_gate_names_every_limit_that_is_passed():
-    fp32 = Metrics(auc=0.75, logloss=0.05, normalised_entropy=0.9, ece=0.001, copc=1.0)
-    worse = Metrics(auc=0.7, logloss=0.06, normalised_entropy=0.95, ece=0.01, copc=0.9)
-    judged = judge_of(fp32, worse)
-
-    with pytest.raises(GateRefused) as refusal:
-        check(judged, GateSettings())
-
-    for name in ("AUC change", "AUC ratio", "logloss rise", "COPC change"):
-        assert name in str(refusal.value)
-    check(judge_of(fp32, fp32), GateSettings())
-
-
-def judge_of(fp32: Metrics, int8: Metrics):
-    from ranking.export import Judged
-
-    return Judged(fp32, int8, int8)
-
-
 def test_a_refused_model_leaves_no_file(checkpoint: Path, tmp_path: Path):
-    with pytest.raises(GateRefused):
-        export(checkpoint, tmp_path / "1", gate=GateSettings(auc_drop=-1.0))
+    with pytest.raises(GateRefused, match=r"INT8 is refused: AUC change [+-]\d"):
+        export(checkpoint, tmp_path / "1", settings=replace(OPEN, auc_drop=-1.0))
 
     assert not (tmp_path / "1").exists()
+    report = json.loads((checkpoint / "gate.json").read_text())
+    assert not report["passed"]
+    assert report["checks"][0]["least"] == 1.0
 
 
 def test_exporting_twice_gives_the_same_model(released: Path, checkpoint: Path, tmp_path: Path):
-    export(checkpoint, tmp_path / "1", gate=GateSettings(0.05, 0.9, 0.05, 0.05))
+    export(checkpoint, tmp_path / "1", settings=OPEN)
 
-    for name in ("ctr_ranker.onnx", "ctr_ranker_fp32.onnx"):
+    for name in ("ctr_ranker.onnx", "ctr_ranker_fp32.onnx", "ctr_ranker_s8s8.onnx", "towers.npz"):
         assert (tmp_path / "1" / name).read_bytes() == (released / name).read_bytes()
 
 
 @pytest.mark.parametrize(
     "name",
-    ["towers.npz", "ctr_ranker.onnx", "ctr_ranker_fp32.onnx", "logistic.npz", "calibration.npz"],
+    [*FILES, S8S8],
 )
 def test_an_altered_file_is_refused(released: Path, tmp_path: Path, name: str):
     folder = shutil.copytree(released, tmp_path / "1")
@@ -140,10 +118,11 @@ def test_embeddings_keep_their_values_within_half_a_step(rng: np.random.Generato
 
 def test_the_committed_model_is_whole_and_fits_this_program():
     bundle = Bundle.load(Path(__file__).parents[2] / "model_repository" / "ctr_ranker" / "1")
-    fp32, int8 = bundle.manifest["metrics"]["fp32"], bundle.manifest["metrics"]["int8"]
+    fp32, int8 = (Metrics(**bundle.manifest["metrics"][form]) for form in ("fp32", "int8"))
 
     assert bundle.manifest["dense_parameters"] <= 200_000
-    check(judge_of(Metrics(**fp32), Metrics(**int8)), GateSettings())
+    same = Compared(fp32, int8, {}, {}, 0.0, bundle.manifest["click_rate"], 0, 0, 1.0)
+    quantisation(same, None, GateSettings()).require()
 
 
 def test_another_calibration_keeps_the_ad_tables(released: Path, tmp_path: Path, ads: AdTable):
