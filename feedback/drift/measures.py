@@ -1,0 +1,93 @@
+"""How far two histograms are apart, and how far chance alone would put them.
+
+All functions take many features at once: their bins lie end to end, feature f's from `start[f]` to
+`start[f + 1]`.
+"""
+
+from __future__ import annotations
+
+from math import erfc
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+
+def shares(count: NDArray[np.floating], start: Ints) -> Floats:
+    """[bins] each bin's share of its feature, half an observation added to every bin so that none
+    is empty."""
+    width = np.diff(start)
+    total = np.add.reduceat(count + 0.5, start[:-1])
+    share: Floats = (count + 0.5) / np.repeat(total, width)
+    return share
+
+
+def psi(share: Floats, expected: Floats, start: Ints) -> Floats:
+    """[F] population stability index, Σ (p - q) ln(p / q): 0 for equal shares."""
+    found: Floats = np.add.reduceat((share - expected) * np.log(share / expected), start[:-1])
+    return found
+
+
+def greatest_gap(share: Floats, expected: Floats, start: Ints) -> Floats:
+    """[F] Kolmogorov-Smirnov distance: the largest gap of the cumulated shares, at bin edges."""
+    gap = np.cumsum(share - expected)  # whole features add up to zero, so none begins off it
+    found: Floats = np.maximum.reduceat(np.abs(gap), start[:-1])
+    return found
+
+
+def psi_chance(found: Floats, bins: Ints, noise: Floats) -> Floats:
+    """[F] chance of a PSI at least this large without drift.
+
+    Without drift it is `noise` = 1/N + 1/M times chi-squared with bins - 1 degrees of freedom, for
+    N and M independent observations (Yurdakul and Naranjo 2020); dependent ones have more noise.
+    """
+    return chi2_above(found / noise, bins - 1)
+
+
+def gap_chance(found: Floats, noise: Floats) -> Floats:
+    """[F] chance of a gap at least this large without drift: 2 exp(-2 d² / noise), Kolmogorov's
+    first term, which is 0.001 at 1.95 √noise."""
+    chance: Floats = np.minimum(1.0, 2 * np.exp(-2 * found**2 / noise))
+    return chance
+
+
+_erfc = np.vectorize(erfc, otypes=[np.float64])
+
+
+def chi2_above(value: Floats, freedom: Ints) -> Floats:
+    """Upper tail of chi-squared, by Wilson and Hilferty's cube root (1931); 1 without freedom.
+
+    Critical values of a thousandth are within 2 % from 3 degrees on, within 0.7 % from 9 on.
+    """
+    k = np.maximum(freedom, 1)
+    spread = 2 / (9 * k)
+    z = (np.cbrt(np.maximum(value, 0) / k) - (1 - spread)) / np.sqrt(spread)
+    tail: Floats = np.where(freedom > 0, _erfc(z / np.sqrt(2)) / 2, 1.0)
+    return tail
+
+
+def chi2_critical(chance: float, freedom: Ints) -> Floats:
+    """The value that is exceeded with this chance; inverse of `chi2_above`."""
+    low, high = -9.0, 9.0
+    for _ in range(60):
+        z = (low + high) / 2
+        low, high = (z, high) if erfc(z / np.sqrt(2)) / 2 > chance else (low, z)
+    k = np.maximum(freedom, 1)
+    spread = 2 / (9 * k)
+    value: Floats = k * (1 - spread + z * np.sqrt(spread)) ** 3
+    return value
+
+
+def holm(chance: Floats, significance: float) -> NDArray[np.bool_]:
+    """[F] which of the hypotheses fall, so that any true one falls with at most this chance (Holm
+    1979). NaN never falls, and does not count."""
+    order = np.argsort(np.where(np.isnan(chance), np.inf, chance))
+    tested = int((~np.isnan(chance)).sum())
+    bound = significance / np.maximum(tested - np.arange(len(chance)), 1)
+    stands = ~(chance[order] <= bound)
+    first = int(np.argmax(stands)) if stands.any() else len(order)
+    falls = np.zeros(len(chance), np.bool_)
+    falls[order[:first]] = True
+    return falls
