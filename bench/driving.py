@@ -1,4 +1,4 @@
-"""Decisions per second of a simulated market played through the real worker; one JSON line per size.
+"""Decisions per second of a simulated market through the real worker; one JSON line per size.
 
     python -m bench.driving
 
