@@ -17,6 +17,10 @@ from adserver.encode import Encoded
 from adserver.request import AdRequest
 from adserver.seen import Seen
 from auction.columns import LEVELS, Bids, Level, Rejection
+from ranking.bundle import Bundle
+from ranking.counting.board import Board, Counted
+from ranking.scorer import FALLBACK
+from ranking.tiers import Scores
 from retrieval.query import Candidates
 
 
@@ -66,12 +70,13 @@ def within_terms(
 
 def bids_of(
     candidates: Candidates,
-    logit: NDArray[np.float32],
+    odds: NDArray[np.float32],
     rejected: NDArray[np.uint8],
     encoded: Encoded,
     edition: Edition,
 ) -> Bids:
-    """What each candidate offers, with its calibrated click rate in each slot of its request."""
+    """What each candidate offers, and its click rate in each slot of its request by the log-odds
+    [R, S] that the model gives it there."""
     ads, items, row = edition.snapshot.ads, edition.overlay.items, candidates.ad
     line_item = ads.line_item[row]
     deals = dealing(candidates, encoded.deals, edition)
@@ -85,7 +90,7 @@ def bids_of(
         account=_accounts(edition, row),
         bid_micros=edition.overlay.bid_micros[row],
         per_click=ads.per_click[row],
-        pctr_ppm=_click_rates(candidates, logit, encoded.slot_bias, edition),
+        pctr_ppm=_click_rates(odds, edition),
         slots=deals.slots if deals else candidates.slots,
         rejected=rejected,
         tier=items.tier[line_item],
@@ -114,15 +119,21 @@ def _accounts(edition: Edition, ad: NDArray[np.int32]) -> NDArray[np.int32]:
     return account
 
 
-def _click_rates(
-    candidates: Candidates,
-    logit: NDArray[np.float32],
-    slot_bias: NDArray[np.float32],
-    edition: Edition,
-) -> NDArray[np.int64]:
-    ppm = np.empty((len(logit), slot_bias.shape[1]), np.int64)
-    calibration = edition.bundle.calibration
-    for row, bias in enumerate(slot_bias):
-        part = slice(candidates.offset[row], candidates.offset[row + 1])
-        ppm[part] = calibration.ppm(logit[part], bias)
-    return ppm
+def _click_rates(odds: NDArray[np.float32], edition: Edition) -> NDArray[np.int64]:
+    """[R, S] calibrated, in millionths."""
+    none = np.zeros(1, np.float32)
+    return edition.bundle.calibration.ppm(odds.ravel(), none).reshape(odds.shape)
+
+
+def counted_of(candidates: Candidates, encoded: Encoded, edition: Edition, board: Board) -> Counted:
+    """What has been counted of each candidate in each slot."""
+    return Counted(candidates.offset, candidates.ad, encoded.places, edition.ad_keys, board)
+
+
+def odds_of(
+    scores: Scores, counted: Counted, slot_bias: NDArray[np.float32], bundle: Bundle
+) -> NDArray[np.float32]:
+    """[R, S] log-odds with what slots and counts add by whichever model gave the scores."""
+    if scores.quality == FALLBACK:
+        return counted.with_weights(scores.logit, slot_bias, bundle.logistic.count)
+    return counted.with_head(scores.logit, slot_bias, bundle.count)

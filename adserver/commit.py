@@ -194,6 +194,7 @@ class Till:
             deal=verdict.deal[at],
             identity=0 if request.test else self.histories.identity(verdict.seen, row, number),
             worker=self.worker,
+            topic=int(verdict.edition.table.topic[verdict.winners.ad[at]]),
         )
         return verdict.sold(row, at, creative, self.signer.sign(token))
 

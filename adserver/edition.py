@@ -18,6 +18,7 @@ from adserver.decision import Creative
 from adserver.request import Slot
 from adserver.seen import Shelf
 from ranking.bundle import Bundle
+from ranking.counting.board import AdKeys
 from ranking.table import AdTable
 from retrieval.planner import Retriever
 from retrieval.targeting import TargetingIndex
@@ -40,6 +41,8 @@ class Edition:
     bundle: Bundle
     table: AdTable
     shelf: Shelf
+    ad_keys: AdKeys = field(init=False)
+    """Under which ids the snapshot's ads are counted."""
     _size_row: dict[tuple[int, int], int] = field(init=False, repr=False)
     _accepts: dict[tuple[Sequence[tuple[int, int]], ...], NDArray[np.uint32]] = field(
         default_factory=dict, repr=False
@@ -49,6 +52,8 @@ class Edition:
     def __post_init__(self) -> None:
         rows = {size: row for row, size in enumerate(self.snapshot.sizes)}
         object.__setattr__(self, "_size_row", rows)
+        ads = self.snapshot.ads
+        object.__setattr__(self, "ad_keys", AdKeys(ads.ad_id, ads.advertiser, self.table.topic))
 
     @property
     def version(self) -> int:

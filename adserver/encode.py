@@ -16,8 +16,11 @@ from numpy.typing import NDArray
 from adserver.catalogue.floors import SlotKind
 from adserver.dealing import OfferedDeals, offered_deals
 from adserver.edition import Edition
+from adserver.features.cells import place_hash
+from adserver.features.profiles import Known
 from adserver.request import AdRequest, Slot
 from auction.columns import Slots
+from ranking.counting.board import Places
 from ranking.features import RequestFields, encode_requests, encode_slot
 from retrieval.query import DIMENSIONS, Dimension, Query
 
@@ -34,20 +37,38 @@ class Encoded:
     """[B, fields] request feature ids."""
     vector: NDArray[np.float32]
     bias: NDArray[np.float32]
+    slot_ids: NDArray[np.int32]
+    """[T, 3] encoded slots."""
     slot_bias: NDArray[np.float32]
     """[B, S] what each slot adds to the log-odds of a click; 0 past a request's last slot."""
+    places: Places
     slots: Slots
     deals: OfferedDeals
     complete: NDArray[np.bool_]
     """[B] the request has all slots of its page."""
 
 
-def encode(
-    requests: Sequence[AdRequest], numbers: Sequence[int], edition: Edition, now: float, seed: int
-) -> Encoded:
-    """Columns of a batch at the wall-clock moment `now`; `numbers` are the decisions' numbers."""
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A batch as it came, with what is known of its people."""
+
+    requests: Sequence[AdRequest]
+    numbers: Sequence[int]
+    """Of the decisions."""
+    known: Known
+
+    @classmethod
+    def by_strangers(cls, requests: Sequence[AdRequest], numbers: Sequence[int]) -> Asked:
+        return cls(requests, numbers, Known.nothing(len(requests)))
+
+
+def encode(asked: Asked, edition: Edition, now: float, seed: int) -> Encoded:
+    """Columns of a batch at the wall-clock moment `now`."""
+    requests, known = asked.requests, asked.known
     moment = datetime.fromtimestamp(now, UTC)
-    features = encode_requests([_fields(request, moment) for request in requests])
+    interests = zip(requests, known.clicked, known.seen, strict=True)
+    features = encode_requests([_fields(*one, moment) for one in interests])
+    slot_ids = _slot_ids(requests)
     vector, bias = edition.bundle.towers.request(features)
     hour_of_week = str(moment.weekday() * 24 + moment.hour)
     return Encoded(
@@ -58,14 +79,18 @@ def encode(
         features=features,
         vector=vector,
         bias=bias,
-        slot_bias=_slot_bias(requests, edition),
-        slots=_slots(requests, numbers, edition, moment, seed),
+        slot_ids=slot_ids,
+        slot_bias=_slot_bias(requests, slot_ids, edition),
+        places=_places(requests, known),
+        slots=_slots(requests, asked.numbers, edition, moment, seed),
         deals=[offered_deals(request, edition.overlay.market) for request in requests],
         complete=np.array([request.complete for request in requests], np.bool_),
     )
 
 
-def _fields(request: AdRequest, moment: datetime) -> RequestFields:
+def _fields(
+    request: AdRequest, clicked: Sequence[int], seen: Sequence[int], moment: datetime
+) -> RequestFields:
     return RequestFields(
         country=request.country,
         region=request.region,
@@ -81,6 +106,8 @@ def _fields(request: AdRequest, moment: datetime) -> RequestFields:
         keywords=request.keywords,
         hour=moment.hour,
         weekday=moment.weekday(),
+        clicked=clicked,
+        seen=seen,
     )
 
 
@@ -144,15 +171,29 @@ def _attribute_bits(slot: Slot) -> int:
     return bits
 
 
-def _slot_bias(requests: Sequence[AdRequest], edition: Edition) -> NDArray[np.float32]:
-    widest = max(len(request.slots) for request in requests)
-    bias = np.zeros((len(requests), widest), np.float32)
+def _slot_ids(requests: Sequence[AdRequest]) -> NDArray[np.int32]:
     ids = []
     for request in requests:
         for position, slot in enumerate(request.slots):
             width, height = slot.sizes[0] if slot.sizes else (0, 0)
             ids.append(encode_slot(slot.placement, width, height, position))
-    flat = edition.bundle.towers.slot_bias(np.stack(ids))
+    return np.stack(ids)
+
+
+def _places(requests: Sequence[AdRequest], known: Known) -> Places:
+    slots = [len(request.slots) for request in requests]
+    place = np.zeros((len(requests), max(slots)), np.uint64)
+    for row, request in enumerate(requests):
+        place[row, : slots[row]] = [place_hash(slot.placement) for slot in request.slots]
+    return Places(place, np.array(slots, np.int32), known.topic)
+
+
+def _slot_bias(
+    requests: Sequence[AdRequest], slot_ids: NDArray[np.int32], edition: Edition
+) -> NDArray[np.float32]:
+    widest = max(len(request.slots) for request in requests)
+    bias = np.zeros((len(requests), widest), np.float32)
+    flat = edition.bundle.towers.slot_bias(slot_ids)
     begin = 0
     for row, request in enumerate(requests):
         end = begin + len(request.slots)

@@ -12,6 +12,7 @@ from adserver.bank import Bank
 from adserver.books import payers
 from adserver.decision import Decision, Outcome
 from adserver.eventlog import EventLog, LogFailed
+from adserver.features.keeper import Features
 from adserver.history import Histories
 from adserver.meter import count_key
 from adserver.records import (
@@ -98,6 +99,8 @@ class Turnstile:
     histories: Histories
     caps: Caps = NONE
     """Of the snapshot that is served."""
+    features: Features | None = None
+    """Who counts for the model, if anybody does."""
 
     async def receive(self, kind: Kind, text: str, now_ms: int) -> Receipt:
         """What the event counts and costs; when this returns it is on disk.
@@ -116,6 +119,8 @@ class Turnstile:
         if token and code.counts and kind.name in On.__members__:
             self.histories.witness(token, On[kind.name], self.caps, now_ms)
             self._tell_pacing(token, kind)
+        if token and code is Filter.OK and not token.test and self.features:
+            self.features.witness(kind, token, now_ms)
         record = event_record(kind, code, token, now_ms, self.worker, billed)
         landing = self._landing(token, code) if token else ""
         if not code.counts:

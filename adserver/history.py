@@ -22,7 +22,7 @@ from adserver.history_records import (
     uncounted,
     with_room,
 )
-from adserver.identity import Identities, is_page, secret_of
+from adserver.identity import Callers, Identities, is_page, secret_of
 from adserver.request import AdRequest
 from adserver.seen import REMEMBERED_MS, Codes, HistorySettings, Seen, Shelf
 from adserver.state.store import StateStore, Values
@@ -96,7 +96,10 @@ class Histories:
 
     def look(self, requests: Sequence[AdRequest], shelf: Shelf, now_ms: int) -> Seen:
         """Everything that a batch must know, in one reading."""
-        callers = self.identities.of(requests)
+        return self.look_for(self.identities.of(requests), shelf, now_ms)
+
+    def look_for(self, callers: Callers, shelf: Shelf, now_ms: int) -> Seen:
+        """The same for who is known already."""
         counts = (callers.counted & self._cares(shelf.caps)).tolist()
         people = [one if yes else 0 for one, yes in zip(callers.person, counts, strict=True)]
         found = self._read(people, callers.page)
@@ -105,8 +108,8 @@ class Histories:
             shelf=shelf,
             moment=self._moment(shelf.caps, now_ms),
             settings=self.settings,
-            person=joined(found[: len(requests)], SIGHTING),
-            page=joined(found[len(requests) :], STANDING),
+            person=joined(found[: len(people)], SIGHTING),
+            page=joined(found[len(people) :], STANDING),
         )
 
     def reserve(self, seen: Seen, sales: Sales, now_ms: int) -> Codes:

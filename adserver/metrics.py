@@ -30,6 +30,7 @@ from retrieval.planner import Plan
 
 if TYPE_CHECKING:
     from adserver.auctions.recorder import Recorder
+    from adserver.features.keeper import Features
     from adserver.money import Drawer
     from adserver.verdict import Verdict
 
@@ -136,6 +137,30 @@ AUCTIONS_KEPT = Gauge(
     multiprocess_mode="livemin",
 )
 
+COUNTERS_AGE = Gauge(
+    "adserver_counters_age_seconds",
+    "Age of the running counts that decisions see; -1 before the first reading",
+    registry=REGISTRY,
+    multiprocess_mode="livemax",
+)
+COUNTS_LOST = Counter(
+    "adserver_counts_lost",
+    "Impressions and clicks not counted for the model, because the store took nothing for long",
+    registry=REGISTRY,
+)
+PROFILES = Counter(
+    "adserver_profiles",
+    "People of whom something was remembered (known), and looks or events that failed",
+    ["what"],
+    registry=REGISTRY,
+)
+FEATURE_ROWS = Counter(
+    "adserver_feature_rows",
+    "Sold slots in the feature log: written, or dropped because the disk was behind",
+    ["what"],
+    registry=REGISTRY,
+)
+
 
 @cache
 def _answers(route: str, status: int) -> Counter:
@@ -179,6 +204,17 @@ def observe_auctions(recorder: Recorder, now_ms: int) -> None:
     AUCTIONS_LOST.labels("sample").inc(rose["dropped"])
     oldest = recorder.ring.oldest_ms()
     AUCTIONS_KEPT.set(0 if oldest is None else max(0, now_ms - oldest) / 1000)
+
+
+def observe_features(features: Features, now_ms: int) -> None:
+    """Count what happened since the last time."""
+    rose, at_ms = features.rose(), features.counters.at_ms
+    COUNTERS_AGE.set((now_ms - at_ms) / 1000 if at_ms else -1)
+    COUNTS_LOST.inc(rose["lost"])
+    for what in ("known", "failed"):
+        PROFILES.labels(what).inc(rose[what])
+    for what in ("written", "dropped"):
+        FEATURE_ROWS.labels(what).inc(rose[what])
 
 
 def billed(event: str, micros: int) -> None:

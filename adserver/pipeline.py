@@ -13,12 +13,14 @@ from dataclasses import dataclass
 from adserver.auctions.record import Scarce
 from adserver.auctions.recorder import Recorder
 from adserver.batcher import EWMA, Ask
-from adserver.columns import bids_of, gate, within_terms
+from adserver.columns import bids_of, counted_of, gate, odds_of, within_terms
 from adserver.commit import Till
 from adserver.deadline import Clock, Deadline
 from adserver.decision import Decision
 from adserver.edition import Edition
-from adserver.encode import encode
+from adserver.encode import Asked, encode
+from adserver.features.keeper import Features
+from adserver.features.shown import Shown, rows_of, shown_of
 from adserver.history import Histories
 from adserver.metrics import observe, observe_stages
 from adserver.offers import FULL_BIDS, Offers, offered
@@ -41,6 +43,7 @@ class Pipeline:
     ranks: Ranks
     till: Till
     histories: Histories
+    features: Features
     exposure: Exposure
     recorder: Recorder
     numbers: Numbers
@@ -55,6 +58,7 @@ class Pipeline:
     async def decide(self, asks: Sequence[Ask]) -> list[Decision]:
         """Choose and price an ad for each slot; always answers, possibly with none."""
         edition, now = self.edition, self.wall()
+        now_ms = int(now * 1000)
         trace = Trace(self.clock)
         requests = [ask.request for ask in asks]
         deadline = min((ask.deadline for ask in asks), key=lambda d: d.at)
@@ -63,12 +67,14 @@ class Pipeline:
         most = self._affordable(len(requests), deadline)
 
         with trace.stage("encode"):
-            encoded = encode(requests, numbers, edition, now, self.settings.seed)
+            callers = self.histories.identities.of(requests)
+            asked = Asked(requests, numbers, self.features.look(callers, now_ms))
+            encoded = encode(asked, edition, now, self.settings.seed)
             encoded = in_scopes(encoded, requests, self.exposure)
         with trace.stage("retrieve"):
             candidates = edition.retriever.retrieve(encoded.queries, edition.overlay.live, most)
         with trace.stage("gate"):
-            seen = self.histories.look(requests, edition.shelf, int(now * 1000))
+            seen = self.histories.look_for(callers, edition.shelf, now_ms)
             rejected = gate(requests, candidates, edition, self.till.remaining(), seen)
             rejected = within_terms(rejected, candidates, encoded, edition)
         with trace.stage("rank"):
@@ -76,8 +82,10 @@ class Pipeline:
                 edition.version, encoded.vector, encoded.bias, candidates.ad, candidates.offset
             )
             scores = await self.ranks.score(pairs, encoded.features, edition, deadline.remaining())
+            counted = counted_of(candidates, encoded, edition, self.features.counters.board)
+            odds = odds_of(scores, counted, encoded.slot_bias, edition.bundle)
         with trace.stage("auction"):
-            bids = seen.discounted(bids_of(candidates, scores.logit, rejected, encoded, edition))
+            bids = seen.discounted(bids_of(candidates, odds, rejected, encoded, edition))
             bids = offered(self.prices.weighed(bids, edition), edition, self.offers)
             # What nobody is shown must not count as somebody's exposure.
             exposure = None if all(request.test for request in requests) else self.exposure
@@ -89,22 +97,29 @@ class Pipeline:
             *(asks, numbers, edition, encoded, candidates, bids, slate, quality, seen),
             contracts=self.prices.contracts,
         )
+        shown = shown_of(verdict, counted, odds)  # as of now: what is counted changes
         with trace.stage("commit"):
-            decisions = self.till.commit(verdict, int(now * 1000), trace.milliseconds())
+            decisions = self.till.commit(verdict, now_ms, trace.milliseconds())
         # Two turns of the loop later: when the answers have been sent.
         turn = asyncio.get_running_loop().call_soon
-        turn(turn, self._record, verdict, decisions, int(now * 1000), budgets)
+        turn(turn, self._record, verdict, decisions, now_ms, budgets, shown)
 
         self._learn_cost(trace, len(candidates.ad))
         observe(trace, verdict)
         return decisions
 
     def _record(
-        self, verdict: Verdict, decisions: list[Decision], now_ms: int, budgets: dict[int, Scarce]
+        self,
+        verdict: Verdict,
+        decisions: list[Decision],
+        now_ms: int,
+        budgets: dict[int, Scarce],
+        shown: Shown,
     ) -> None:
         trace = Trace(self.clock)
         with trace.stage("record"):
             self.recorder.write(verdict, decisions, now_ms, budgets)
+            self.features.log.put(rows_of(verdict, shown, decisions, now_ms))
         observe_stages(trace)
 
     def _learn_cost(self, trace: Trace, rows: int) -> None:

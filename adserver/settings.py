@@ -125,6 +125,9 @@ class Settings:
     """One auction in so many is kept for days, for replays and forecasts."""
     auction_sample_mib: int = 4096
     """Most that a worker keeps of that sample; the oldest hours go first."""
+    feature_log_mib: int = 4096
+    """Most that a worker keeps of what the model was shown of sold slots, which training reads:
+    some 250 bytes each, so 4096 holds 16 million. The oldest hours go first."""
     adserver_debug_key: str = ""
     """Callers of explain and why must send it as X-Adserver-Key. Empty: only this machine may."""
     seed: int = 7
@@ -141,6 +144,10 @@ class Settings:
     @property
     def auctions(self) -> Path:
         return self.adserver_data / "auctions"
+
+    @property
+    def features(self) -> Path:
+        return self.adserver_data / "features"
 
     @property
     def bundle(self) -> Path:
@@ -236,6 +243,7 @@ _BOUNDS = {
     "auction_ring_mib": (1, 1 << 20),
     "auction_sample_one_in": (1, 1_000_000),
     "auction_sample_mib": (1, 1 << 24),
+    "feature_log_mib": (1, 1 << 24),
 }
 
 

@@ -108,11 +108,11 @@ class Verdict:
 
     @cached_property
     def winners(self) -> Bidders:
-        return Bidders.of(self.bids, self.slate.winner, self._numbers)
+        return Bidders.of(self.bids, self.slate.winner, self.place)
 
     @cached_property
     def runners_up(self) -> Bidders:
-        return Bidders.of(self.bids, self.slate.runner_up, self._numbers)
+        return Bidders.of(self.bids, self.slate.runner_up, self.place)
 
     @cached_property
     def tier(self) -> list[int]:
@@ -190,7 +190,7 @@ class Verdict:
         return pricing
 
     @cached_property
-    def _numbers(self) -> NDArray[np.int64]:
+    def place(self) -> NDArray[np.int64]:
         """[T] each slot's place within its request."""
         return np.arange(len(self.owner)) - self.encoded.slots.offset[self.owner]
 

@@ -24,7 +24,7 @@ from adserver.auctions.sample import latest
 from adserver.auctions.why import as_json, funnel_of, with_sample
 from adserver.deadline import Clock
 from adserver.edition import Edition
-from adserver.encode import encode
+from adserver.encode import Asked, encode
 from adserver.errors import BadRequest, NotFound, Overloaded
 from adserver.request import AdRequest
 from adserver.settings import Settings
@@ -146,7 +146,9 @@ class Inquiries:
         return {Rejection(code).name: count for code, count in sorted(counts.items()) if count}
 
     def _query(self, request: AdRequest, at_ms: int, edition: Edition) -> Query:
-        return encode([request], [0], edition, at_ms / 1000, self.settings.seed).queries[0]
+        return encode(
+            Asked.by_strangers([request], [0]), edition, at_ms / 1000, self.settings.seed
+        ).queries[0]
 
     def _why(self, ad: int, window_s: int) -> dict[str, Any]:
         edition, now_ms = self.edition(), int(self.wall() * 1000)

@@ -21,6 +21,7 @@ from adserver.decline import declined
 from adserver.editions import Editions, refresh, set_limits
 from adserver.eventlog import EventLog, LogSettings
 from adserver.events import EventSettings, Turnstile
+from adserver.features.keeper import Features
 from adserver.history import PAGE, PERSON, Histories
 from adserver.http import EventAnswer
 from adserver.money import open_drawer, open_store
@@ -65,6 +66,7 @@ class Worker:
         self.drawer = open_drawer(settings, number, wall(), self.store)
         set_limits(edition, self.drawer, wall())
         self.histories = Histories(self.store, token_bytes(32), HistorySettings.of(settings))
+        self.features = Features.of(settings, number, wall, self.histories.identities, self.store)
         self.log = EventLog(settings.adserver_data / "events", number, wall, LogSettings())
         signer = signer_of(settings.adserver_token_key, (settings.adserver_token_key_previous,))
         events, drawer = EventSettings(), self.drawer
@@ -77,6 +79,7 @@ class Worker:
             events,
             self.histories,
             edition.shelf.caps,
+            self.features,
         )
         self.pacing = Pacing(
             Pace(self.store, number, PacingSettings()), Planner(Mode[settings.pacing.upper()])
@@ -96,6 +99,7 @@ class Worker:
                 self.histories,
             ),
             histories=self.histories,
+            features=self.features,
             exposure=Exposure(settings.fairness),
             numbers=Numbers.of(number, int(wall())),
             settings=settings,
@@ -139,7 +143,7 @@ class Worker:
     def jobs(self) -> list[Job]:
         """What is to be done twice a second beside answering."""
         jobs: list[Job] = [self._refresh, self._follow_snapshots, self._release]
-        jobs += [self._tend, self._pace]
+        jobs += [self._tend, self._pace, self._count]
         return [*jobs, self._sweep] if self.number == 0 else jobs
 
     def drain(self) -> None:
@@ -157,6 +161,7 @@ class Worker:
         await asyncio.to_thread(self.drawer.close)
         await asyncio.to_thread(self.log.close)
         await asyncio.to_thread(self.recorder.close)
+        await asyncio.to_thread(self.features.close, int(self.clocks.wall() * 1000))
         self.store.close()
 
     async def decide(self, ask: Ask) -> Decision:
@@ -272,6 +277,11 @@ class Worker:
 
     async def _release(self) -> None:
         self.drawer.holds.release_due(int(self.clocks.wall() * 1000), RELEASES)
+
+    async def _count(self) -> None:
+        fresh = await asyncio.to_thread(self.features.fetch, int(self.clocks.wall() * 1000))
+        self.features.take(fresh)
+        metrics.observe_features(self.features, int(self.clocks.wall() * 1000))
 
     async def _sweep(self) -> None:
         """Histories and pages that have died, a few thousand at a time, round and round."""

@@ -28,10 +28,10 @@ from rich.progress import track
 
 from adserver.catalogue.builder import build_snapshot
 from adserver.catalogue.sample import create_sample
-from adserver.columns import bids_of
+from adserver.columns import bids_of, counted_of, odds_of
 from adserver.edition import Edition
 from adserver.editions import Editions
-from adserver.encode import Encoded, encode
+from adserver.encode import Asked, Encoded, encode
 from adserver.request import AdRequest
 from adserver.settings import Settings
 from adserver.wire.decision import parse
@@ -40,8 +40,10 @@ from auction.mechanism import run_auction
 from auction.settings import AuctionSettings
 from loadtest.traffic import DECISION, bodies
 from ranking.bundle import Bundle
+from ranking.counting.board import Board
 from ranking.int8 import LocalScorer
-from ranking.scorer import Pairs
+from ranking.scorer import FULL, Pairs
+from ranking.tiers import Scores
 from retrieval.query import Candidates
 
 KS = (10, 50, 100, 200, 400)
@@ -77,7 +79,12 @@ class Market:
 
     def decide(self, requests: Sequence[AdRequest], ks: Sequence[int]) -> dict[int, Winners]:
         """The winners for each k, and, under 0, those among all eligible ads."""
-        encoded = encode(requests, range(len(requests)), self.edition, self.now, self.settings.seed)
+        encoded = encode(
+            Asked.by_strangers(requests, range(len(requests))),
+            self.edition,
+            self.now,
+            self.settings.seed,
+        )
         found: dict[int, Winners] = {}
         eligible = 1
         for k in ks:
@@ -98,7 +105,10 @@ class Market:
             edition.version, encoded.vector, encoded.bias, candidates.ad, candidates.offset
         )
         none = np.zeros(len(candidates.ad), np.uint8)
-        bids = bids_of(candidates, self.scorer.score(pairs), none, encoded, edition)
+        counted = counted_of(candidates, encoded, edition, Board())
+        scores = Scores(self.scorer.score(pairs), FULL)
+        odds = odds_of(scores, counted, encoded.slot_bias, edition.bundle)
+        bids = bids_of(candidates, odds, none, encoded, edition)
         values = _values(bids)
         floor = np.maximum(encoded.slots.floor_micros, AuctionSettings().minimum_floor_micros)
         first, ad, best = [], [], []

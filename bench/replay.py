@@ -33,6 +33,7 @@ from adserver.decision import Decision
 from adserver.editions import Editions, set_limits
 from adserver.eventlog import EventLog, LogSettings
 from adserver.events import EventSettings
+from adserver.features.keeper import Features
 from adserver.history import Histories
 from adserver.money import open_drawer
 from adserver.pipeline import Pipeline
@@ -111,11 +112,14 @@ async def _decide_all(
     recorder = Recorder.of(replace(settings, adserver_data=scratch), WORKER, lambda: now)
     hold_ms = EventSettings().hold_s * 1000
     histories = Histories(MemoryStore(), KEY.encode(), HistorySettings.of(settings))
+    mine = replace(settings, adserver_data=scratch)
+    features = Features.of(mine, WORKER, lambda: now, histories.identities, histories.store)
     pipeline = Pipeline(
         edition=edition,
         ranks=Ranks(editions.scorer, _still),
         till=Till(WORKER, drawer, signer_of(KEY), log, hold_ms, _still, histories),
         histories=histories,
+        features=features,
         exposure=Exposure(settings.fairness),
         recorder=recorder,
         numbers=Numbers.of(WORKER, int(now)),
@@ -127,6 +131,7 @@ async def _decide_all(
     decided = [one for batch in batches for one in await pipeline.decide(batch)]
     log.close()
     recorder.close()
+    features.close(int(now * 1000))
     return decided
 
 

@@ -26,6 +26,10 @@ COUNTED: Final = (KEYS, WINDOWS_S, PRIOR, STRENGTH)
 """Part of the feature schema."""
 HIDDEN: Final = 16
 """Width of the count head's layer."""
+PLACES: Final = 1 << 18
+"""Cells that pairs of an ad and a placement are hashed to."""
+SPREAD_AD, SPREAD_PLACE = 0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F
+"""Odd, so that multiplying by them in 64 bits loses nothing."""
 
 Floats = NDArray[np.float32]
 
@@ -45,6 +49,13 @@ def key_features(shown: Floats, clicked: Floats) -> Floats:
     rate = np.log((clicked + strength * prior) / ((shown + strength) * prior))
     known = np.log1p(shown[..., -1:])
     return np.concatenate([rate, known], axis=-1).astype(np.float32)
+
+
+def place_cell(ad: int, place: int) -> int:
+    """Under which of `PLACES` an ad is counted in the placement of this hash, of 32 bits."""
+    word = (1 << 64) - 1
+    mixed = (ad * SPREAD_AD + place * SPREAD_PLACE) & word
+    return (mixed * SPREAD_AD & word) >> 46
 
 
 @dataclass(frozen=True, slots=True)

@@ -189,6 +189,7 @@ def _save_tables(folder: Path, bundle: Bundle, ads: AdDraft, progress: Progress)
         done += more
         progress("compute ad vectors", done, count)
 
+    np.save(folder / "encoded_ads.npy", ads.features)
     table = AdTable.build(bundle, ads.features, heard)
     table.save(folder / "ranker")
     columns = ads.columns

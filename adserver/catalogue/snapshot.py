@@ -52,6 +52,8 @@ class Snapshot:
     folder: Path
     manifest: Manifest
     ads: AdColumns
+    encoded: NDArray[np.int32]
+    """[N, width(AD_FIELDS)] what the model sees of each ad."""
     line_items: LineItemColumns
     campaigns: CampaignColumns
     advertisers: AdvertiserColumns
@@ -90,6 +92,7 @@ class Snapshot:
             folder=folder,
             manifest=manifest,
             ads=_columns(AdColumns, folder / "ads"),
+            encoded=np.asarray(np.load(folder / "encoded_ads.npy", mmap_mode="r")),
             line_items=_columns(LineItemColumns, folder / "line_items"),
             campaigns=_zipped(CampaignColumns, folder / "campaigns.npz"),
             advertisers=_zipped(AdvertiserColumns, folder / "advertisers.npz"),

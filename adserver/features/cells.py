@@ -22,13 +22,9 @@ WINDOWS: Final = len(WINDOWS_S)
 WINDOWS_MS: Final = np.array(WINDOWS_S, np.float64) * 1000.0
 BLOCK: Final = 64
 """Cells of one value in the store: two kilobytes, half a page of LMDB's file."""
-PLACES: Final = 1 << 18
-"""Cells that ads × placements are hashed to."""
 MOST_IDS: Final = 1 << 24
 """Database ids are dense; ads and advertisers beyond are not counted."""
 _TIMES: Final = BLOCK * 8
-_SPREAD_AD, _SPREAD_PLACE = 0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F  # odd, so no bit is lost
-_WORD: Final = (1 << 64) - 1
 
 Floats = NDArray[np.float32]
 Times = NDArray[np.int64]
@@ -97,9 +93,3 @@ def remaining(t_ms: Times, now_ms: int) -> Floats:
 def place_hash(placement: str) -> int:
     """Of a placement's key as a token carries it."""
     return crc32(clipped(placement))
-
-
-def place_cell(ad: int, place: int) -> int:
-    """The cell of an ad in the placement of this hash."""
-    mixed = (ad * _SPREAD_AD + place * _SPREAD_PLACE) & _WORD
-    return (mixed * _SPREAD_AD & _WORD) >> 46

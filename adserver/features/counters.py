@@ -16,9 +16,10 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from adserver.features.cells import BLOCK, MOST_IDS, PLACES, Cells, Floats, Key, place_cell
+from adserver.features.cells import BLOCK, MOST_IDS, Cells, Floats, Key
 from adserver.state.store import StateStore, StoreFailed, Values, everything
-from ranking.counts import EACH, key_features
+from ranking.counting.board import Board
+from ranking.counts import EACH, key_features, place_cell
 
 CELLS, VERSIONS = b"fc1/", b"fv1/"
 """Prefixes of the keys: blocks of cells, and how often each of them was written."""
@@ -35,17 +36,6 @@ Versions = NDArray[np.uint32]
 Blocks = NDArray[np.int64]
 Cell = tuple[Key, int]
 """By its id."""
-
-
-@dataclass(slots=True)
-class Board:
-    """What a decision reads: features of every cell, by id; replaced and written by `take` only."""
-
-    ad: Floats = field(default_factory=lambda: np.zeros((BLOCK, EACH), np.float32))
-    """[ids, EACH] of `ranking.counts.key_features`; zeros: nothing known. Ids past the end too."""
-    advertiser: Floats = field(default_factory=lambda: np.zeros((BLOCK, EACH), np.float32))
-    place: Floats = field(default_factory=lambda: np.zeros((PLACES, EACH), np.float32))
-    """By `cells.place_cell`."""
 
 
 _TABLE: Final = {Key.AD: "ad", Key.ADVERTISER: "advertiser", Key.AD_PLACEMENT: "place"}

@@ -7,12 +7,12 @@ import multiprocessing
 import numpy as np
 import pytest
 
-from adserver.features.cells import BLOCK, MOST_IDS, PLACES, Cells, Key, place_cell, place_hash
+from adserver.features.cells import BLOCK, MOST_IDS, Cells, Key, place_hash
 from adserver.features.counters import AT_ONCE, CELLS, STALE_MS, Counters
 from adserver.state.disk import DiskStore
 from adserver.state.memory import MemoryStore
 from adserver.state.store import StoreFailed, everything
-from ranking.counts import WINDOWS_S, key_features
+from ranking.counts import PLACES, WINDOWS_S, key_features, place_cell
 
 NOW = 1_793_500_000_000
 SIZE = 256 << 20

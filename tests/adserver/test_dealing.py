@@ -12,7 +12,7 @@ from adserver.catalogue.schema import line_item
 from adserver.catalogue.trading import NewDeal
 from adserver.columns import bids_of, within_terms
 from adserver.editions import Editions
-from adserver.encode import encode
+from adserver.encode import Asked, encode
 from adserver.prices import Prices
 from adserver.request import AdRequest, OfferedDeal, Slot
 from adserver.settings import Settings
@@ -45,12 +45,12 @@ def edition(tmp_path_factory):
 
 def offered(edition, request, logit=-4.0):
     """Bids for the request, with the codes of what may not buy."""
-    encoded = encode([request], [1], edition, NOW, 1)
+    encoded = encode(Asked.by_strangers([request], [1]), edition, NOW, 1)
     candidates = edition.retriever.retrieve(encoded.queries, edition.overlay.live, 200)
     none = np.zeros(len(candidates.ad), np.uint8)
     rejected = within_terms(none, candidates, encoded, edition)
-    logits = np.full(len(none), logit, np.float32)
-    bids = bids_of(candidates, logits, rejected, encoded, edition)
+    odds = np.full((len(none), len(request.slots)), logit, np.float32) + encoded.slot_bias
+    bids = bids_of(candidates, odds, rejected, encoded, edition)
     return Prices(AuctionSettings(), Squash()).weighed(bids, edition)
 
 

@@ -19,6 +19,7 @@ from adserver.deadline import Deadline
 from adserver.editions import Editions, set_limits
 from adserver.encode import with_parents
 from adserver.eventlog import EventLog, LogSettings, read
+from adserver.features.keeper import Features
 from adserver.history import Histories
 from adserver.meter import KEYS, Tally
 from adserver.money import open_drawer
@@ -76,12 +77,16 @@ class System:
         self.log = EventLog(folder / "events", 0, lambda: NOW, LogSettings(linger_ms=1))
         self.recorder = Recorder.of(self.settings, 0, lambda: NOW)
         histories = Histories(MemoryStore(), b"x" * 32, HistorySettings.of(self.settings))
+        self.features = Features.of(
+            self.settings, 0, lambda: NOW, histories.identities, histories.store
+        )
         till = Till(0, self.drawer, signer_of(KEY), self.log, 360_000, clock, histories)
         self.pipeline = Pipeline(
             edition=self.edition,
             ranks=Ranks(scorer or editions.scorer, clock),
             till=till,
             histories=histories,
+            features=self.features,
             exposure=Exposure(FairnessSettings()),
             numbers=Numbers.of(0, 1),
             settings=self.settings,
@@ -99,6 +104,8 @@ class System:
     def close(self):
         self.log.close()
         self.recorder.close()
+        self.features.close(int(NOW * 1000))
+        assert self.features.check() == []
         assert self.drawer.bank.check() == []
         assert self.pipeline.exposure.check() == []
 

@@ -1,0 +1,1 @@
+"""What running counts add to the click models' scores."""
