@@ -61,7 +61,9 @@ class Features:
         self.profiles.witness(person, token.topic, clicked, now_ms)
 
     def fetch(self, now_ms: int) -> Fresh | None:
-        """Exchange counts with the other workers, in any thread; None: the store is down."""
+        """Exchange counts with the other workers and write the log, in any thread; None: the store
+        is down."""
+        self.log.flush()  # so does its thread, but a driver's days pass faster
         self.counters.flush(now_ms)
         try:
             if self.sweeps:
