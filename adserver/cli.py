@@ -16,6 +16,7 @@ from rich.console import Console
 from adserver import (
     cli_catalog,
     cli_data,
+    cli_experiment,
     cli_export,
     cli_labels,
     cli_ledger,
@@ -43,6 +44,7 @@ app.add_typer(
     cli_simulate.app, name="simulate", help="What would have happened: logs and markets replayed."
 )
 app.add_typer(cli_reserves.app, name="reserves", help="Personal reserves from recorded bids.")
+app.add_typer(cli_experiment.app, name="experiment", help="Arms compared over users.")
 app.add_typer(cli_labels.app, name="labels", help="Impressions with their clicks, to train on.")
 app.add_typer(cli_ledger.app, name="ledger", help="Budgets: show, check, rebuild.")
 app.add_typer(cli_models.app, name="models", help="Click models: registry and release.")

@@ -6,10 +6,10 @@ All functions take many features at once: their bins lie end to end, feature f's
 
 from __future__ import annotations
 
-from math import erfc
-
 import numpy as np
 from numpy.typing import NDArray
+
+from feedback.chance import chi2_above
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -43,7 +43,8 @@ def psi_chance(found: Floats, bins: Ints, noise: Floats) -> Floats:
     Without drift it is `noise` = 1/N + 1/M times chi-squared with bins - 1 degrees of freedom, for
     N and M independent observations (Yurdakul and Naranjo 2020); dependent ones have more noise.
     """
-    return chi2_above(found / noise, bins - 1)
+    pairs = zip((found / noise).tolist(), (bins - 1).tolist(), strict=True)
+    return np.array([chi2_above(value, freedom) for value, freedom in pairs])
 
 
 def gap_chance(found: Floats, noise: Floats) -> Floats:
@@ -51,33 +52,6 @@ def gap_chance(found: Floats, noise: Floats) -> Floats:
     first term, which is 0.001 at 1.95 √noise."""
     chance: Floats = np.minimum(1.0, 2 * np.exp(-2 * found**2 / noise))
     return chance
-
-
-_erfc = np.vectorize(erfc, otypes=[np.float64])
-
-
-def chi2_above(value: Floats, freedom: Ints) -> Floats:
-    """Upper tail of chi-squared, by Wilson and Hilferty's cube root (1931); 1 without freedom.
-
-    Critical values of a thousandth are within 2 % from 3 degrees on, within 0.7 % from 9 on.
-    """
-    k = np.maximum(freedom, 1)
-    spread = 2 / (9 * k)
-    z = (np.cbrt(np.maximum(value, 0) / k) - (1 - spread)) / np.sqrt(spread)
-    tail: Floats = np.where(freedom > 0, _erfc(z / np.sqrt(2)) / 2, 1.0)
-    return tail
-
-
-def chi2_critical(chance: float, freedom: Ints) -> Floats:
-    """The value that is exceeded with this chance; inverse of `chi2_above`."""
-    low, high = -9.0, 9.0
-    for _ in range(60):
-        z = (low + high) / 2
-        low, high = (z, high) if erfc(z / np.sqrt(2)) / 2 > chance else (low, z)
-    k = np.maximum(freedom, 1)
-    spread = 2 / (9 * k)
-    value: Floats = k * (1 - spread + z * np.sqrt(spread)) ** 3
-    return value
 
 
 def holm(chance: Floats, significance: float) -> NDArray[np.bool_]:
