@@ -39,8 +39,11 @@ class DiskStore:
         self._env.reader_check()  # slots of processes that died
 
     def get(self, keys: Sequence[bytes]) -> list[bytes | None]:
-        with self._env.begin() as transaction:
-            return [transaction.get(key) for key in keys]
+        try:
+            with self._env.begin() as transaction:
+                return [transaction.get(key) for key in keys]
+        except lmdb.Error as error:
+            raise StoreFailed(f"the state store cannot be read: {error}") from error
 
     def update(self, keys: Sequence[bytes], change: Change[T]) -> T:
         try:
@@ -64,6 +67,12 @@ class DiskStore:
     def scan(
         self, prefix: bytes, after: bytes = b"", most: int = 1000
     ) -> list[tuple[bytes, bytes]]:
+        try:
+            return self._scan(prefix, after, most)
+        except lmdb.Error as error:
+            raise StoreFailed(f"the state store cannot be read: {error}") from error
+
+    def _scan(self, prefix: bytes, after: bytes, most: int) -> list[tuple[bytes, bytes]]:
         entries: list[tuple[bytes, bytes]] = []
         with self._env.begin() as transaction, transaction.cursor() as cursor:
             if not cursor.set_range(max(prefix, after)):

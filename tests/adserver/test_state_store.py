@@ -132,3 +132,12 @@ def test_a_full_store_refuses_what_it_cannot_take_and_keeps_what_it_has(tmp_path
     assert store.get([b"k%d" % len(written)]) == [None]
     assert all(store.get(written))
     store.close()
+
+
+def test_a_store_that_cannot_be_read_says_so(tmp_path):
+    store = DiskStore(tmp_path / "state", SIZE)
+    store.close()
+
+    for ask in (lambda: store.get([b"a"]), lambda: store.scan(b"a")):
+        with pytest.raises(StoreFailed, match="cannot be read"):
+            ask()
