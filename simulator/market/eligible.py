@@ -1,7 +1,7 @@
 """Every ad that may be shown on a visit, for the oracle that a server's choice is held against.
 
-Exhaustive: targeting, size, flight and the publisher's refusals, as a server must check them; not
-money, pacing or frequency.
+Exhaustive: targeting, size, flight, https and the publisher's refusals, as a server must check
+them; not money, pacing or frequency.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from simulator.targeting import DIMENSION, HOURS
 from simulator.visits import Visits
 from simulator.world import World
 
+NO_SIZE = 31
 REFUSING = 7
 """One publisher in so many refuses two categories, as `simulator.traffic` writes it."""
 
@@ -82,6 +83,8 @@ class Eligible:
         self._ad_start = np.searchsorted(made.ads.line_item, np.arange(len(items.campaign) + 1))
         self._category = made.campaigns.category[items.campaign]
         numbers = [one.sizes for one in made.world.placement]
+        # no placement sells the size that insecure ads get here: all pages are read over https
+        self._size = np.where(made.ads.secure, made.ads.size, NO_SIZE).astype(np.int16)
         self._sold = np.array([sum(1 << size for size in own) for own in numbers], np.uint32)
 
     def fitting(self, traffic: Traffic) -> Fits:
@@ -97,7 +100,7 @@ class Eligible:
         running = _packed(live(self.made.line_items, at_s)[None, :])[0]
         ad, slots = fitting_ads(
             values, column_start, visit.placement, refused(world, visit), running,
-            *self._postings, self._category, self._ad_start, self.made.ads.size, self._sold, offset,
+            *self._postings, self._category, self._ad_start, self._size, self._sold, offset,
         )  # fmt: skip
         return Fits(visit.placement, offset, ad, slots)
 

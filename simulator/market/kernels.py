@@ -216,24 +216,29 @@ def best_ads(
     slots: NDArray[np.uint32],
     per_click: NDArray[np.float64],
     per_view: NDArray[np.float64],
+    owner: NDArray[np.int32],
+    floor: NDArray[np.float64],
     best: NDArray[np.int32],
     rate: NDArray[np.float64],
     value: NDArray[np.float64],
 ) -> None:
-    """Fill `best`, `rate`, `value` [B, S]: the most valuable ads of each page, none twice on it.
+    """Fill `best`, `rate`, `value` [B, S]: the most valuable ads of each page, one of an `owner`.
 
     `offset`, `ad`, `slots` are the fits as `fitting_ads` returns them; `per_click`, `per_view` [N]
-    micros of each ad. -1, 0 and 0 where nothing is left for a slot. Slots choose among their S best
-    each, so that the best choice of a page is among those tried.
+    micros of each ad, `floor` [placements] the least that one may bring. -1, 0 and 0 where nothing
+    is left for a slot. Slots choose among the best ads of S owners each, or nobody: the best choice
+    of a page is among those tried.
     """
     width = placement.shape[1]
-    row = np.empty((width, width), np.int32)
-    odds, worth = np.empty((width, width)), np.empty((width, width))
+    row = np.empty((width, width + 1), np.int32)
+    odds, worth = np.empty((width, width + 1)), np.empty((width, width + 1))
     choice = np.empty(width, np.int64)
     for v in range(offset.shape[0] - 1):
         row[:], odds[:], worth[:] = -1, 0.0, 0.0
         for r in range(offset[v], offset[v + 1]):
             a = ad[r]
+            if per_click[a] == 0 and per_view[a] == 0:
+                continue
             logit = log_odds(
                 pull, visit_bias, phone, hour, country, topic, ad_bias, size, top,
                 by_shape, by_hour, by_country, v, a,
@@ -244,25 +249,30 @@ def best_ads(
                 clicked = logistic(logit + by_placement[placement[v, s]], least, most)
                 if certain[v] >= 0:
                     clicked = np.float64(certain[v])
-                gain, k = per_view[a] + per_click[a] * clicked, width
-                while k > 0 and (row[s, k - 1] < 0 or gain > worth[s, k - 1]):
+                gain = per_view[a] + per_click[a] * clicked
+                if gain < floor[placement[v, s]] or gain <= worth[s, width - 1]:
+                    continue
+                k = 0  # the place that the ad takes the last row from: its owner's, if there is one
+                while k < width - 1 and not (row[s, k] >= 0 and owner[row[s, k]] == owner[a]):
+                    k += 1
+                if gain <= worth[s, k]:
+                    continue
+                while k > 0 and gain > worth[s, k - 1]:
+                    row[s, k], odds[s, k] = row[s, k - 1], odds[s, k - 1]
+                    worth[s, k] = worth[s, k - 1]
                     k -= 1
-                    if k + 1 < width:
-                        row[s, k + 1], odds[s, k + 1] = row[s, k], odds[s, k]
-                        worth[s, k + 1] = worth[s, k]
-                if k < width:
-                    row[s, k], odds[s, k], worth[s, k] = a, clicked, gain
+                row[s, k], odds[s, k], worth[s, k] = a, clicked, gain
         most_worth = -1.0
-        for number in range(width**width):
-            rest, total, distinct = number, 0.0, True
+        for number in range((width + 1) ** width):
+            rest, total, apart = number, 0.0, True
             for s in range(width):
-                choice[s] = rest % width
-                rest //= width
+                choice[s] = rest % (width + 1)
+                rest //= width + 1
                 total += worth[s, choice[s]]
                 for t in range(s):
-                    same = row[s, choice[s]] == row[t, choice[t]]
-                    distinct = distinct and not (same and row[s, choice[s]] >= 0)
-            if distinct and total > most_worth:
+                    one, other = row[s, choice[s]], row[t, choice[t]]
+                    apart = apart and not (one >= 0 and other >= 0 and owner[one] == owner[other])
+            if apart and total > most_worth:
                 most_worth = total
                 for s in range(width):
                     best[v, s], rate[v, s] = row[s, choice[s]], odds[s, choice[s]]

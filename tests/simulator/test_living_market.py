@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from dataclasses import fields
+from dataclasses import fields, replace
 
 import numpy as np
 import pytest
@@ -147,11 +147,11 @@ def test_clicks_and_conversions_come_late_some_very_late(market, evening):
 
 
 def test_fitting_finds_what_the_plain_definition_finds(market, evening):
-    """Targeting by `simulator.targeting`, size, flight and refusals one by one."""
+    """Targeting by `simulator.targeting`, size, flight, https and refusals one by one."""
     world, ads, made = market.world, market.catalogue.ads, market.catalogue
     some = evening.rows(np.arange(0, len(evening), 40))
     pairs = market.fitting(some).pairs()
-    live, category = market.live(2), made.campaigns.category[made.ad_campaign()]
+    live, category = market.live(2) & ads.secure, made.campaigns.category[made.ad_campaign()]
     asked = made.terms.line_item[made.terms.dimension == 12]
     elsewhere = np.zeros(len(made.terms.need), bool)
 
@@ -179,42 +179,62 @@ def test_pairs_name_the_placement_of_their_slot(market, evening):
     assert_array_equal(pairs.placement, evening.visit.placement[pairs.visit, pairs.slot])
 
 
+def highest_sum(pairs, owner, value, row):
+    """Of all ways to fill the slots of a page, each owner's best ad or nobody in each."""
+    best_of = [{None: 0.0} for _ in range(3)]
+    for one in np.flatnonzero(pairs.visit == row):
+        of = best_of[pairs.slot[one]]
+        of[owner[one]] = max(of.get(owner[one], 0.0), value[one])
+    return max(
+        sum(of[who] for of, who in zip(best_of, chosen, strict=True))
+        for chosen in itertools.product(*best_of)
+        if len(set(chosen) - {None}) == sum(who is not None for who in chosen)
+    )
+
+
 def test_the_best_ads_of_a_page_are_those_that_trying_all_finds(market, evening):
-    """No ad twice on a page; the sum over its slots is the highest."""
+    """No advertiser twice on a page, none below the floor; the sum over its slots is highest."""
     some = evening.rows(np.flatnonzero(~evening.bot)[::50])
-    crowd, fits, worth = market.crowd(some), market.fitting(some), market.worth
+    crowd, fits = market.crowd(some), market.fitting(some)
+    worth = replace(market.worth(), owner=market.catalogue.ad_advertiser() % 9)
     pairs = fits.pairs()
     rate = market.truth(crowd, pairs.visit, pairs.ad, pairs.placement)
     value = worth.per_view[pairs.ad] + worth.per_click[pairs.ad] * rate
+    value[value < worth.floor[pairs.placement]] = 0
 
     best = market.best(crowd, fits, worth)
 
     for row in range(len(some)):
-        of = [np.flatnonzero((pairs.visit == row) & (pairs.slot == slot)) for slot in range(3)]
-        some_of = [[None, *one[np.argsort(-value[one])][:4]] for one in of]
-        choices = [
-            [one for one in choice if one is not None] for choice in itertools.product(*some_of)
-        ]
-        fine = [one for one in choices if len(set(pairs.ad[one])) == len(one)]
-        most = max(value[one].sum() for one in fine)
-        shown = best.ad[row][best.ad[row] >= 0]
+        most = highest_sum(pairs, worth.owner[pairs.ad], value, row)
+        owner = worth.owner[best.ad[row][best.ad[row] >= 0]]
         assert_allclose(best.value[row].sum(), most, rtol=1e-6)
-        assert len(set(shown)) == len(shown)
+        assert len(set(owner)) == len(owner)
 
 
 def test_the_best_ads_say_their_true_click_rate_and_what_they_pay(market, evening):
     some = evening.rows(slice(0, 200))
-    crowd = market.crowd(some)
+    crowd, worth = market.crowd(some), market.worth()
 
-    best = market.best(crowd, market.fitting(some), market.worth)
+    best = market.best(crowd, market.fitting(some), worth)
 
     visit, slot = np.nonzero(best.ad >= 0)
     ad = best.ad[visit, slot]
     rate = market.truth(crowd, visit, ad, some.visit.placement[visit, slot])
-    paid = market.worth.per_view[ad] + market.worth.per_click[ad] * rate
+    paid = worth.per_view[ad] + worth.per_click[ad] * rate
     assert_allclose(best.rate[visit, slot], rate, rtol=1e-6)
     assert_allclose(best.value[visit, slot], paid, rtol=1e-6)
     assert (best.value[best.ad < 0] == 0).all()
+
+
+def test_line_items_that_cannot_pay_are_not_the_best(market, evening):
+    some = evening.rows(slice(0, 200))
+    crowd, fits = market.crowd(some), market.fitting(some)
+    running = np.arange(len(market.catalogue.line_items.campaign)) % 2 == 0
+
+    best = market.best(crowd, fits, market.worth(running))
+
+    assert running[market.catalogue.ads.line_item[best.ad[best.ad >= 0]]].all()
+    assert best.value.sum() < market.best(crowd, fits, market.worth()).value.sum()
 
 
 def test_no_visit_has_nothing_that_fits(market, evening):
@@ -222,7 +242,7 @@ def test_no_visit_has_nothing_that_fits(market, evening):
 
     assert len(market.fitting(nobody).pairs().ad) == 0
     assert len(market.crowd(nobody)) == 0
-    assert market.best(market.crowd(nobody), market.fitting(nobody), market.worth).ad.shape == (
+    assert market.best(market.crowd(nobody), market.fitting(nobody), market.worth()).ad.shape == (
         0,
         3,
     )

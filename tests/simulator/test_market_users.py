@@ -111,7 +111,7 @@ def test_the_click_rate_of_fitting_ads_is_about_one_percent_and_twice_that_or_mo
     crowd, fits = market.crowd(traffic), market.fitting(traffic)
     pairs = fits.pairs()
 
-    best = market.best(crowd, fits, market.worth)
+    best = market.best(crowd, fits, market.worth())
 
     assert 0.007 < market.truth(crowd, pairs.visit, pairs.ad, pairs.placement).mean() < 0.014
     assert 0.02 < best.rate[best.ad >= 0].mean() < 0.06
