@@ -34,13 +34,13 @@ def export(
     pages: Pages = 10_000,
 ) -> None:
     """Quantise to INT8, calibrate, judge against FP32, and refuse with the numbers if it lost."""
-    from feedback import gate_sources  # noqa: PLC0415
+    from feedback.gate_pages import replay_newest  # noqa: PLC0415
     from ranking import export as exporting  # noqa: PLC0415 — onnx is in an extra
 
     with settings_given() as settings:
         limits, auctions = settings.gate_limits, settings.auction
     with _refusal_exits_1(), progress.shares(console, "export") as heard:
-        replay = gate_sources.replay_newest(run / "test_slice.npz", pages, auctions)
+        replay = replay_newest(run / "test_slice.npz", pages, auctions)
         manifest = exporting.export(run, out, version, limits, replay, heard)
     _show(manifest["gate"])
     typer.echo(str(out))

@@ -90,7 +90,7 @@ def bids_of(
         account=_accounts(edition, row),
         bid_micros=edition.overlay.bid_micros[row],
         per_click=ads.per_click[row],
-        pctr_ppm=_click_rates(odds, edition),
+        pctr_ppm=edition.bundle.calibration.ppm(odds),
         slots=deals.slots if deals else candidates.slots,
         rejected=rejected,
         tier=items.tier[line_item],
@@ -117,12 +117,6 @@ def _accounts(edition: Edition, ad: NDArray[np.int32]) -> NDArray[np.int32]:
     account += np.arange(LEVELS, dtype=np.int32)
     account[none] = -1
     return account
-
-
-def _click_rates(odds: NDArray[np.float32], edition: Edition) -> NDArray[np.int64]:
-    """[R, S] calibrated, in millionths."""
-    none = np.zeros(1, np.float32)
-    return edition.bundle.calibration.ppm(odds.ravel(), none).reshape(odds.shape)
 
 
 def counted_of(candidates: Candidates, encoded: Encoded, edition: Edition, board: Board) -> Counted:

@@ -126,8 +126,8 @@ class Settings:
     auction_sample_mib: int = 4096
     """Most that a worker keeps of that sample; the oldest hours go first."""
     feature_log_mib: int = 4096
-    """Most that a worker keeps of what the model was shown of sold slots, which training reads:
-    some 250 bytes each, so 4096 holds 16 million. The oldest hours go first."""
+    """Most that a worker keeps of what the model was shown of sold slots, which training reads.
+    The oldest hours go first: enough for the days that a model is trained on."""
     adserver_debug_key: str = ""
     """Callers of explain and why must send it as X-Adserver-Key. Empty: only this machine may."""
     seed: int = 7

@@ -119,7 +119,7 @@ def _requests(bundle: Bundle, table: AdTable, rng: np.random.Generator) -> None:
         lambda: bundle.towers.request(ids),
         lambda: bundle.towers.slot_bias(slots),
         lambda: logistic.score(ids, pairs, table),
-        lambda: [bundle.calibration.ppm(logit, slot_bias) for _ in range(8)],
+        lambda: [bundle.calibration.ppm(logit[:, None] + slot_bias) for _ in range(8)],
     )
     for name, microseconds in zip(names, took, strict=True):
         _print(bench=name, requests=8, us_per_request=round(microseconds / 8, 2))

@@ -7,15 +7,18 @@ that were lately shown in the same placement. Bids are made up, since a click lo
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from auction.columns import MILLE, Slots
 from auction.mechanism import MOST_SLOTS
-from feedback.gate_replay import Pages, unlimited
+from auction.settings import AuctionSettings
+from feedback.gate_replay import Pages, replay_of, unlimited
 from ranking.dataset import Impressions
 from ranking.features import AD_FIELDS, bag_starts, first_rows
+from ranking.gate import Replay
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +33,13 @@ class PageSettings:
     """Of the bids' logarithm: about what separates advertisers after a market's own selection.
     Less makes contests closer."""
     seed: int = 7
+
+
+def replay_newest(table: Path, pages: int, rules: AuctionSettings) -> Replay | None:
+    """Of pages made from the newest impressions in the .npz file; None where none are wanted."""
+    if pages < 1:
+        return None
+    return replay_of(pages_of(Impressions.load(table), PageSettings(pages=pages)), rules)
 
 
 def pages_of(table: Impressions, settings: PageSettings | None = None) -> Pages:

@@ -1,7 +1,7 @@
 """Pages sold twice by the real auction, on the click rates of two models: what the gate asks of it.
 
-Where pages come from is known elsewhere (`gate_pages`, `gate_recorded`); no page has budgets or
-terms of fairness here, so that a difference between the sales is one between the models.
+Where pages come from is known elsewhere (`gate_pages`); no page has budgets or terms of fairness
+here, so that a difference between the sales is one between the models.
 """
 
 from __future__ import annotations
@@ -44,8 +44,6 @@ class Pages:
     def sold(self, ppm: NDArray[np.int64], settings: AuctionSettings) -> Slate:
         """The slate at these rates [rows of `asked`]."""
         bids = replace(self.bids, pctr_ppm=self.rates(ppm))
-        if bids.weight_ppm is not None:
-            bids = replace(bids, weight_ppm=self._weights(bids.pctr_ppm))
         return run_auction(bids, self.slots, None, np.zeros(0, np.int64), settings)
 
     def rates(self, ppm: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -53,13 +51,6 @@ class Pages:
         table = np.ones((len(self.bids.ad), self.bids.pctr_ppm.shape[1]), np.int64)
         table[self.contender, self.number] = ppm
         return table
-
-    def _weights(self, ppm: NDArray[np.int64]) -> NDArray[np.int64]:
-        """[R, S] recorded weights of bids per click, moved as far as their rates have moved."""
-        weight, old = self.bids.weight_ppm, self.bids.pctr_ppm
-        assert weight is not None
-        moved = np.maximum(weight * ppm // np.maximum(old, 1), 1)
-        return np.where(self.bids.per_click[:, None], moved, weight)
 
 
 def replay_of(pages: Pages, settings: AuctionSettings | None = None) -> Replay:

@@ -98,12 +98,12 @@ class Calibration:
         knots = self.first + self.step * np.arange(len(self.probability))
         return np.interp(logit, knots, self.probability).astype(np.float32)
 
-    def ppm(self, logit: NDArray[np.float32], slot_bias: NDArray[np.float32]) -> NDArray[np.int64]:
-        """[R, S] click rate of each row in each slot, in whole millionths, 1 to 999 999."""
+    def ppm(self, odds: NDArray[np.float32]) -> NDArray[np.int64]:
+        """Click rates of log-odds of any shape, in whole millionths, 1 to 999 999."""
         ppm: NDArray[np.int64] = kernels.calibrate_ppm(
-            logit, slot_bias, self.first, self.step, self.probability
+            odds.ravel(), self.first, self.step, self.probability
         )
-        return ppm
+        return ppm.reshape(odds.shape)
 
     def save(self, path: Path) -> None:
         np.savez(path, first=self.first, step=self.step, probability=self.probability)

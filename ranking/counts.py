@@ -34,11 +34,6 @@ SPREAD_AD, SPREAD_PLACE = 0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F
 Floats = NDArray[np.float32]
 
 
-def count_features(shown: Floats, clicked: Floats) -> Floats:
-    """[R, COUNTS] features of decayed counts f32[R, KEYS, WINDOWS], `key_features` side by side."""
-    return key_features(shown, clicked).reshape(len(shown), COUNTS)
-
-
 def key_features(shown: Floats, clicked: Floats) -> Floats:
     """[…, EACH] features of one key's decayed counts f32[…, WINDOWS].
 

@@ -83,8 +83,7 @@ def _pairs(bundle: Bundle, table: Impressions) -> Pairs:
 
 def rate(logits: Logits, calibration: Calibration) -> Rate:
     """Click rates as the auction gets them: whole millionths."""
-    none = np.zeros(1, np.float32)
-    return lambda table: calibration.ppm(logits(table), none)[:, 0]
+    return lambda table: calibration.ppm(logits(table))
 
 
 def weight_of(table: Impressions) -> Mass:

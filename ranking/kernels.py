@@ -220,25 +220,20 @@ def owners(offset: NDArray[np.int32]) -> NDArray[np.int32]:
 
 @njit(cache=True, nogil=True)
 def calibrate_ppm(
-    logit: NDArray[np.float32],
-    slot_bias: NDArray[np.float32],
-    first: float,
-    step: float,
-    probability: NDArray[np.float64],
+    odds: NDArray[np.float32], first: float, step: float, probability: NDArray[np.float64]
 ) -> NDArray[np.int64]:
-    """[R, S] click rate of each pair in each slot, in whole millionths from 1 to 999 999.
+    """[n] click rates of log-odds [n], in whole millionths from 1 to 999 999.
 
     Linear between knots at first, first + step, …; level beyond the ends. The knots are evenly
     spaced, so that the lookup is a division and not a search.
     """
     last = probability.shape[0] - 1
-    ppm = np.empty((logit.shape[0], slot_bias.shape[0]), np.int64)
-    for r in range(logit.shape[0]):
-        for s in range(slot_bias.shape[0]):
-            at = (float(logit[r]) + float(slot_bias[s]) - first) / step
-            at = min(max(at, 0.0), float(last))
-            knot = min(int(at), last - 1)
-            low, high = probability[knot], probability[knot + 1]
-            rate = low + (at - knot) * (high - low)
-            ppm[r, s] = min(max(int(rate * 1e6 + 0.5), 1), 999_999)
+    ppm = np.empty(odds.shape[0], np.int64)
+    for n in range(odds.shape[0]):
+        at = (float(odds[n]) - first) / step
+        at = min(max(at, 0.0), float(last))
+        knot = min(int(at), last - 1)
+        low, high = probability[knot], probability[knot + 1]
+        rate = low + (at - knot) * (high - low)
+        ppm[n] = min(max(int(rate * 1e6 + 0.5), 1), 999_999)
     return ppm

@@ -75,16 +75,7 @@ def int8_graph(source: Path, path: Path, hidden: NDArray[np.float32]) -> float:
     """
     with tempfile.TemporaryDirectory() as place:
         whole = Path(place) / "qdq.onnx"
-        quantize_static(
-            str(source),
-            str(whole),
-            _Sample(hidden),
-            quant_format=QuantFormat.QDQ,
-            per_channel=True,
-            activation_type=QuantType.QUInt8,
-            weight_type=QuantType.QInt8,
-            op_types_to_quantize=["Gemm", "Relu"],
-        )
+        _quantised(source, whole, hidden, QuantType.QUInt8, op_types_to_quantize=["Gemm", "Relu"])
         model = onnx.load(whole)
     scale = _cut_input(model.graph)
     _cut_output(model.graph)
@@ -100,14 +91,11 @@ def s8s8_graph(source: Path, path: Path, hidden: NDArray[np.float32]) -> None:
     Only what enters a product is quantised, and biases stay float: TensorRT fuses product, bias and
     relu into one INT8 kernel if no conversion stands between them, and takes no INT32 biases.
     """
-    quantize_static(
-        str(source),
-        str(path),
-        _Sample(hidden),
-        quant_format=QuantFormat.QDQ,
-        per_channel=True,
-        activation_type=QuantType.QInt8,
-        weight_type=QuantType.QInt8,
+    _quantised(
+        source,
+        path,
+        hidden,
+        QuantType.QInt8,
         op_types_to_quantize=["Gemm"],
         extra_options={
             "ActivationSymmetric": True,
@@ -117,6 +105,21 @@ def s8s8_graph(source: Path, path: Path, hidden: NDArray[np.float32]) -> None:
         },
     )
     onnx.checker.check_model(onnx.load(path))
+
+
+def _quantised(
+    source: Path, path: Path, hidden: NDArray[np.float32], activation: QuantType, **rest: Any
+) -> None:
+    quantize_static(
+        str(source),
+        str(path),
+        _Sample(hidden),
+        quant_format=QuantFormat.QDQ,
+        per_channel=True,
+        activation_type=activation,
+        weight_type=QuantType.QInt8,
+        **rest,
+    )
 
 
 def _cut_input(graph: Any) -> float:

@@ -1,7 +1,7 @@
 """Running counts of ads, advertisers and ads in placements; all workers share them in the store.
 
-A worker adds up what it sees and once a second adds that to the store, then reads the blocks that
-anybody changed. What it had not added yet dies with it: at most its last second. `flush` and `read`
+A worker adds up what it sees and twice a second adds that to the store, then reads the blocks that
+anybody changed. What it had not added yet dies with it. `flush` and `read`
 may run in another thread; `witness` and `take` belong to the one that decides, so that nothing
 changes under a decision. Times are wall milliseconds and come as arguments.
 """

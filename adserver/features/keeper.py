@@ -73,7 +73,7 @@ class Features:
             return None
 
     def tend(self, now_ms: int) -> None:
-        """The whole of what is due once a second, for who has one thread only."""
+        """The whole of what is due twice a second, for who has one thread only."""
         self.take(self.fetch(now_ms))
 
     def take(self, fresh: Fresh | None) -> None:

@@ -13,8 +13,8 @@ from typing import Any, Final
 
 from adserver.releases.layout import SHIM, SHIM_NAME, sync_folder
 from ranking.bundle import Bundle, BundleError, files_of
+from ranking.manifest import MANIFEST
 
-MANIFEST: Final = "manifest.json"
 MOST_BYTES: Final = 1 << 30
 """A model file larger than this is a mistake."""
 

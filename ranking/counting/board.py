@@ -69,14 +69,16 @@ class Counted:
 
     def with_head(self, logit: Floats, slot_bias: Floats, head: CountHead) -> Floats:
         """[R, S] log-odds f32[R] of the click model with what slots [B, S] and counts add."""
-        total: Floats = kernels.begin(self.offset, logit, slot_bias, self.places.slots)
-        kernels.add_counts(*self._columns(), head.w1, head.b1, head.w2, total)
+        pairs = self._pairs()
+        total: Floats = kernels.begin(pairs, logit, slot_bias)
+        kernels.add_counts(pairs, head.w1, head.b1, head.w2, total)
         return total
 
     def with_weights(self, logit: Floats, slot_bias: Floats, weight: Floats) -> Floats:
         """[R, S] the same of the fallback model, whose counts have weights [COUNTS]."""
-        total: Floats = kernels.begin(self.offset, logit, slot_bias, self.places.slots)
-        kernels.add_linear_counts(*self._columns(), weight, total)
+        pairs = self._pairs()
+        total: Floats = kernels.begin(pairs, logit, slot_bias)
+        kernels.add_linear_counts(pairs, weight, total)
         return total
 
     def counts(
@@ -93,9 +95,9 @@ class Counted:
         found[:, 3] = self.places.topic[request, ads.topic[row]]
         return found.reshape(len(pair), COUNTS)
 
-    def _columns(self) -> tuple[NDArray[np.generic], ...]:
+    def _pairs(self) -> kernels.Counts:
         places, ads, board = self.places, self.ads, self.board
-        return (
+        return kernels.Counts(
             *(self.offset, self.row, places.place, places.slots),
             *(ads.ad, ads.advertiser, ads.topic),
             *(board.ad, board.advertiser, board.place, places.topic),

@@ -6,6 +6,8 @@ its page, and only its share in the placement is added slot by slot.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
@@ -17,6 +19,32 @@ AHEAD = 8
 """Pairs between asking for a pair's cells and using them: they lie all over large tables."""
 _AD, _PLACE, _SHIFT = np.uint64(SPREAD_AD), np.uint64(SPREAD_PLACE), np.uint64(46)
 Floats = NDArray[np.float32]
+
+
+class Counts(NamedTuple):
+    """R pairs of B requests, the cells that they are counted in, and the tables of these.
+
+    Ids past a table have no counts.
+    """
+
+    offset: NDArray[np.int32]
+    """[B + 1] where each request's pairs begin."""
+    row: NDArray[np.int32]
+    """[R]"""
+    place: NDArray[np.uint64]
+    """[B, S] hash of each slot's placement."""
+    slots: NDArray[np.int32]
+    """[B] slots of each request."""
+    ad_id: NDArray[np.int64]
+    """By `row`, like the two that follow."""
+    advertiser: NDArray[np.int32]
+    topic: NDArray[np.int16]
+    by_ad: Floats
+    """[ids, EACH], like the two that follow."""
+    by_advertiser: Floats
+    by_place: Floats
+    by_topic: Floats
+    """[B, TOPICS, EACH]"""
 
 
 @njit(cache=True, nogil=True, inline="always")
@@ -34,27 +62,16 @@ def at(table: Floats, number: int, feature: int) -> np.float32:
 
 @njit(cache=True, nogil=True, fastmath={"reassoc", "contract", "nnan", "nsz"})
 def add_counts(
-    offset: NDArray[np.int32],
-    row: NDArray[np.int32],
-    place: NDArray[np.uint64],
-    slots: NDArray[np.int32],
-    ad_id: NDArray[np.int64],
-    advertiser: NDArray[np.int32],
-    topic: NDArray[np.int16],
-    by_ad: Floats,
-    by_advertiser: Floats,
-    by_place: Floats,
-    by_topic: Floats,
+    pairs: Counts,
     w1: Floats,
     b1: Floats,
     w2: Floats,
     total: Floats,
 ) -> None:
-    """total[r, s] += w2 · relu(counts of pair r in slot s @ w1 + b1).
-
-    `offset` [B + 1] says where each request's pairs begin, `slots` [B] how many it has, `place`
-    [B, S] in which placements; `by_topic` [B, TOPICS, EACH]. Ids past a table have no counts.
-    """
+    """total[r, s] += w2 · relu(counts of pair r in slot s @ w1 + b1)."""
+    offset, row, place, slots = pairs.offset, pairs.row, pairs.place, pairs.slots
+    ad_id, advertiser, topic = pairs.ad_id, pairs.advertiser, pairs.topic
+    by_ad, by_place = pairs.by_ad, pairs.by_place
     own = np.empty(HIDDEN, np.float32)
     last = row.shape[0] - 1
     for b in range(offset.shape[0] - 1):
@@ -67,7 +84,8 @@ def add_counts(
             for h in range(HIDDEN):
                 own[h] = b1[h]
             for e in range(EACH):
-                x, y, z = at(by_ad, ad, e), at(by_advertiser, owner, e), by_topic[b, about, e]
+                x, y = at(by_ad, ad, e), at(pairs.by_advertiser, owner, e)
+                z = pairs.by_topic[b, about, e]
                 for h in range(HIDDEN):
                     own[h] += x * w1[e, h] + y * w1[EACH + e, h] + z * w1[3 * EACH + e, h]
             for s in range(slots[b]):
@@ -84,42 +102,33 @@ def add_counts(
 
 @njit(cache=True, nogil=True)
 def add_linear_counts(
-    offset: NDArray[np.int32],
-    row: NDArray[np.int32],
-    place: NDArray[np.uint64],
-    slots: NDArray[np.int32],
-    ad_id: NDArray[np.int64],
-    advertiser: NDArray[np.int32],
-    topic: NDArray[np.int16],
-    by_ad: Floats,
-    by_advertiser: Floats,
-    by_place: Floats,
-    by_topic: Floats,
+    pairs: Counts,
     weight: Floats,
     total: Floats,
 ) -> None:
     """total[r, s] += counts of pair r in slot s · weight [COUNTS]: the fallback's share."""
+    offset, row, place, slots = pairs.offset, pairs.row, pairs.place, pairs.slots
+    ad_id, advertiser, topic = pairs.ad_id, pairs.advertiser, pairs.topic
     for b in range(offset.shape[0] - 1):
         for r in range(offset[b], offset[b + 1]):
             ad, owner, about = ad_id[row[r]], advertiser[row[r]], topic[row[r]]
             own = np.float32(0.0)
             for e in range(EACH):
-                own += at(by_ad, ad, e) * weight[e]
-                own += at(by_advertiser, owner, e) * weight[EACH + e]
-                own += by_topic[b, about, e] * weight[3 * EACH + e]
+                own += at(pairs.by_ad, ad, e) * weight[e]
+                own += at(pairs.by_advertiser, owner, e) * weight[EACH + e]
+                own += pairs.by_topic[b, about, e] * weight[3 * EACH + e]
             for s in range(slots[b]):
                 cell = place_cell(ad, place[b, s])
                 added = own
                 for e in range(EACH):
-                    added += by_place[cell, e] * weight[2 * EACH + e]
+                    added += pairs.by_place[cell, e] * weight[2 * EACH + e]
                 total[r, s] += added
 
 
 @njit(cache=True, nogil=True)
-def begin(
-    offset: NDArray[np.int32], logit: Floats, slot_bias: Floats, slots: NDArray[np.int32]
-) -> Floats:
+def begin(pairs: Counts, logit: Floats, slot_bias: Floats) -> Floats:
     """[R, S] log-odds of each pair with what its slot adds; without it past the last slot."""
+    offset, slots = pairs.offset, pairs.slots
     total = np.empty((logit.shape[0], slot_bias.shape[1]), np.float32)
     for b in range(offset.shape[0] - 1):
         for r in range(offset[b], offset[b + 1]):

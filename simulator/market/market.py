@@ -162,6 +162,6 @@ class Market:
         """The oracle: the ads whose expected payment is highest in sum on each page.
 
         `crowd` and `fits` are of the same traffic; bots' rows mean nothing. What a server could
-        earn at most at first prices. About 5 µs a visit among 5 000 ads.
+        earn at most at first prices. About 7 µs a visit among 7 100 ads (bench/market.py).
         """
         return self._clicks.best(crowd, fits, worth)

@@ -30,7 +30,7 @@ from adserver.wire import decision as wire_decision
 from adserver.worker import Worker
 from ranking.bundle import Bundle
 from ranking.columns import Coded, RequestColumns, encode_request_columns
-from ranking.counts import PRIOR, STRENGTH, WINDOWS_S, CountHead, count_features
+from ranking.counts import PRIOR, STRENGTH, WINDOWS_S, CountHead, key_features
 from ranking.features import AdFields, encode_ads, encode_slot, topic_of, words_of
 from ranking.int8 import LocalScorer
 from ranking.scorer import Pairs
@@ -316,7 +316,7 @@ def test_counts_are_those_of_the_events_before_the_decision_and_of_no_later_one(
     _, table, facts, _ = served
 
     raw = np.array([one.counts for one in facts], np.float32)
-    expected = count_features(raw[:, :, 0].copy(), raw[:, :, 1].copy())
+    expected = key_features(raw[:, :, 0].copy(), raw[:, :, 1].copy()).reshape(len(raw), -1)
 
     assert (np.abs(expected).max(axis=0) > 0).all()
     assert matrix(table["counts"], "counts").tobytes() == expected.tobytes()
@@ -338,7 +338,7 @@ def test_the_logged_score_is_the_models_score_of_the_logged_features(served):
     logged = table["logit"].to_numpy()
     assert np.abs(bundle.count(counts)).mean() > 0.05
     assert logged == pytest.approx(logit, abs=2e-5)
-    ppm = bundle.calibration.ppm(logged, np.zeros(1, np.float32))[:, 0]
+    ppm = bundle.calibration.ppm(logged)
     assert np.rint(table["pctr"].to_numpy() * 1e6).astype(int) == pytest.approx(ppm, abs=1)
 
 
@@ -348,4 +348,4 @@ def test_the_prior_and_its_weight_are_those_of_the_formula():
 
     expected = np.log((10 + STRENGTH * PRIOR) / (100 + STRENGTH) / PRIOR)
 
-    assert count_features(n, c)[0, :3] == pytest.approx([expected] * 3, rel=1e-6)
+    assert key_features(n, c)[0, 0, :3] == pytest.approx([expected] * 3, rel=1e-6)

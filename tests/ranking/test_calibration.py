@@ -62,7 +62,7 @@ def test_whole_millionths_agree_with_the_map(rng: np.random.Generator):
     logit = rng.normal(-4, 4, 400).astype(np.float32)
     slot = np.array([0.0, -0.7, 30.0, -30.0], np.float32)
 
-    ppm = calibrated.ppm(logit, slot)
+    ppm = calibrated.ppm(logit[:, None] + slot[None, :])
 
     exact = calibrated((logit[:, None] + slot[None, :]).astype(np.float64)).astype(np.float64) * 1e6
     assert_allclose(ppm, np.clip(exact, 1, 999_999), atol=1.01)

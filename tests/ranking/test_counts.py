@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.testing import assert_allclose, assert_array_equal
 
-from ranking.counts import COUNTS, EACH, HIDDEN, KEYS, WINDOWS_S, CountHead, count_features
+from ranking.counts import COUNTS, EACH, HIDDEN, KEYS, WINDOWS_S, CountHead, key_features
 from ranking.features import (
     REQUEST_FIELDS,
     RequestFields,
@@ -17,7 +17,8 @@ from ranking.features import (
 
 def _counts(shown: float, clicked: float) -> np.ndarray:
     size = (1, len(KEYS), len(WINDOWS_S))
-    return count_features(np.full(size, shown, np.float32), np.full(size, clicked, np.float32))
+    features = key_features(np.full(size, shown, np.float32), np.full(size, clicked, np.float32))
+    return features.reshape(1, COUNTS)
 
 
 def test_nothing_known_is_all_zeros():
