@@ -6,7 +6,7 @@ what retrieval found. The network's first layer is linear in each side, so servi
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -119,6 +119,34 @@ def arrays(model: ClickModel) -> dict[str, NDArray[np.float32]]:
 
     Rows that are not live, and counted ids, are zero.
     """
+    found = {name: np.array(one.detach().numpy(), order="C") for name, one in _named(model).items()}
+    for side, tower in (("request", model.request), ("ad", model.ad)):
+        embedding, wide = (one.detach().numpy() for one in (tower.embedding, tower.wide[:, 0]))
+        found[f"{side}.embedding"] = tower.live.spread(embedding, tower.live.table)
+        found[f"{side}.wide"] = tower.live.spread(wide, rows(tower.fields))
+    return found
+
+
+def restore(model: ClickModel, weights: Mapping[str, NDArray[np.float32]]) -> None:
+    """Continue from the `arrays` of a former model; its live rows that it never saw stay as made.
+
+    ValueError names a layer of another shape.
+    """
+    with torch.no_grad():
+        for name, one in _named(model).items():
+            if weights[name].shape != tuple(one.shape):
+                raise ValueError(f"{name} is {weights[name].shape}, here it is {tuple(one.shape)}")
+            one.copy_(torch.from_numpy(weights[name]))
+        for side, tower in (("request", model.request), ("ad", model.ad)):
+            row = tower.live.row
+            vector = torch.from_numpy(weights[f"{side}.embedding"][row])
+            known = vector.any(dim=1)
+            tower.embedding[known] = vector[known]
+            tower.wide[:, 0] = torch.from_numpy(weights[f"{side}.wide"][row])
+
+
+def _named(model: ClickModel) -> dict[str, Tensor]:
+    """All but the tables of the towers, as serving names and lays them out; views, not copies."""
     named = {"slot.wide": model.slot[:, 0]}
     for side, tower in (("request", model.request), ("ad", model.ad)):
         named |= {
@@ -137,9 +165,4 @@ def arrays(model: ClickModel) -> dict[str, NDArray[np.float32]]:
     }
     for name, layer in (("second", model.second), ("third", model.third), ("last", model.last)):
         named |= {f"{name}.weight": layer.weight.T, f"{name}.bias": layer.bias}
-    found = {name: np.array(one.detach().numpy(), order="C") for name, one in named.items()}
-    for side, tower in (("request", model.request), ("ad", model.ad)):
-        embedding, wide = (one.detach().numpy() for one in (tower.embedding, tower.wide[:, 0]))
-        found[f"{side}.embedding"] = tower.live.spread(embedding, tower.live.table)
-        found[f"{side}.wide"] = tower.live.spread(wide, rows(tower.fields))
-    return found
+    return named

@@ -16,7 +16,7 @@ from ranking.dataset import Impressions, batches, split, thinned
 from ranking.features import AD_FIELDS, REQUEST_FIELDS
 from ranking.live import Live
 from ranking.metrics import auc
-from ranking.model import ClickModel, Shape, arrays, dense_parameters
+from ranking.model import ClickModel, Shape, arrays, dense_parameters, restore
 from ranking.towers import Towers
 from ranking.train import TrainSettings, train
 
@@ -78,6 +78,28 @@ def test_numpy_computes_what_torch_trained(table: Impressions, rng: np.random.Ge
 
     assert_allclose(scores.full, full.numpy(), atol=1e-4)
     assert_allclose(scores.dot, dot.numpy(), atol=1e-4)
+
+
+def test_a_model_continues_where_another_ended_and_knows_new_rows_too(table: Impressions):
+    torch.manual_seed(0)
+    before, after = table.part(0, 300), table.part(200, 900)
+    old = arrays(_untrained(before))
+    model = _untrained(after)
+
+    restore(model, old)
+
+    new = arrays(model)
+    for name in old:
+        if not name.endswith("embedding"):
+            assert_array_equal(new[name][: len(old[name])], old[name], err_msg=name)
+    both = old["ad.embedding"].any(axis=1) & new["ad.embedding"].any(axis=1)
+    assert_array_equal(new["ad.embedding"][both], old["ad.embedding"][both])
+    assert (new["ad.embedding"].any(axis=1) & ~both).any(), "ads that are new begin by chance"
+
+
+def _untrained(table: Impressions) -> ClickModel:
+    shown = table.catalogue[np.unique(table.ad)]
+    return ClickModel(Shape(), Live.of(REQUEST_FIELDS, table.request), Live.of(AD_FIELDS, shown))
 
 
 def test_what_was_never_seen_counts_as_none(checkpoint: Path, table: Impressions):
