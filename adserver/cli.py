@@ -16,6 +16,7 @@ from rich.console import Console
 from adserver import (
     cli_catalog,
     cli_data,
+    cli_drift,
     cli_experiment,
     cli_export,
     cli_labels,
@@ -51,6 +52,7 @@ app.add_typer(cli_models.app, name="models", help="Click models: registry and re
 app.command("train")(cli_model.train)
 app.command("export")(cli_export.export)
 app.command("calibrate")(cli_export.calibrate)
+app.command("drift")(cli_drift.drift)
 console = Console(stderr=True)
 
 

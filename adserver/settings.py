@@ -18,6 +18,7 @@ from adserver.tier_modes import read_modes
 from auction.pacing import Mode
 from auction.settings import GSP, MOST_INCREMENT, VCG, AuctionSettings, FairnessSettings
 from auction.squash import Squash
+from feedback.drift.settings import DriftSettings, RetrainSettings
 from ranking.gate import GateSettings
 
 
@@ -89,6 +90,16 @@ class Settings:
     release_gate: str = "{}"
     """Limits of the release gate that differ from the usual ones, as JSON by name:
     {"flips": 0.02}. Loosen one only with a reason that the gate's report shows."""
+    drift_every_s: int = 3600
+    """How often the model in production is looked at for drift, by a polite process beside those
+    that serve; hours are judged once they are 20 minutes over. 0: never."""
+    drift: str = "{}"
+    """When a difference is a drift, as JSON of what differs from the usual: {"least_psi": 0.05,
+    "window_hours": 3}. With few requests an hour choose longer windows."""
+    retrain_max_age_h: float = 24.0
+    """Freshness: a model whose newest training data is older asks for a training, drift or not."""
+    retrain_min_interval_h: float = 4.0
+    """Stability: no training is asked for sooner after the last, whatever has drifted."""
     user_caps: str = ""
     """JSON list of frequency caps on all that one person is shown on the whole site, as in the
     catalogue: [{"max": 20, "window": "24h"}]. Empty: none."""
@@ -154,6 +165,21 @@ class Settings:
         return self.model_repository / "ctr_ranker" / "1"
 
     @property
+    def drift_folder(self) -> Path:
+        return self.adserver_data / "drift"
+
+    @property
+    def drift_rules(self) -> DriftSettings:
+        return DriftSettings.read(self.drift)
+
+    @property
+    def retrain_rules(self) -> RetrainSettings:
+        return RetrainSettings(
+            max_age_s=3600 * self.retrain_max_age_h,
+            min_interval_s=3600 * self.retrain_min_interval_h,
+        )
+
+    @property
     def gate_limits(self) -> GateSettings:
         return GateSettings.read(self.release_gate)
 
@@ -208,6 +234,11 @@ class Settings:
         except ValueError as error:
             yield f"RELEASE_GATE: {error}"
         try:
+            DriftSettings.read(self.drift)
+        except ValueError as error:
+            yield f"DRIFT: {error}"
+        yield from self.retrain_rules.problems()
+        try:
             read_caps(self.user_caps)
         except ValueError as error:
             yield f"USER_CAPS: {error}"
@@ -234,6 +265,9 @@ _BOUNDS = {
     "increment_micros": (0, MOST_INCREMENT),
     "fairness_cap": (0.001, 1.0),
     "fairness_window": (100, 10_000_000),
+    "drift_every_s": (0, 86_400),
+    "retrain_max_age_h": (0.01, 10_000.0),
+    "retrain_min_interval_h": (0.01, 10_000.0),
     "frequency_hold_s": (1, 3600),
     "repeat_discount": (0.0, 5.0),
     "fairness_scopes": (1, 65_536),

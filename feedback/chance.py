@@ -20,6 +20,15 @@ def chi2_above(value: float, freedom: int) -> float:
     return min(1.0, tail)
 
 
+def chi2_beyond(chance: float, freedom: int) -> float:
+    """The value that chi-squared exceeds with this chance, to a billionth; 0 without freedom."""
+    low, high = 0.0, 0.0 if freedom < 1 else freedom + 1e3
+    while high - low > 1e-9 * high:
+        middle = (low + high) / 2
+        low, high = (middle, high) if chi2_above(middle, freedom) > chance else (low, middle)
+    return low
+
+
 def normal_beyond(z: float) -> float:
     """Chance of a normal deviation at least this far from 0, on either side."""
     return erfc(abs(z) / sqrt(2))

@@ -44,6 +44,8 @@ class Verdict:
     """[W, F]; NaN where there is nothing to compare with."""
     gap: Floats
     """[W, F] Kolmogorov-Smirnov; NaN for names."""
+    noise: Floats
+    """[W, F] 1/N + 1/M of the comparison, times the reference's own dispersion; NaN likewise."""
     differs: Bools
     """[W, F]"""
     calibration: Calibration
@@ -103,6 +105,7 @@ def judge(
         hour=np.array([part.hour[0] for part in parts], np.int64),
         psi=compared.psi,
         gap=compared.gap,
+        noise=compared.noise,
         differs=compared.differs,
         calibration=calibration,
         sums=both,
@@ -119,6 +122,7 @@ class _Compared:
 
     psi: Floats
     gap: Floats
+    noise: Floats
     differs: Bools
 
 
@@ -132,6 +136,7 @@ def _compared(
     first_day = observed.where(observed.hour < begin + ANCHOR_HOURS)
     found = np.full((2, len(parts), len(usual)), np.nan)
     chance = np.full((2, len(parts), len(usual)), np.nan)
+    spread = np.full((len(parts), len(usual)), np.nan)
     for at, part in enumerate(parts):
         for role, hours in ((~outcome, reference.hours), (outcome, first_day)):
             expected = matched(part, hours)
@@ -142,12 +147,13 @@ def _compared(
             noise = usual * expected.noise
             both = np.stack([psi(own, other, start), greatest_gap(own, other, start)])
             chances = psi_chance(both[0], np.diff(start), noise), gap_chance(both[1], noise)
+            spread[at, role] = noise[role]
             found[:, at, role], chance[:, at, role] = both[:, role], np.stack(chances)[:, role]
     found[1, :, ~reference.bins.numeric] = chance[1, :, ~reference.bins.numeric] = np.nan
     floor = np.array([settings.least_psi, normal_gap(settings.least_psi)])
     falls = [holm(one, settings.significance) for one in chance.reshape(-1, len(usual))]
     differs = np.array(falls, np.bool_).reshape(found.shape) & (found > floor[:, None, None])
-    return _Compared(found[0], found[1], differs[0] | differs[1])
+    return _Compared(found[0], found[1], spread, differs[0] | differs[1])
 
 
 def normal_gap(least_psi: float) -> float:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from feedback.chance import chi2_above
+from feedback.chance import chi2_above, chi2_beyond
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -45,6 +45,14 @@ def psi_chance(found: Floats, bins: Ints, noise: Floats) -> Floats:
     """
     pairs = zip((found / noise).tolist(), (bins - 1).tolist(), strict=True)
     return np.array([chi2_above(value, freedom) for value, freedom in pairs])
+
+
+def critical_values(bins: Ints, noise: Floats, significance: float) -> tuple[Floats, Floats]:
+    """[F] the PSI, and the gap, that one feature exceeds with this chance without drift; NaN where
+    the noise is. Of m features, the first of Holm's steps takes `significance` / m."""
+    reach = np.array([chi2_beyond(significance, freedom) for freedom in (bins - 1).tolist()])
+    gap: Floats = np.sqrt(noise * np.log(2 / significance) / 2)
+    return noise * reach, gap
 
 
 def gap_chance(found: Floats, noise: Floats) -> Floats:

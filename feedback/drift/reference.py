@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,8 @@ NAME = "drift_reference.npz"
 """Of the file in a run's and a model version's folder."""
 AXES = 16
 """Principal axes that request vectors are watched along."""
+LEAST_VARIANCE = 1e-4
+"""Of an axis, as a share of the first one's."""
 Floats = NDArray[np.float64]
 
 
@@ -39,6 +42,12 @@ class Reference:
     ) -> Hours:
         """Later impressions, counted as the reference was; `vector` [Q, V] of the requests."""
         return summed(self.bins, table, score, None if vector is None else vector @ self.axes)
+
+    @property
+    def fingerprint(self) -> str:
+        """Of what hours are counted by: hours of different ones must not be merged."""
+        parts = (self.bins.name, self.bins.start, self.bins.cut, self.axes)
+        return sha256(b"".join(one.tobytes() for one in parts)).hexdigest()[:16]
 
     def save(self, path: Path) -> None:
         parts: dict[str, Bins | Hours] = {"bins": self.bins, "hours": self.hours}
@@ -89,8 +98,10 @@ def _telling(bins: Bins, table: Impressions, score: NDArray[np.floating]) -> Flo
 
 
 def _principal(vector: NDArray[np.floating]) -> NDArray[np.float32]:
-    """[V, P] the directions in which the vectors differ most."""
+    """[V, P] the directions in which the vectors differ most; none in which they hardly do, where
+    rounding would count as movement."""
     centred = vector - vector.mean(axis=0)
     values, directions = np.linalg.eigh(centred.T.astype(np.float64) @ centred)
     kept = np.argsort(-values, kind="stable")[:AXES]
+    kept = kept[values[kept] > LEAST_VARIANCE * values[kept[0]]]
     return np.ascontiguousarray(directions[:, kept], np.float32)

@@ -14,9 +14,16 @@ class Action(StrEnum):
     RETRAIN = "retrain"
 
 
+class Cause(StrEnum):
+    AGE = "age"
+    FEATURES = "features"
+    CALIBRATION = "calibration"
+
+
 @dataclass(frozen=True, slots=True)
 class Response:
     action: Action
+    cause: Cause
     reason: str
 
 
@@ -43,21 +50,25 @@ def retrain_decision(state: State, settings: RetrainSettings, now_ms: int) -> Re
     again soon after it was fitted; the first time it is only fitted. Trainings keep their distance
     whatever the evidence, so that a market in turmoil cannot make releases chase one another.
     """
-    reason = _reason_to_train(state, settings, now_ms)
-    if reason and now_ms - state.trained_ms >= 1000 * settings.min_interval_s:
-        return Response(Action.RETRAIN, reason)
+    wanted = _training(state, settings, now_ms)
+    if wanted and now_ms - state.trained_ms >= 1000 * settings.min_interval_s:
+        return wanted
     if state.miscalibrated and now_ms - state.refit_ms >= 1000 * settings.min_refit_s:
-        return Response(Action.REFIT, "clicks are not as predicted")
+        return Response(Action.REFIT, Cause.CALIBRATION, "clicks are not as predicted")
     return None
 
 
-def _reason_to_train(state: State, settings: RetrainSettings, now_ms: int) -> str:
+def _training(state: State, settings: RetrainSettings, now_ms: int) -> Response | None:
+    """What asks for one, whether or not it has to wait."""
     age_s = (now_ms - state.data_ms) / 1000
     if age_s >= settings.max_age_s:
-        return f"the newest training data is {age_s / 3600:.1f} h old"
+        reason = f"the newest training data is {age_s / 3600:.1f} h old"
+        return Response(Action.RETRAIN, Cause.AGE, reason)
     if len(state.drifted) >= settings.features:
-        return f"drifted: {', '.join(state.drifted)}"
+        reason = f"drifted: {', '.join(state.drifted)}"
+        return Response(Action.RETRAIN, Cause.FEATURES, reason)
     since_refit_s = (now_ms - state.refit_ms) / 1000
     if state.miscalibrated and state.refit_ms and since_refit_s < settings.refit_holds_s:
-        return f"clicks are not as predicted, {since_refit_s / 3600:.1f} h after a calibration"
-    return ""
+        reason = f"clicks are not as predicted, {since_refit_s / 3600:.1f} h after a calibration"
+        return Response(Action.RETRAIN, Cause.CALIBRATION, reason)
+    return None

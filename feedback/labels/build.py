@@ -53,6 +53,18 @@ def labels(
     return labels_of(parts), statistics
 
 
+def recent(warehouse: Path, features: Path, window: Window, settings: LabelSettings) -> Labels:
+    """Settled labels of a day at most, whose robots are told by all that they did in the day up to
+    its end: what `labels` gives of whole days, of hours as they pass."""
+    asked = Asked(max(0, window.until_ms - DAY_MS), window.until_ms, window.now_ms)
+    log = logged(read(features, asked.since_ms, asked.until_ms))
+    with connect(warehouse) as connection:
+        found = outcomes(connection, log.keys, asked, settings)
+    clicked, converted = _in_time(found, settings)
+    wanted = (found.excluded == Excluded.NOT) & (log.t >= window.since_ms)
+    return labels_of([rows_of(log, wanted, log.t, clicked, converted)])
+
+
 def _days(window: Window, settings: LabelSettings) -> Iterator[Asked]:
     """The window cut at midnights, UTC, once at least; before it, what a stream looks back on."""
     late_ms = 1000 * settings.click_window_s + IMPRESSION_AGE_MS

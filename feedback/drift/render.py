@@ -1,0 +1,79 @@
+"""Figures of drift for a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
+from rich.table import Table
+
+from feedback.drift.report import FeatureFigures, Figures
+from feedback.html import COMPACT
+
+MOST = 12
+"""Features that are shown unless all are asked for; those that differ are shown always."""
+
+
+def drift_table(found: Figures, every: bool = False) -> Table:
+    """The features that are furthest from chance first; then vectors and calibration."""
+    hours = f"{_moment(found.since_ms)} to {_moment(found.until_ms)[-5:]} UTC"
+    table = Table(
+        title=f"Drift {hours} · {found.requests:,} requests · window {found.windows:,}",
+        title_justify="left",
+        **COMPACT,
+    )
+    table.add_column("")
+    for name in ("PSI", "critical", "KS", "critical"):
+        table.add_column(name, justify="right")
+    table.add_column("verdict")
+    ranked = sorted(found.features, key=_urgency, reverse=True)
+    for one in ranked if every else [f for at, f in enumerate(ranked) if at < MOST or f.differs]:
+        values = (one.psi, one.psi_critical, one.ks, one.ks_critical)
+        name = one.name + (" *" if one.top else "")
+        table.add_row(name, *map(_number, values), _verdict(one))
+    hidden = 0 if every else sum(not one.differs for one in ranked[MOST:])
+    if hidden:
+        table.add_row(f"[dim]{hidden} more, none differs[/dim]")
+    table.add_section()
+    for row in _rest(found):
+        table.add_row(*row)
+    table.caption = "* tells most of clicks: only these ask for another model"
+    table.caption_justify = "left"
+    return table
+
+
+def _rest(found: Figures) -> Iterator[tuple[str, ...]]:
+    vectors, calibration = found.vectors, found.calibration
+    away = _number(vectors.distance), _number(vectors.critical)
+    yield "request vectors", *away, "", "", _standing(vectors.alarm)
+    copc = "none" if calibration.copc is None else f"{calibration.copc:.4f}"
+    yield "clicks / predicted", copc, "", "", "", ""
+    for name, value in (("above", calibration.above), ("below", calibration.below)):
+        verdict = _standing(value > calibration.threshold)
+        yield f"  sum {name}", f"{value:.2f}", f"{calibration.threshold:g}", "", "", verdict
+
+
+def _urgency(one: FeatureFigures) -> tuple[bool, float]:
+    pairs = ((one.psi, one.psi_critical), (one.ks, one.ks_critical))
+    ratios = [value / most for value, most in pairs if value is not None and most]
+    return one.differs, max(ratios, default=-1.0)
+
+
+def _verdict(one: FeatureFigures) -> str:
+    if one.psi is None:
+        return "[dim]not compared[/dim]"
+    if one.alarm:
+        return f"[red]drifted[/red], {one.in_a_row} windows"
+    return f"[yellow]differs[/yellow], {one.in_a_row} in a row" if one.differs else "as usual"
+
+
+def _standing(alarm: bool) -> str:
+    return "[red]alarm[/red]" if alarm else "as usual"
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.4f}"
+
+
+def _moment(ms: int) -> str:
+    return datetime.fromtimestamp(ms / 1000, UTC).strftime("%Y-%m-%d %H:%M")
