@@ -170,7 +170,8 @@ class Counters:
     def _due(self, key: Key, version: Versions, now_ms: int) -> Blocks:
         """Blocks to read: those that changed, and by turns those that did not."""
         known = np.zeros(len(version), np.uint32)
-        known[: len(self._known[key])] = self._known[key]
+        both = min(len(version), len(self._known[key]))  # tables grow by doubling, versions do not
+        known[:both] = self._known[key][:both]
         due = version != known
         share = min(1.0, max(now_ms - self.at_ms, 0) / STALE_MS)
         written = np.flatnonzero(version)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from adserver.features.cells import BLOCK, MOST_IDS, Cells, Key, place_hash
-from adserver.features.counters import AT_ONCE, CELLS, STALE_MS, Counters
+from adserver.features.counters import AT_ONCE, CELLS, GROUP, STALE_MS, Counters
 from adserver.state.disk import DiskStore
 from adserver.state.memory import MemoryStore
 from adserver.state.store import StoreFailed, everything
@@ -157,6 +157,17 @@ def test_more_blocks_than_one_update_takes_are_all_written(counters):
     counters.tend(NOW)
 
     assert counters.board.ad[: 3 * AT_ONCE * BLOCK : BLOCK].any(axis=1).all()
+
+
+def test_a_table_that_grew_past_all_written_blocks_is_read_again(counters):
+    """Tables double, versions grow by groups: of three groups written, the table holds four."""
+    counters.witness(5 * GROUP // 2 * BLOCK, 1, HOME, False)
+    counters.tend(NOW)
+
+    counters.witness(0, 1, HOME, False)
+    counters.tend(NOW)
+
+    assert counters.board.ad[0].any()
 
 
 def test_an_event_that_is_late_or_a_clock_that_steps_back_never_grows_a_count(counters, store):
