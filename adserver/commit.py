@@ -22,10 +22,12 @@ from adserver.history import Histories, Sales
 from adserver.holds import BILLABLE, Hold
 from adserver.money import Drawer
 from adserver.records import DAY_MS
+from adserver.releases.collecting import Collector
 from adserver.state.store import StoreFailed
 from adserver.tokens import Signer, Token
 from adserver.verdict import Verdict
 from auction.columns import LEVELS, Rejection
+from ranking.scorer import FALLBACK
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +52,8 @@ class Till:
     hold_ms: int
     clock: Clock
     histories: Histories
+    trial: Collector | None = None
+    """Who counts for the release of models, if anybody does."""
 
     def remaining(self) -> NDArray[np.int64]:
         """[A] micros that each account has left; the ledger's own array."""
@@ -173,6 +177,7 @@ class Till:
         self, verdict: Verdict, row: int, at: int, decision: str, number: int, now_ms: int
     ) -> Sold:
         request, slot = verdict.asks[row].request, at - verdict.starts[row]
+        answerable = self.trial is not None and verdict.quality < FALLBACK
         creative = verdict.edition.creative(verdict.winners.ad[at])
         token = Token(
             decision=decision,
@@ -195,6 +200,9 @@ class Till:
             identity=0 if request.test else self.histories.identity(verdict.seen, row, number),
             worker=self.worker,
             topic=int(verdict.edition.table.topic[verdict.winners.ad[at]]),
+            model=verdict.edition.bundle.version if answerable else 0,
+            phase=self.trial.phase if self.trial else 0,
+            pctr_ppm=verdict.winners.pctr_ppm[at],
         )
         return verdict.sold(row, at, creative, self.signer.sign(token))
 

@@ -34,7 +34,7 @@ from adserver.inference_server import TritonProcess
 from adserver.kernel_cache import is_cold
 from adserver.rebuilding import restore_from_log
 from adserver.settings import Settings
-from adserver.tokens import kept_key
+from adserver.token_key import kept_key
 from adserver.triton_wheel import InferenceServerError, Unavailable, install
 from feedback.compaction import compact
 from ranking.bundle import Bundle

@@ -26,6 +26,7 @@ from adserver.records import (
     SlotRecord,
     ViewableRecord,
 )
+from adserver.releases.collecting import Collector
 from adserver.tickets import Mark, TicketBook, Use
 from adserver.tokens import Fault, Kind, Signer, Token, TokenError
 from auction.books import Sale
@@ -101,6 +102,8 @@ class Turnstile:
     """Of the snapshot that is served."""
     features: Features | None = None
     """Who counts for the model, if anybody does."""
+    trial: Collector | None = None
+    """Who counts for the release of models, if anybody does."""
 
     async def receive(self, kind: Kind, text: str, now_ms: int) -> Receipt:
         """What the event counts and costs; when this returns it is on disk.
@@ -121,6 +124,8 @@ class Turnstile:
             self._tell_pacing(token, kind)
         if token and code is Filter.OK and not token.test and self.features:
             self.features.witness(kind, token, now_ms)
+        if token and code.counts and not token.test and self.trial:
+            self.trial.witness(kind, token, billed)
         record = event_record(kind, code, token, now_ms, self.worker, billed)
         landing = self._landing(token, code) if token else ""
         if not code.counts:

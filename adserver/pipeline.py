@@ -25,6 +25,7 @@ from adserver.history import Histories
 from adserver.metrics import observe, observe_stages
 from adserver.offers import FULL_BIDS, Offers, offered
 from adserver.prices import Prices
+from adserver.releases.collecting import Observer
 from adserver.settings import Settings
 from adserver.shares import in_scopes
 from adserver.trace import Numbers, Trace
@@ -53,6 +54,8 @@ class Pipeline:
     wall: Clock
     offers: Offers = FULL_BIDS
     """What pacing leaves of the bids; replaced once a second."""
+    observer: Observer | None = None
+    """Who counts for the release of models, if anybody does."""
     seconds_per_row: float = 0.0
 
     async def decide(self, asks: Sequence[Ask]) -> list[Decision]:
@@ -103,6 +106,8 @@ class Pipeline:
         # Two turns of the loop later: when the answers have been sent.
         turn = asyncio.get_running_loop().call_soon
         turn(turn, self._record, verdict, decisions, now_ms, budgets, shown)
+        if self.observer:
+            self.observer.decided(edition.bundle.version, decisions, 1000 * trace.total)
 
         self._learn_cost(trace, len(candidates.ad))
         observe(trace, verdict)
@@ -124,7 +129,7 @@ class Pipeline:
 
     def _learn_cost(self, trace: Trace, rows: int) -> None:
         """A running mean of what a candidate row costs, waiting for the scorer included."""
-        spent = sum(trace.seconds.values()) / max(rows, self.settings.candidates)
+        spent = trace.total / max(rows, self.settings.candidates)
         self.seconds_per_row += EWMA * (spent - self.seconds_per_row)
 
     def _affordable(self, requests: int, deadline: Deadline) -> int:

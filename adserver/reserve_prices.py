@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 
 from adserver.auctions.record import AuctionRecord
 from adserver.errors import ConfigError
+from adserver.prices import NO_RESERVES, Prices
+from adserver.settings import Settings
 from auction.columns import MILLE, PPM, Bids
 from auction.reserves import Reserves, ReserveSettings, fit, reserves
 
@@ -61,3 +63,10 @@ def load(folder: Path) -> Reserves:
     except FileNotFoundError:
         mistake = f"PERSONAL_RESERVES is on, but {folder / FILE} is missing: adserver reserves fit"
         raise ConfigError([mistake]) from None
+
+
+def prices_of(settings: Settings) -> Prices:
+    """What a worker prices with; ConfigError if reserves are on and none were learnt."""
+    reserves = settings.personal_reserves == "on"
+    learnt = load(settings.adserver_data) if reserves else NO_RESERVES
+    return Prices(settings.auction, settings.squash, learnt)

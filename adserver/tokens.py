@@ -10,7 +10,6 @@ This module knows nothing of clocks, of whether a token was used before, or of b
 
 from __future__ import annotations
 
-import os
 import struct
 from base64 import urlsafe_b64decode
 from binascii import b2a_base64
@@ -19,7 +18,6 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from hashlib import sha256
 from hmac import compare_digest
-from pathlib import Path
 from typing import Protocol
 
 from adserver.errors import ConfigError
@@ -34,7 +32,9 @@ LEAST_KEY = 16
 """Shortest accepted secret, in bytes."""
 
 _HEAD = struct.Struct(">BBBBQQQQIIIIqqqBBB")
+_MODEL = struct.Struct(">III")
 _TEST, _TOPIC, _MOST_TOPIC = 1, 1, 63  # flags: the test bit, and the topic from bit 1 on
+_TELLS_MODEL = 128  # flag of tokens that have `_MODEL` behind the names; older ones have none
 _URLSAFE = bytes.maketrans(b"+/", b"-_")
 _BLOCK = 64  # of SHA-256, RFC 2104
 
@@ -102,6 +102,12 @@ class Token:
     """Who sold it, and whose lease therefore holds the reservation."""
     topic: int = 0
     """Of the ad, as `ranking.features.topic_of` numbers it."""
+    model: int = 0
+    """Version of the click model that decided; 0: none that is answerable for it."""
+    phase: int = 0
+    """Of the releases when it decided, below 2 ** 32."""
+    pctr_ppm: int = 0
+    """Click rate that the model gave it."""
 
     @property
     def billable(self) -> Kind:
@@ -215,25 +221,6 @@ def signer_of(current: str, previous: Sequence[str] = ()) -> Signer:
     return Signer(tuple(key.encode() for key in (current, *previous) if key))
 
 
-def kept_key(path: Path, entropy: bytes) -> str:
-    """The secret in `path`, made from `entropy` by whoever comes first, readable by its owner only.
-
-    For a demo on one machine; a fleet gets its key from the environment.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f"{path.name}.{entropy[:8].hex()}")
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "w") as file:
-        file.write(sha256(entropy).hexdigest())
-    try:
-        os.link(draft, path)  # fails if another process was first; then its key counts
-    except FileExistsError:
-        pass
-    finally:
-        draft.unlink()
-    return path.read_text().strip()
-
-
 def _base64url(data: bytes) -> bytes:
     return b2a_base64(data, newline=False).translate(_URLSAFE)
 
@@ -241,7 +228,7 @@ def _base64url(data: bytes) -> bytes:
 def _pack(token: Token) -> bytes:
     decision, creative, placement = map(clipped, (token.decision, token.creative, token.placement))
     head = _HEAD.pack(
-        token.test * _TEST | token.topic << _TOPIC,
+        token.test * _TEST | token.topic << _TOPIC | bool(token.model) * _TELLS_MODEL,
         token.pricing,
         token.worker,
         token.slot,
@@ -261,6 +248,8 @@ def _pack(token: Token) -> bytes:
         len(placement),
     )
     packed = head + decision + creative + placement
+    if token.model:
+        packed += _MODEL.pack(token.model, token.phase, token.pctr_ppm)
     return packed + b"\0" * (-len(packed) % 3)
 
 
@@ -275,6 +264,9 @@ def _unpack(payload: bytes) -> Token:
     creative = _HEAD.size + d
     placement = creative + c
     end = placement + p
+    told = (0, 0, 0)
+    if flags & _TELLS_MODEL:
+        told, end = _MODEL.unpack_from(payload, end), end + _MODEL.size
     landing = end + -end % 3
     return Token(
         decision=payload[_HEAD.size : creative].decode(),
@@ -284,7 +276,7 @@ def _unpack(payload: bytes) -> Token:
         creative=payload[creative:placement].decode(),
         campaign=campaign,
         advertiser=advertiser,
-        placement=payload[placement:end].decode(),
+        placement=payload[placement : placement + p].decode(),
         issued_ms=issued,
         charge_micros=charge,
         clear_micros=clear,
@@ -297,4 +289,7 @@ def _unpack(payload: bytes) -> Token:
         identity=identity,
         worker=worker,
         topic=flags >> _TOPIC & _MOST_TOPIC,
+        model=told[0],
+        phase=told[1],
+        pctr_ppm=told[2],
     )

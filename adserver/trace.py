@@ -24,6 +24,11 @@ class Trace:
         finally:
             self.seconds[name] = self.clock() - began
 
+    @property
+    def total(self) -> float:
+        """Seconds of all stages."""
+        return sum(self.seconds.values())
+
     def milliseconds(self) -> dict[str, float]:
         return {name: round(seconds * 1000, 3) for name, seconds in self.seconds.items()}
 

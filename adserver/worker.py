@@ -8,7 +8,7 @@ from secrets import token_bytes
 
 import structlog
 
-from adserver import metrics, reserve_prices
+from adserver import metrics
 from adserver.auctions.recorder import Recorder
 from adserver.background import Job, forever
 from adserver.batcher import Ask, Batcher
@@ -29,13 +29,14 @@ from adserver.offers import Pacing
 from adserver.pace import Pace
 from adserver.pipeline import Pipeline
 from adserver.plans import Planner
-from adserver.prices import NO_RESERVES, Prices
 from adserver.report_page import ReportPage
 from adserver.request import AdRequest, Explain, Slot
+from adserver.reserve_prices import prices_of
 from adserver.seen import HistorySettings
 from adserver.settings import Settings
 from adserver.tokens import ON_PAGE, Kind, event_token, signer_of
 from adserver.trace import Numbers
+from adserver.trial import Trial
 from adserver.why import Inquiries
 from adserver.wire.render import Urls, UrlsOf
 from auction.fairness import Exposure
@@ -67,6 +68,7 @@ class Worker:
         set_limits(edition, self.drawer, wall())
         self.histories = Histories(self.store, token_bytes(32), HistorySettings.of(settings))
         self.features = Features.of(settings, number, wall, self.histories.identities, self.store)
+        self.trial = Trial.of(settings, number, self.store)
         self.log = EventLog(settings.adserver_data / "events", number, wall, LogSettings())
         signer = signer_of(settings.adserver_token_key, (settings.adserver_token_key_previous,))
         events, drawer = EventSettings(), self.drawer
@@ -80,6 +82,7 @@ class Worker:
             self.histories,
             edition.shelf.caps,
             self.features,
+            self.trial.collector,
         )
         self.pacing = Pacing(
             Pace(self.store, number, PacingSettings()), Planner(Mode[settings.pacing.upper()])
@@ -97,16 +100,18 @@ class Worker:
                 events.hold_s * 1000,
                 monotonic,
                 self.histories,
+                self.trial.collector,
             ),
             histories=self.histories,
             features=self.features,
             exposure=Exposure(settings.fairness),
             numbers=Numbers.of(number, int(wall())),
             settings=settings,
-            prices=_prices(settings),
+            prices=prices_of(settings),
             clock=monotonic,
             wall=wall,
             recorder=self.recorder,
+            observer=self.trial.collector,
         )
         self.inquiries = Inquiries.of(
             settings, self.pipeline.prices.settings, lambda: self.pipeline.edition, wall
@@ -143,7 +148,7 @@ class Worker:
     def jobs(self) -> list[Job]:
         """What is to be done twice a second beside answering."""
         jobs: list[Job] = [self._refresh, self._follow_snapshots, self._release]
-        jobs += [self._tend, self._pace, self._count]
+        jobs += [self._tend, self._pace, self._count, self._observe]
         return [*jobs, self._sweep] if self.number == 0 else jobs
 
     def drain(self) -> None:
@@ -158,6 +163,7 @@ class Worker:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self.editions.scorer.close()
+        await asyncio.to_thread(self.trial.collector.flush)
         await asyncio.to_thread(self.drawer.close)
         await asyncio.to_thread(self.log.close)
         await asyncio.to_thread(self.recorder.close)
@@ -283,6 +289,9 @@ class Worker:
         self.features.take(fresh)
         metrics.observe_features(self.features, int(self.clocks.wall() * 1000))
 
+    async def _observe(self) -> None:
+        await asyncio.to_thread(self.trial.beat)
+
     async def _sweep(self) -> None:
         """Histories and pages that have died, a few thousand at a time, round and round."""
         caps, now_ms = self.pipeline.edition.shelf.caps, int(self.clocks.wall() * 1000)
@@ -290,9 +299,3 @@ class Worker:
             self._swept[prefix] = await asyncio.to_thread(
                 self.histories.sweep, prefix, after, caps, now_ms
             )
-
-
-def _prices(settings: Settings) -> Prices:
-    reserves = settings.personal_reserves == "on"
-    learnt = reserve_prices.load(settings.adserver_data) if reserves else NO_RESERVES
-    return Prices(settings.auction, settings.squash, learnt)

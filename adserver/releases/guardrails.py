@@ -203,9 +203,9 @@ def _ratio_of_ctr(trial: Stats, control: Stats) -> Ratio:
 
 def _ratio_of_revenue(trial: Stats, control: Stats) -> Ratio:
     """A sum of amounts at random moments varies by the sum of their squares."""
-    if not min(trial.revenue, control.revenue, trial.requests, control.requests):
+    if not min(trial.revenue, control.revenue, trial.answered, control.answered):
         return 1.0, 0.0, 0.0
-    ratio = (trial.revenue / trial.requests) / (control.revenue / control.requests)
+    ratio = (trial.revenue / trial.answered) / (control.revenue / control.answered)
     spread = [one.revenue_squares / one.revenue**2 for one in (trial, control)]
     return ratio, sum(spread), 1 / max(spread)
 

@@ -1,7 +1,7 @@
 """What one model did in one phase of its release: counts that add up over workers.
 
-Plain sums, so that the statistics of two workers or two seconds are one by addition. Money in
-US dollars. It knows neither where they are counted nor what they are judged by.
+Plain sums, so that the statistics of two workers or two seconds are one by addition. It knows
+neither where they are counted nor what they are judged by.
 """
 
 from __future__ import annotations
@@ -68,16 +68,28 @@ class Stats(msgspec.Struct, frozen=True, array_like=True):
     clicks: int = 0
     expected: float = 0.0
     """Clicks that were predicted for these impressions."""
-    revenue: float = 0.0
+    revenue: int = 0
+    """Micros billed."""
     revenue_squares: float = 0.0
     """Sum of the squares of the amounts billed."""
     took_ms: tuple[int, ...] = ()
     """Requests by whole milliseconds from their batch's start to its decisions."""
     scored: Scored = Scored()
+    slots: int = 0
+    """Asked for by the requests that it decided itself."""
+    sold: int = 0
+    """Of these."""
+    variance: float = 0.0
+    """Of the clicks, if the predicted rates are the true ones: sum of p (1 - p)."""
 
     def __add__(self, other: Stats) -> Stats:
         added = _added(self, other) | {"took_ms": _summed(self.took_ms, other.took_ms)}
         return Stats(**added)
+
+    @property
+    def answered(self) -> int:
+        """Requests that it decided itself: impressions, clicks and money are theirs."""
+        return self.requests - self.degraded
 
     @property
     def copc(self) -> float:

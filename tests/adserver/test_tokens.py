@@ -4,6 +4,7 @@ from dataclasses import replace
 import pytest
 
 from adserver.errors import ConfigError
+from adserver.token_key import kept_key
 from adserver.tokens import (
     VERSION,
     Fault,
@@ -12,7 +13,6 @@ from adserver.tokens import (
     Token,
     TokenError,
     event_token,
-    kept_key,
     signer_of,
 )
 from auction.columns import Pricing
@@ -38,6 +38,9 @@ TOKEN = Token(
     identity=2**64 - 1,
     worker=255,
     topic=63,
+    model=2**32 - 1,
+    phase=2_000,
+    pctr_ppm=999_999,
 )
 SIGNER = signer_of("k" * 32)
 HOUR_MS = 3_600_000

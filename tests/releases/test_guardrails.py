@@ -31,8 +31,8 @@ def second_of(rng, requests, *, ctr=RATE, predicted=RATE, price=0.004, ms=8, deg
         impressions=requests,
         clicks=clicks,
         expected=float(pctr.sum()),
-        revenue=clicks * price * 100,
-        revenue_squares=clicks * (price * 100) ** 2,
+        revenue=clicks * int(price * 1e8),
+        revenue_squares=clicks * (price * 1e8) ** 2,
         took_ms=tuple(took.tolist()),
     )
 
@@ -140,7 +140,7 @@ def test_a_handful_of_events_says_nothing(requests, clicks, expected):
 def test_without_clicks_anywhere_a_canary_needs_no_clicks_if_none_are_asked_for():
     """A trial run under load, where nobody looks at the ads."""
     rng = np.random.default_rng(7)
-    none = {"clicks": 0, "impressions": 0, "expected": 0.0, "revenue": 0.0}
+    none = {"clicks": 0, "impressions": 0, "expected": 0.0, "revenue": 0}
     ours, theirs = (
         msgspec.structs.replace(second_of(rng, n), **none, revenue_squares=0.0)
         for n in (3000, 90_000)

@@ -1,0 +1,195 @@
+"""What each model does while others are on trial, summed by worker, phase and version.
+
+A worker adds its own counts to its own record of a phase, twice a second; who judges adds up the
+records of all workers. A worker that dies takes along what it had not added yet, and its successor
+goes on in the same record, so that nothing is counted twice. Knows decisions and the tokens of
+their events; not what is judged by the sums.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from threading import Lock
+from typing import Final, Protocol
+
+import msgspec
+
+from adserver.decision import Decision
+from adserver.releases.statistics import SLOWEST_MS, Scored, Stats
+from adserver.state.store import StateStore, StoreFailed, Values, everything
+from adserver.tokens import Kind, Token
+from auction.columns import PPM
+from ranking.scorer import FALLBACK
+
+RECENT: Final = 8
+"""Phases counted at the same time: clicks come minutes after their decision, and releases move
+seldom more than twice an hour."""
+_PREFIX: Final = b"trial/s/"
+ByVersion = dict[int, Stats]
+_encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder(ByVersion).decode
+Key = tuple[int, int]
+"""Phase and version."""
+
+
+class Observer(Protocol):
+    """Is told what the models do. Never fails, and never takes long."""
+
+    def decided(self, version: int, decisions: Sequence[Decision], took_ms: float) -> None:
+        """One batch that one model decided, from its start to its decisions."""
+        ...
+
+    def failed(self, version: int, requests: int) -> None:
+        """The model could not decide so many requests, and another did."""
+        ...
+
+    def compared(self, version: int, scored: Scored) -> None:
+        """A shadow scored beside the model that decided."""
+        ...
+
+
+@dataclass(slots=True)
+class _Sums:
+    """Counts since they were last added to the record."""
+
+    requests: int = 0
+    errors: int = 0
+    degraded: int = 0
+    impressions: int = 0
+    clicks: int = 0
+    expected: float = 0.0
+    revenue: int = 0
+    revenue_squares: float = 0.0
+    took_ms: dict[int, int] = field(default_factory=lambda: defaultdict(int))
+    scored: Scored = field(default_factory=Scored)
+    slots: int = 0
+    sold: int = 0
+    variance: float = 0.0
+
+    def stats(self) -> Stats:
+        took = [0] * (1 + max(self.took_ms, default=-1))
+        for ms, requests in self.took_ms.items():
+            took[ms] = requests
+        named = {name: getattr(self, name) for name in Stats.__struct_fields__}
+        return Stats(**named | {"took_ms": tuple(took)})
+
+
+@dataclass(slots=True)
+class Collector:
+    """One worker's counts. Everything but `flush` belongs to the thread that decides."""
+
+    store: StateStore
+    worker: int
+    phase: int = 0
+    """Of the releases now: what is decided from here on counts in it."""
+    lost: int = 0
+    """Events that came for a phase which is not counted any more."""
+    _waiting: dict[Key, _Sums] = field(default_factory=lambda: defaultdict(_Sums))
+    _unsaved: dict[Key, Stats] = field(default_factory=dict)
+    _lock: Lock = field(default_factory=Lock)
+    _flushing: Lock = field(default_factory=Lock)
+
+    def decided(self, version: int, decisions: Sequence[Decision], took_ms: float) -> None:
+        """One batch of one model, tests left out; `took_ms` from its start to its decisions."""
+        real = [one for one in decisions if not one.request.test]
+        with self._lock:
+            sums = self._waiting[self.phase, version]
+            sums.requests += len(real)
+            sums.took_ms[min(int(took_ms), SLOWEST_MS)] += len(real)
+            for decision in real:
+                if decision.quality >= FALLBACK:
+                    sums.degraded += 1
+                    continue
+                sums.slots += len(decision.outcomes)
+                sums.sold += sum(outcome.sold is not None for outcome in decision.outcomes)
+
+    def failed(self, version: int, requests: int) -> None:
+        """Requests that the model was to decide, and another did."""
+        with self._lock:
+            sums = self._waiting[self.phase, version]
+            sums.requests += requests
+            sums.errors += requests
+
+    def compared(self, version: int, scored: Scored) -> None:
+        """A shadow's scores beside those of the model that decided."""
+        with self._lock:
+            sums = self._waiting[self.phase, version]
+            sums.scored += scored
+
+    def witness(self, kind: Kind, token: Token, billed: int) -> None:
+        """An event that counts, once; to be told of none of a test's. `billed` in micros."""
+        if not token.model:
+            return
+        if not 0 <= self.phase - token.phase < RECENT:
+            self.lost += 1
+            return
+        with self._lock:
+            sums = self._waiting[token.phase, token.model]
+            if kind is Kind.IMPRESSION:
+                rate = token.pctr_ppm / PPM
+                sums.impressions += 1
+                sums.expected += rate
+                sums.variance += rate * (1 - rate)
+            elif kind is Kind.CLICK:
+                sums.clicks += 1
+            sums.revenue += billed
+            sums.revenue_squares += float(billed) ** 2
+
+    def flush(self) -> None:
+        """Add what was counted to the store, in any thread; what it does not take waits for the
+        next time."""
+        with self._flushing:
+            self._flush()
+
+    def _flush(self) -> None:
+        with self._lock:
+            waiting, self._waiting = self._waiting, defaultdict(_Sums)
+        for key, sums in waiting.items():
+            self._unsaved[key] = self._unsaved.get(key, Stats()) + sums.stats()
+        for phase in sorted({phase for phase, _ in self._unsaved}):
+            new = {key: one for key, one in self._unsaved.items() if key[0] == phase}
+            if self._saved(phase, {version: one for (_, version), one in new.items()}):
+                self._unsaved = {k: one for k, one in self._unsaved.items() if k not in new}
+
+    def _saved(self, phase: int, new: ByVersion) -> bool:
+        def change(found: Values) -> tuple[Values, None]:
+            return [_encode(_sum(_decode(found[0]) if found[0] else {}, new))], None
+
+        try:
+            self.store.update([_key(phase, self.worker)], change)
+        except StoreFailed:
+            return False
+        return True
+
+
+def statistics(store: StateStore, first: int, last: int) -> ByVersion:
+    """What every version did in these phases, over all workers; StoreFailed."""
+    sums: ByVersion = {}
+    for key, value in everything(store, _PREFIX):
+        if first <= _phase(key) <= last:
+            sums = _sum(sums, _decode(value))
+    return sums
+
+
+def forget(store: StateStore, before: int) -> None:
+    """Drop the records of phases before this one; StoreFailed."""
+    old = [key for key, _ in everything(store, _PREFIX) if _phase(key) < before]
+    if old:
+        store.update(old, lambda found: ([None] * len(found), None))
+
+
+def _sum(one: Mapping[int, Stats], other: Mapping[int, Stats]) -> ByVersion:
+    return {
+        version: one.get(version, Stats()) + other.get(version, Stats())
+        for version in {*one, *other}
+    }
+
+
+def _key(phase: int, worker: int) -> bytes:
+    return _PREFIX + phase.to_bytes(4, "big") + worker.to_bytes(2, "big")
+
+
+def _phase(key: bytes) -> int:
+    return int.from_bytes(key[len(_PREFIX) : len(_PREFIX) + 4], "big")
