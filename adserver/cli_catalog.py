@@ -40,7 +40,8 @@ def build() -> None:
     """Publish the catalogue as a new snapshot; running servers take it up within seconds."""
     with settings_given() as settings, progress.shown(console, "snapshot") as heard:
         root, bundle = settings.snapshots, settings.bundle
-        version = build_snapshot(settings.database, root, bundle, wall(), heard)
+        others = settings.trial_bundles
+        version = build_snapshot(settings.database, root, bundle, wall(), heard, others)
     typer.echo(f"snapshot {version}")
 
 

@@ -19,7 +19,7 @@ from adserver.seen import Seen
 from auction.columns import LEVELS, Bids, Level, Rejection
 from ranking.bundle import Bundle
 from ranking.counting.board import Board, Counted
-from ranking.scorer import FALLBACK
+from ranking.scorer import FALLBACK, Pairs
 from ranking.tiers import Scores
 from retrieval.query import Candidates
 
@@ -117,6 +117,18 @@ def _accounts(edition: Edition, ad: NDArray[np.int32]) -> NDArray[np.int32]:
     account += np.arange(LEVELS, dtype=np.int32)
     account[none] = -1
     return account
+
+
+def pairs_of(candidates: Candidates, encoded: Encoded, edition: Edition) -> Pairs:
+    """What the edition's model is to score."""
+    return Pairs(
+        edition.version,
+        encoded.vector,
+        encoded.bias,
+        candidates.ad,
+        candidates.offset,
+        edition.bundle.version,
+    )
 
 
 def counted_of(candidates: Candidates, encoded: Encoded, edition: Edition, board: Board) -> Counted:

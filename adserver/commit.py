@@ -145,6 +145,7 @@ class Till:
             funnel=verdict.funnel(row, outcomes),
             stage_ms=stage_ms,
             took_ms=(self.clock() - ask.arrived) * 1000,
+            arm=verdict.arm.name,
         )
         self.write_down(decision, now_ms)
         return decision

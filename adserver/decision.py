@@ -123,6 +123,9 @@ class Decision:
     """0 full model · 1 fewer candidates scored · 2 fallback model · 3 house ad · 4 none."""
     snapshot: int
     model: str
+    """Name and version of the click model that decided."""
     funnel: Funnel
     stage_ms: dict[str, float]
     took_ms: float
+    arm: str = "production"
+    """The model's part in its release: production or canary."""

@@ -89,7 +89,11 @@ def ensure_snapshot(settings: Settings, console: Console) -> None:
         if snapshot.manifest.model.sha256 == bundle.tables_sha256:
             return
     with progress.shown(console, "snapshot") as heard:
-        build_snapshot(settings.database, settings.snapshots, settings.bundle, wall(), heard)
+        build_snapshot(
+            *(settings.database, settings.snapshots, settings.bundle, wall()),
+            progress=heard,
+            others=settings.trial_bundles,
+        )
 
 
 async def _serve_all(settings: Settings, console: Console) -> int:

@@ -1,4 +1,4 @@
-"""Everything of one catalogue snapshot that a decision needs, replaced whole.
+"""Everything of one catalogue snapshot and one model that a decision needs, replaced whole.
 
 A batch keeps the edition it began with, so that its rows, vectors, model tables and prices
 belong together.
@@ -32,7 +32,7 @@ PAGES_KEPT = 4096
 
 @dataclass(frozen=True, slots=True)
 class Edition:
-    """One snapshot, opened."""
+    """One snapshot, opened for one model."""
 
     snapshot: Snapshot
     index: TargetingIndex

@@ -1,24 +1,25 @@
-"""Opens snapshots as editions, and introduces them to the scorer before requests are served."""
+"""Opens snapshots for models, and introduces these editions to the scorer before they serve."""
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import numpy as np
-import structlog
 from numpy.typing import NDArray
 
 from adserver.catalogue import schema
 from adserver.catalogue.capping import read_caps
 from adserver.catalogue.overlay import Overlay
 from adserver.catalogue.snapshot import Snapshot
+from adserver.catalogue.tables import add_tables, check_schema, verify_tables
 from adserver.deadline import monotonic
 from adserver.edition import Edition
-from adserver.errors import ConfigError
 from adserver.money import Drawer
 from adserver.seen import Shelf
 from adserver.settings import Settings
 from ranking.bundle import Bundle
 from ranking.features import RequestFields, encode_requests
-from ranking.int8 import LocalScorer
+from ranking.int8 import LocalScorers
 from ranking.scorer import InProcess, Pairs, RankerError, Scorer
 from ranking.table import AdTable
 from ranking.triton import TritonScorer
@@ -33,33 +34,58 @@ INTRODUCE_S = 5.0
 by the fallback model until the table is there."""
 COUNTRIES = ("USA", "DEU", "IND", "BRA", "JPN")
 HOURS = (3, 11, 19)
-log = structlog.get_logger()
 
 
 class Editions:
-    """The bundle, the scorer, and the editions opened for them. One per worker."""
+    """The scorer, its models, and the editions opened for them. One per worker."""
 
     def __init__(self, settings: Settings) -> None:
         """Call inside the event loop: the connection to Triton belongs to it."""
         self.settings = settings
-        self.bundle = Bundle.load(settings.bundle)
+        self.registry = settings.registry
+        self._bundles: dict[int, Bundle] = {}
         self._database = schema.connect(settings.database)
-        self._local = LocalScorer(self.bundle) if settings.scorer == "local" else None
+        self._local = LocalScorers() if settings.scorer == "local" else None
         self.scorer: Scorer = (
             InProcess(self._local)
             if self._local
             else TritonScorer(settings.triton_url, settings.candidates)
         )
 
-    def open(self, now_s: float) -> Edition:
-        """The current snapshot, mapped; slow, so off the event loop once requests are served."""
+    def open(self, now_s: float, version: int | None = None) -> Edition:
+        """The current snapshot for a model, that in production if none is named.
+
+        Slow, so off the event loop once requests are served; slower where the model's tables are
+        not there yet. BundleError, ConfigError or SnapshotError where they do not fit together.
+        """
         snapshot = Snapshot.load(self.settings.snapshots)
-        if snapshot.manifest.model.sha256 != self.bundle.tables_sha256:
-            raise ConfigError(
-                [f"snapshot {snapshot.version} was built with another model: catalog build"]
-            )
-        folder, ads = snapshot.folder, snapshot.ads
-        index = TargetingIndex.load(folder / "targeting")
+        shelf = Shelf.of(snapshot, read_caps(self.settings.user_caps))
+        return self._opened(snapshot, shelf, version or self.registry.traffic().production, now_s)
+
+    def beside(self, edition: Edition, version: int, now_s: float) -> Edition:
+        """The same snapshot for another model."""
+        return self._opened(edition.snapshot, edition.shelf, version, now_s)
+
+    def bundle(self, version: int) -> Bundle:
+        """One released model; BundleError where it is not whole or has another schema."""
+        known = self._bundles.get(version)
+        if known is None:
+            known = self._bundles[version] = Bundle.load(self.registry.folder(version))
+        return known
+
+    def keep(self, versions: Collection[int]) -> None:
+        """Forget all other models."""
+        self._bundles = {one: self._bundles[one] for one in self._bundles if one in versions}
+        if self._local:
+            self._local.keep(versions)
+
+    def _opened(self, snapshot: Snapshot, shelf: Shelf, version: int, now_s: float) -> Edition:
+        bundle, ads = self.bundle(version), snapshot.ads
+        check_schema(snapshot)
+        add_tables(snapshot.folder, bundle)
+        folder = verify_tables(snapshot.folder, bundle)
+        table = AdTable.load(folder / "ranker")
+        index = TargetingIndex.load(snapshot.folder / "targeting")
         retriever = Retriever(
             index,
             AdVectors.load(folder / "vectors"),
@@ -69,32 +95,32 @@ class Editions:
             ads.secure,
             RetrievalSettings(self.settings.candidates),
         )
-        overlay = Overlay(snapshot, self._database, now_s, self.settings.viewability_ppm)
-        calibrate(retriever, overlay.live, monotonic, self._typical_vectors())
-        table = AdTable.load(folder / "ranker")
-        shelf = Shelf.of(snapshot, read_caps(self.settings.user_caps))
-        return Edition(snapshot, index, retriever, overlay, self.bundle, table, shelf)
+        viewability = self.settings.viewability_ppm
+        overlay = Overlay(snapshot, self._database, now_s, viewability, table.bias)
+        calibrate(retriever, overlay.live, monotonic, _typical_vectors(bundle))
+        return Edition(snapshot, index, retriever, overlay, bundle, table, shelf)
 
-    def _typical_vectors(self) -> NDArray[np.float32]:
-        """Of plain requests from a few countries, for timing the retrieval plans."""
-        fields = [
-            RequestFields(country=country, hour=hour) for country in COUNTRIES for hour in HOURS
-        ]
-        return self.bundle.towers.request(encode_requests(fields))[0]
-
-    async def introduce(self, edition: Edition) -> None:
-        """Have the scorer load the edition's table before requests depend on it."""
+    async def introduce(self, edition: Edition) -> str:
+        """Have the scorer load the edition's table before requests depend on it; why it has not,
+        or nothing."""
+        bundle = edition.bundle
         if self._local:
-            self._local.add(edition.version, edition.table)
-        none = np.zeros((1, self.bundle.first.request.shape[0]), np.float32)
-        ends = np.array([0, 1], np.int32)
-        pairs = Pairs(edition.version, none, none[:, 0], np.zeros(1, np.int32), ends)
+            self._local.add(bundle, edition.version, edition.table)
+        none = np.zeros((1, bundle.first.request.shape[0]), np.float32)
+        ends, first = np.array([0, 1], np.int32), np.zeros(1, np.int32)
+        pairs = Pairs(edition.version, none, none[:, 0], first, ends, bundle.version)
         try:
             await self.scorer.score(pairs, INTRODUCE_S)
         except RankerError as error:
-            log.warning(
-                "the scorer has not loaded this snapshot", version=edition.version, why=error
-            )
+            return f"{type(error).__name__}: {error}"
+        return ""
+
+
+def _typical_vectors(bundle: Bundle) -> NDArray[np.float32]:
+    """Of plain requests from a few countries, for timing the retrieval plans."""
+    fields = [RequestFields(country=country, hour=hour) for country in COUNTRIES for hour in HOURS]
+    vectors: NDArray[np.float32] = bundle.towers.request(encode_requests(fields))[0]
+    return vectors
 
 
 def refresh(edition: Edition, drawer: Drawer, now_s: float) -> None:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from adserver.auctions.record import Scarce
 from adserver.auctions.recorder import Recorder
 from adserver.batcher import EWMA, Ask
-from adserver.columns import bids_of, counted_of, gate, odds_of, within_terms
+from adserver.columns import bids_of, counted_of, gate, odds_of, pairs_of, within_terms
 from adserver.commit import Till
 from adserver.deadline import Clock, Deadline
 from adserver.decision import Decision
@@ -32,7 +32,7 @@ from adserver.trace import Numbers, Trace
 from adserver.verdict import Verdict
 from auction.fairness import Exposure
 from auction.mechanism import run_auction
-from ranking.scorer import FULL, TRUNCATED, Pairs
+from ranking.scorer import FULL, TRUNCATED
 from ranking.tiers import Ranks
 
 
@@ -81,9 +81,7 @@ class Pipeline:
             rejected = gate(requests, candidates, edition, self.till.remaining(), seen)
             rejected = within_terms(rejected, candidates, encoded, edition)
         with trace.stage("rank"):
-            pairs = Pairs(
-                edition.version, encoded.vector, encoded.bias, candidates.ad, candidates.offset
-            )
+            pairs = pairs_of(candidates, encoded, edition)
             scores = await self.ranks.score(pairs, encoded.features, edition, deadline.remaining())
             counted = counted_of(candidates, encoded, edition, self.features.counters.board)
             odds = odds_of(scores, counted, encoded.slot_bias, edition.bundle)

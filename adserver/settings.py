@@ -13,6 +13,7 @@ from typing import Any, get_type_hints
 from adserver.catalogue.capping import read_caps
 from adserver.errors import ConfigError
 from adserver.identity import NoIdentity
+from adserver.releases.registry import Registry
 from adserver.share_rules import read_rules
 from adserver.tier_modes import read_modes
 from auction.pacing import Mode
@@ -161,8 +162,20 @@ class Settings:
         return self.adserver_data / "features"
 
     @property
+    def registry(self) -> Registry:
+        return Registry(self.model_repository)
+
+    @property
     def bundle(self) -> Path:
-        return self.model_repository / "ctr_ranker" / "1"
+        """Folder of the model in production, as the registry says now."""
+        return self.registry.folder(self.registry.traffic().production)
+
+    @property
+    def trial_bundles(self) -> list[Path]:
+        """Folders of the models that serve beside it."""
+        traffic = self.registry.traffic()
+        others = (one for one in traffic.versions if one != traffic.production)
+        return [self.registry.folder(one) for one in others]
 
     @property
     def drift_folder(self) -> Path:

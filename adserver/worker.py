@@ -18,6 +18,7 @@ from adserver.commit import Till
 from adserver.deadline import REAL, Clocks, Deadline
 from adserver.decision import Decision, Outcome
 from adserver.decline import declined
+from adserver.edition import Edition
 from adserver.editions import Editions, refresh, set_limits
 from adserver.eventlog import EventLog, LogSettings
 from adserver.events import EventSettings, Turnstile
@@ -138,7 +139,7 @@ class Worker:
 
     async def warm_up(self) -> None:
         """Have everything loaded and compiled that a decision needs."""
-        await self.editions.introduce(self.pipeline.edition)
+        await self._introduce(self.pipeline.edition)
         refresh(self.pipeline.edition, self.drawer, self.clocks.wall())
         for size in WARM_UPS:
             await self.pipeline.decide([self._rehearsal()] * size)
@@ -211,14 +212,14 @@ class Worker:
 
     def readiness(self) -> dict[str, object]:
         """Ready when the catalogue, the index and the model are warm and the log can be written."""
-        full = self.pipeline.ranks.breaker.circuit.name
+        breaker = self.pipeline.ranks.breaker(self.pipeline.edition.bundle.version)
         return {
             "ready": self._warm and not self._draining and self.log.failure is None,
             "catalogue": self.pipeline.edition.version,
             "ads": len(self.pipeline.edition.snapshot.ads),
             "model_warm": self._warm,
             "scorer": self.settings.scorer,
-            "scorer_circuit": full,
+            "scorer_circuit": breaker.circuit.name,
             "event_log": "failed" if self.log.failure else "ok",
             "draining": self._draining,
         }
@@ -254,7 +255,8 @@ class Worker:
     async def _refresh(self) -> None:
         await asyncio.to_thread(refresh, self.pipeline.edition, self.drawer, self.clocks.wall())
         metrics.QUEUED.set(self.batcher.waiting)
-        metrics.BREAKER.set(self.pipeline.ranks.breaker.circuit.name == "CLOSED")
+        breaker = self.pipeline.ranks.breaker(self.pipeline.edition.bundle.version)
+        metrics.BREAKER.set(breaker.circuit.name == "CLOSED")
         metrics.observe_auctions(self.recorder, int(self.clocks.wall() * 1000))
         metrics.SNAPSHOT.set(self.pipeline.edition.version)
 
@@ -262,11 +264,16 @@ class Worker:
         if not is_outdated(self.pipeline.edition.snapshot, self.settings.snapshots):
             return
         edition = await asyncio.to_thread(self.editions.open, self.clocks.wall())
-        await self.editions.introduce(edition)
+        await self._introduce(edition)
         set_limits(edition, self.drawer, self.clocks.wall())
         self.pipeline.edition = edition
         self.turnstile.caps = edition.shelf.caps
         log.info("serving a new snapshot", version=edition.version, worker=self.number)
+
+    async def _introduce(self, edition: Edition) -> None:
+        why = await self.editions.introduce(edition)
+        if why:
+            log.warning("the scorer has not loaded this", version=edition.version, why=why)
 
     async def _tend(self) -> None:
         await asyncio.to_thread(self.drawer.tend, self.clocks.wall())

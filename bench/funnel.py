@@ -74,7 +74,7 @@ class Market:
         self.now, self.settings = now, settings
         self.edition, self.whole = editions.open(now), editions.open(now)
         self.whole.retriever.costs = None  # without a graph every request is scanned
-        self.scorer = LocalScorer(editions.bundle)
+        self.scorer = LocalScorer(self.edition.bundle)
         self.scorer.add(self.edition.version, self.edition.table)
 
     def decide(self, requests: Sequence[AdRequest], ks: Sequence[int]) -> dict[int, Winners]:

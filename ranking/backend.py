@@ -25,7 +25,7 @@ from ranking.bundle import Bundle
 from ranking.features import AD_FIELDS, width
 from ranking.int8 import LocalScorer
 from ranking.scorer import Pairs, Refused
-from ranking.table import AdTable
+from ranking.table import AdTable, table_folder
 
 Rows = NDArray[np.int32]
 Vectors = NDArray[np.float32]
@@ -101,9 +101,9 @@ class TritonPythonModel:
 
     def _table(self, version: int) -> AdTable:
         if version not in self.scorer.tables:
-            folder = self.snapshots / str(version) / "ranker"
+            snapshot, model = self.snapshots / str(version), self.scorer.bundle.tables_sha256
             try:
-                self.scorer.add(version, AdTable.load(folder))
+                self.scorer.add(version, AdTable.load(table_folder(snapshot, model)))
             except (OSError, ValueError, KeyError, EOFError) as error:
                 raise Refused(f"snapshot {version} cannot be loaded: {error}") from error
         if version not in self.scorer.tables:

@@ -6,6 +6,7 @@ Also what Triton's Python backend runs. Knows versions of the ad table, not wher
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Collection
 from typing import Any
 
 import numpy as np
@@ -112,6 +113,31 @@ class LocalScorer(_SplitScorer):
         hidden: NDArray[Any],
     ) -> None:
         kernels.enter_int8(half, table.half, table.half_scale, self._inverse, ad, owner, hidden)
+
+
+class LocalScorers:
+    """Released models side by side; pairs say which one scores them. One per thread."""
+
+    def __init__(self) -> None:
+        self.models: dict[int, LocalScorer] = {}
+
+    def add(self, bundle: Bundle, snapshot: int, table: AdTable) -> None:
+        """Let the model score pairs of this snapshot."""
+        known = self.models.get(bundle.version)
+        if known is None or known.bundle.sha256 != bundle.sha256:
+            known = self.models[bundle.version] = LocalScorer(bundle)
+        known.add(snapshot, table)
+
+    def keep(self, versions: Collection[int]) -> None:
+        """Forget all other models."""
+        self.models = {one: self.models[one] for one in self.models if one in versions}
+
+    def score(self, pairs: Pairs) -> NDArray[np.float32]:
+        """As `LocalScorer.score` of the model that the pairs name; Refused if it is not here."""
+        model = self.models.get(pairs.model)
+        if model is None:
+            raise Refused(f"model {pairs.model} is not loaded, {sorted(self.models)} are")
+        return model.score(pairs)
 
 
 class FloatScorer(_SplitScorer):

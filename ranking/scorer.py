@@ -53,6 +53,8 @@ class Pairs:
     """[R] ad rows of the snapshot."""
     offset: NDArray[np.int32]
     """[B + 1] where each request's pairs begin; the first is 0, the last is R."""
+    model: int = 0
+    """The version that is to score them; 0: the only one there is."""
 
 
 class Scorer(Protocol):
@@ -73,7 +75,7 @@ class Scorer(Protocol):
 
 
 class Model(Protocol):
-    """The click model as a plain function of its pairs, and its loaded tables."""
+    """Click models as a plain function of pairs, and their loaded tables."""
 
     def score(self, pairs: Pairs) -> NDArray[np.float32]: ...
 

@@ -22,6 +22,23 @@ CHUNK = 16_384
 COLUMNS = ("half", "half_scale", "vector", "vector_scale", "bias", "logistic", "topic")
 
 
+def table_folder(snapshot: Path, model: str) -> Path:
+    """Where a snapshot keeps its ads' table for the model with this `Bundle.tables_sha256`.
+
+    That of the model it was built with lies in `ranker`, those of others beside it; it may not be
+    there yet. OSError or ValueError where this is no snapshot.
+    """
+    own = snapshot / "ranker"
+    if model_of(own) == model:
+        return own
+    return snapshot / "models" / model[:16] / "ranker"
+
+
+def model_of(folder: Path) -> str:
+    """`AdTable.model` of the table in this folder."""
+    return str(json.loads((folder / "table.json").read_text())["model"])
+
+
 @dataclass(frozen=True, slots=True)
 class AdTable:
     """N ads through one model's ad tower."""
@@ -93,6 +110,5 @@ class AdTable:
     @classmethod
     def load(cls, folder: Path) -> AdTable:
         """Memory-mapped, read only."""
-        model = json.loads((folder / "table.json").read_text())["model"]
         columns = (np.asarray(np.load(folder / f"{name}.npy", mmap_mode="r")) for name in COLUMNS)
-        return cls(model, *columns)
+        return cls(model_of(folder), *columns)

@@ -6,7 +6,7 @@ request format and no network.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
@@ -67,17 +67,29 @@ async def score_in_time(
 
 @dataclass(slots=True)
 class Ranks:
-    """The scorer of one worker, the judgement on it, and the model that stands in for it."""
+    """The scorer of one worker, the judgement on each model, and what stands in for it.
+
+    Each model has a circuit of its own: one that fails must not cost the others their scores.
+    """
 
     scorer: Scorer
     clock: Callable[[], float]
-    breaker: CircuitBreaker = field(default_factory=CircuitBreaker)
+    breakers: dict[int, CircuitBreaker] = field(default_factory=dict)
+
+    def breaker(self, model: int) -> CircuitBreaker:
+        """Of one model's version."""
+        return self.breakers.setdefault(model, CircuitBreaker())
+
+    def keep(self, models: Collection[int]) -> None:
+        """Forget the circuits of all other models."""
+        self.breakers = {one: self.breakers[one] for one in self.breakers if one in models}
 
     async def score(
         self, pairs: Pairs, request: NDArray[np.int32], tables: Tables, timeout_s: float
     ) -> Scores:
         """Scores of every pair, whatever happens; `request` i32[B, W] are the encoded requests."""
-        full = await score_in_time(self.scorer, self.breaker, pairs, timeout_s, self.clock)
+        breaker = self.breaker(pairs.model)
+        full = await score_in_time(self.scorer, breaker, pairs, timeout_s, self.clock)
         if not isinstance(full, str):
             return Scores(full, FULL)
         small = LogisticScorer(tables.bundle.logistic)

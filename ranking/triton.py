@@ -114,9 +114,7 @@ class TritonScorer:
             return np.empty(0, np.float32)
         rows = Rows.of(pairs, self._width)
         calls = [
-            self._call(
-                rows.ad[at : at + ROWS], rows.request[at : at + ROWS], pairs.version, timeout_s
-            )
+            self._call(rows.ad[at : at + ROWS], rows.request[at : at + ROWS], pairs, timeout_s)
             for at in range(0, len(rows.ad), ROWS)
         ]
         parts = [await calls[0]] if len(calls) == 1 else await asyncio.gather(*calls)
@@ -126,12 +124,14 @@ class TritonScorer:
         self,
         ad: NDArray[np.int32],
         request: NDArray[np.float32],
-        version: int,
+        pairs: Pairs,
         timeout_s: float,
     ) -> NDArray[np.float32]:
         if timeout_s <= 0.0:
             raise Late("no time was left to ask")
-        message = _message(ad, request, np.full((len(ad), 1), version, np.int64))
+        message = _message(ad, request, np.full((len(ad), 1), pairs.version, np.int64))
+        if pairs.model:
+            message.model_version = str(pairs.model)
         call = asyncio.ensure_future(self._infer(message, timeout=ABANDONED_S))
         done, _ = await asyncio.wait({call}, timeout=timeout_s)
         if not done:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import fields
 from pathlib import Path
@@ -24,49 +24,45 @@ from adserver.catalogue import offers, reading, schema
 from adserver.catalogue.ads import AdDraft
 from adserver.catalogue.columns import (
     CampaignColumns,
-    FileFact,
     Manifest,
     MarketRows,
     ModelFact,
 )
 from adserver.catalogue.currency import Rates
 from adserver.catalogue.reading import LineItems
-from adserver.catalogue.snapshot import CURRENT, MANIFEST, current_version, digest
-from adserver.catalogue.value import base_value
+from adserver.catalogue.snapshot import CURRENT, MANIFEST, current_version
+from adserver.catalogue.tables import Progress, add_tables, facts_of, silent, write_tables
 from adserver.errors import ConfigError
 from auction.caps import Caps
 from ranking.bundle import Bundle
 from ranking.features import FEATURE_SCHEMA
-from ranking.table import AdTable
 from retrieval.targeting import TargetingIndex, Term
-from retrieval.vectors import AdVectors
 
 KEPT = 3
 """Snapshots kept. Two builds must pass before one goes, which gives its last readers the time to
 open it; whoever has opened it keeps it anyhow."""
 
-Progress = Callable[[str, int, int], None]
-"""Called with what is being done, how much is done, and how much there is."""
-
-
-def silent(_step: str, _done: int, _total: int) -> None:
-    """Nobody watches."""
-
 
 def build_snapshot(
-    database_url: str, root: Path, bundle_folder: Path, now: float, progress: Progress = silent
+    database_url: str,
+    root: Path,
+    bundle_folder: Path,
+    now: float,
+    progress: Progress = silent,
+    others: Sequence[Path] = (),
 ) -> int:
     """Publish the catalogue as it is now and give the new version.
 
-    ConfigError if targeting is malformed, BundleError if the model is not whole; then nothing is
-    published and CURRENT stays as it was.
+    `others` are models that are to serve it beside the first. ConfigError if targeting is
+    malformed, BundleError if a model is not whole; then nothing is published and CURRENT stays as
+    it was.
     """
-    bundle = Bundle.load(bundle_folder)
+    bundles = [Bundle.load(folder) for folder in (bundle_folder, *others)]
     root.mkdir(parents=True, exist_ok=True)
     engine = schema.connect(database_url)
     try:
         with _only_builder(root), schema.one_state(engine) as connection:
-            return _build(connection, root, bundle, now, progress)
+            return _build(connection, root, bundles, now, progress)
     finally:
         engine.dispose()
 
@@ -81,12 +77,13 @@ def _only_builder(root: Path) -> Iterator[None]:
 
 
 def _build(
-    connection: Connection, root: Path, bundle: Bundle, now: float, progress: Progress
+    connection: Connection, root: Path, bundles: Sequence[Bundle], now: float, progress: Progress
 ) -> int:
     version = max(_versions(root), default=0) + 1
     folder = root / f".building-{version}"
     folder.mkdir()
     revision = reading.current_revision(connection)
+    bundle = bundles[0]
     counts = _write(connection, folder, bundle, progress)
     manifest = Manifest(
         version=version,
@@ -95,9 +92,11 @@ def _build(
         counts=counts,
         model=ModelFact("ctr_ranker", bundle.version, bundle.tables_sha256),
         feature_schema=FEATURE_SCHEMA,
-        files=_facts(folder),
+        files=dict(facts_of(folder)),
     )
     (folder / MANIFEST).write_bytes(msgspec.json.format(msgspec.json.encode(manifest)))
+    for other in bundles[1:]:
+        add_tables(folder, other, progress)
     folder.rename(root / str(version))
     publish(root, version)
     remove_old(root)
@@ -134,7 +133,8 @@ def _write(
     np.savez(folder / "caps.npz", **_by_name(Caps.of(owners.capped | items.capped | ads.capped)))
     _save_targeting(folder, items, ads, owners.names.advertiser)
     progress("index targeting", len(items.columns), len(items.columns))
-    _save_tables(folder, bundle, ads, progress)
+    np.save(folder / "encoded_ads.npy", ads.features)
+    write_tables(folder, bundle, ads.columns, ads.features, progress)
     return {
         "ads": len(ads.columns),
         "line_items": len(items.columns),
@@ -180,24 +180,6 @@ def _own_domains(
         yield owners[advertiser_id].domain, order[first:end]
 
 
-def _save_tables(folder: Path, bundle: Bundle, ads: AdDraft, progress: Progress) -> None:
-    """The model's view of every ad, and the vectors that retrieval scans."""
-    count, done = len(ads.columns), 0
-
-    def heard(more: int) -> None:
-        nonlocal done
-        done += more
-        progress("compute ad vectors", done, count)
-
-    np.save(folder / "encoded_ads.npy", ads.features)
-    table = AdTable.build(bundle, ads.features, heard)
-    table.save(folder / "ranker")
-    columns = ads.columns
-    base = base_value(columns.bid_micros, columns.per_click, table.bias)
-    AdVectors.build(table.vectors(), columns.per_click, base).save(folder / "vectors")
-    progress("index ad vectors", count, count)
-
-
 def _save_columns(folder: Path, columns: Any) -> None:
     folder.mkdir()
     for name, column in _by_name(columns).items():
@@ -210,14 +192,6 @@ def _by_name(columns: Any) -> dict[str, Any]:
 
 def _save_json(file: Path, value: Any) -> None:
     file.write_bytes(msgspec.json.encode(value))
-
-
-def _facts(folder: Path) -> dict[str, FileFact]:
-    files = sorted(file for file in folder.rglob("*") if file.is_file())
-    return {
-        file.relative_to(folder).as_posix(): FileFact(digest(file), file.stat().st_size)
-        for file in files
-    }
 
 
 def publish(root: Path, version: int) -> None:

@@ -37,7 +37,8 @@ HOUSE_TIER = 90
 
 
 class Overlay:
-    """The live part of one snapshot; one owner, who calls `refresh` twice a second."""
+    """The live part of one snapshot as one model weighs its ads; one owner, who calls `refresh`
+    twice a second."""
 
     def __init__(
         self,
@@ -45,7 +46,10 @@ class Overlay:
         database: Engine,
         now: float,
         viewability_ppm: int = offers.PRIOR_VIEWABILITY_PPM,
+        log_odds: NDArray[np.float32] | None = None,
     ) -> None:
+        """`log_odds` [N] are the ads' own by the model that serves; None: by that which the
+        snapshot was built with."""
         self._ads, self._database, self._viewability = snapshot.ads, database, viewability_ppm
         self.revision = snapshot.manifest.revision
         """The last change that is in effect here."""
@@ -67,7 +71,9 @@ class Overlay:
         """[largest campaign id + 1] US dollars a day, in micros, by campaign id."""
         self.limits = self.terms.limits(self._owners)
         """Of every budget: what the books are to hold."""
-        self._log_odds = AdTable.load(snapshot.folder / "ranker").bias
+        if log_odds is None:
+            log_odds = AdTable.load(snapshot.folder / "ranker").bias
+        self._log_odds = log_odds
         self._labels = bool(self._ads.labels.any())
         self._by_ad_id = np.argsort(self._ads.ad_id, kind="stable")
         self.live = Live(

@@ -22,6 +22,7 @@ from adserver.catalogue.columns import (
     AdvertiserColumns,
     CampaignColumns,
     CataloguePlacement,
+    FileFact,
     LineItemColumns,
     Manifest,
     MarketRows,
@@ -86,7 +87,7 @@ class Snapshot:
     def open(cls, folder: Path, verify: bool = True) -> Snapshot:
         """The snapshot in this folder; FileNotFoundError if it is being removed."""
         manifest = _read_json(folder / MANIFEST, Manifest)
-        check(folder, manifest, verify)
+        check(folder, manifest.files, verify)
         texts = _read_json(folder / "templates.json", dict[int, str])
         return cls(
             folder=folder,
@@ -166,9 +167,9 @@ def is_outdated(snapshot: Snapshot, root: Path) -> bool:
     return current_version(root) != snapshot.version
 
 
-def check(folder: Path, manifest: Manifest, contents: bool) -> None:
+def check(folder: Path, files: Mapping[str, FileFact], contents: bool) -> None:
     """Raises SnapshotError, naming the file, unless all files are as the manifest says."""
-    for name, fact in manifest.files.items():
+    for name, fact in files.items():
         size = (folder / name).stat().st_size
         if size != fact.bytes:
             raise SnapshotError(f"{folder / name}: {size} bytes, the manifest says {fact.bytes}")

@@ -49,9 +49,12 @@ def prepare(market: Market, settings: Settings) -> None:
 
 
 def build(market: Market, settings: Settings, day: int) -> int:
-    """A snapshot for the current model; its number."""
+    """A snapshot for the models that serve; its number."""
     now = market.midnight_s(day)
-    return build_snapshot(settings.database, settings.snapshots, settings.bundle, now)
+    return build_snapshot(
+        *(settings.database, settings.snapshots, settings.bundle, now),
+        others=settings.trial_bundles,
+    )
 
 
 async def opened(market: Market, settings: Settings, start_s: float, drive: DriveSettings) -> Drive:

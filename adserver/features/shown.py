@@ -15,8 +15,6 @@ from adserver.verdict import Verdict
 from auction.columns import PPM
 from ranking.counting.board import Counted
 
-ARM = "production"
-
 
 @dataclass(frozen=True, slots=True)
 class Shown:
@@ -56,7 +54,7 @@ def rows_of(verdict: Verdict, shown: Shown, decisions: Sequence[Decision], at_ms
         logit=shown.logit[at],
         pctr=(pctr_ppm / PPM).astype(np.float32),
         model=np.full(count, edition.bundle.version, np.int32),
-        arm=[ARM] * count,
+        arm=[verdict.arm.name] * count,
         quality=np.full(count, verdict.quality, np.int8),
         snapshot=np.full(count, edition.version, np.int64),
         propensity=np.ones(count, np.float32),

@@ -1,0 +1,129 @@
+"""What a model computes of a snapshot's ads: the ad table and the vectors that retrieval scans.
+
+Those of the model that the snapshot was built with are part of it. Those of others lie beside
+them, under the model's hash, each made once and never changed. `python -m
+adserver.catalogue.tables SNAPSHOT MODEL` makes them in a process of its own, with what others
+leave of the cores.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from adserver.catalogue.columns import AdColumns, FileFact
+from adserver.catalogue.snapshot import MANIFEST, Snapshot, check, digest
+from adserver.catalogue.value import base_value
+from adserver.errors import ConfigError
+from ranking.bundle import Bundle
+from ranking.features import FEATURE_SCHEMA
+from ranking.table import AdTable, table_folder
+from retrieval.vectors import AdVectors
+
+Progress = Callable[[str, int, int], None]
+"""Called with what is being done, how much is done, and how much there is."""
+DRAFT = ".building-"
+
+
+def silent(_step: str, _done: int, _total: int) -> None:
+    """Nobody watches."""
+
+
+def write_tables(
+    folder: Path,
+    bundle: Bundle,
+    ads: AdColumns,
+    encoded: NDArray[np.int32],
+    progress: Progress = silent,
+) -> None:
+    """The table and the vectors of ads encoded as i32[N, W], in `folder`/ranker and /vectors."""
+    count, done = len(ads), 0
+
+    def heard(more: int) -> None:
+        nonlocal done
+        done += more
+        progress("compute ad vectors", done, count)
+
+    table = AdTable.build(bundle, encoded, heard)
+    table.save(folder / "ranker")
+    base = base_value(ads.bid_micros, ads.per_click, table.bias)
+    AdVectors.build(table.vectors(), ads.per_click, base).save(folder / "vectors")
+    progress("index ad vectors", count, count)
+
+
+def are_there(snapshot: Path, bundle: Bundle) -> bool:
+    """Whether this model can serve the snapshot."""
+    return (table_folder(snapshot, bundle.tables_sha256) / "table.json").exists()
+
+
+def add_tables(snapshot: Path, bundle: Bundle, progress: Progress = silent) -> None:
+    """Make the model's tables unless they are there; whole or not at all, by one process at a time.
+
+    ConfigError where the snapshot's ads are encoded by another feature schema.
+    """
+    target = table_folder(snapshot, bundle.tables_sha256).parent
+    if are_there(snapshot, bundle):
+        return
+    opened = Snapshot.open(snapshot, verify=False)
+    check_schema(opened)
+    target.parent.mkdir(exist_ok=True)
+    with _alone(target.parent):
+        if target.exists():
+            return
+        draft = target.with_name(f"{DRAFT}{target.name}")
+        write_tables(draft, bundle, opened.ads, opened.encoded, progress)
+        (draft / MANIFEST).write_bytes(msgspec.json.encode(facts_of(draft)))
+        draft.rename(target)
+
+
+def verify_tables(snapshot: Path, bundle: Bundle) -> Path:
+    """The folder of `ranker` and `vectors`; SnapshotError unless all files are as they were made.
+
+    Those of the snapshot's own model are the snapshot's to verify.
+    """
+    folder = table_folder(snapshot, bundle.tables_sha256).parent
+    if folder != snapshot:
+        facts = msgspec.json.decode((folder / MANIFEST).read_bytes(), type=dict[str, FileFact])
+        check(folder, facts, contents=True)
+    return folder
+
+
+def check_schema(snapshot: Snapshot) -> None:
+    """ConfigError where no model of this program can read the snapshot's ads."""
+    if snapshot.manifest.feature_schema != FEATURE_SCHEMA:
+        raise ConfigError(
+            [f"snapshot {snapshot.version} has another feature schema: catalog build"]
+        )
+
+
+def facts_of(folder: Path) -> Mapping[str, FileFact]:
+    """Of every file below."""
+    files = sorted(file for file in folder.rglob("*") if file.is_file())
+    return {
+        file.relative_to(folder).as_posix(): FileFact(digest(file), file.stat().st_size)
+        for file in files
+    }
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Waits for whoever is at it; what a dead one left is removed."""
+    with (folder / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        for stale in folder.glob(f"{DRAFT}*"):
+            shutil.rmtree(stale)
+        yield
+
+
+if __name__ == "__main__":
+    os.nice(19)
+    add_tables(Path(sys.argv[1]), Bundle.load(Path(sys.argv[2])))
