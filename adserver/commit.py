@@ -202,7 +202,7 @@ class Till:
             worker=self.worker,
             topic=int(verdict.edition.table.topic[verdict.winners.ad[at]]),
             model=verdict.edition.bundle.version if answerable else 0,
-            phase=self.trial.phase if self.trial else 0,
+            phase=verdict.arm.phase,
             pctr_ppm=verdict.winners.pctr_ppm[at],
         )
         return verdict.sold(row, at, creative, self.signer.sign(token))

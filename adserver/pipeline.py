@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from adserver.arms import Observer
 from adserver.auctions.record import Scarce
 from adserver.auctions.recorder import Recorder
 from adserver.batcher import EWMA, Ask
@@ -25,7 +26,6 @@ from adserver.history import Histories
 from adserver.metrics import observe, observe_stages
 from adserver.offers import FULL_BIDS, Offers, offered
 from adserver.prices import Prices
-from adserver.releases.collecting import Observer
 from adserver.settings import Settings
 from adserver.shares import in_scopes
 from adserver.trace import Numbers, Trace
@@ -105,7 +105,7 @@ class Pipeline:
         turn = asyncio.get_running_loop().call_soon
         turn(turn, self._record, verdict, decisions, now_ms, budgets, shown)
         if self.observer:
-            self.observer.decided(edition.bundle.version, decisions, 1000 * trace.total)
+            self.observer.decided(verdict, decisions, trace.total)
 
         self._learn_cost(trace, len(candidates.ad))
         observe(trace, verdict)

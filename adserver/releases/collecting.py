@@ -12,7 +12,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from threading import Lock
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
@@ -23,6 +23,10 @@ from adserver.tokens import Kind, Token
 from auction.columns import PPM
 from ranking.scorer import FALLBACK
 
+if TYPE_CHECKING:
+    from adserver.arms import Arm
+    from adserver.verdict import Verdict
+
 RECENT: Final = 8
 """Phases counted at the same time: clicks come minutes after their decision, and releases move
 seldom more than twice an hour."""
@@ -32,22 +36,6 @@ _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(ByVersion).decode
 Key = tuple[int, int]
 """Phase and version."""
-
-
-class Observer(Protocol):
-    """Is told what the models do. Never fails, and never takes long."""
-
-    def decided(self, version: int, decisions: Sequence[Decision], took_ms: float) -> None:
-        """One batch that one model decided, from its start to its decisions."""
-        ...
-
-    def failed(self, version: int, requests: int) -> None:
-        """The model could not decide so many requests, and another did."""
-        ...
-
-    def compared(self, version: int, scored: Scored) -> None:
-        """A shadow scored beside the model that decided."""
-        ...
 
 
 @dataclass(slots=True)
@@ -83,7 +71,7 @@ class Collector:
     store: StateStore
     worker: int
     phase: int = 0
-    """Of the releases now: what is decided from here on counts in it."""
+    """Of the releases now: events of phases long before it count no more."""
     lost: int = 0
     """Events that came for a phase which is not counted any more."""
     _waiting: dict[Key, _Sums] = field(default_factory=lambda: defaultdict(_Sums))
@@ -91,13 +79,13 @@ class Collector:
     _lock: Lock = field(default_factory=Lock)
     _flushing: Lock = field(default_factory=Lock)
 
-    def decided(self, version: int, decisions: Sequence[Decision], took_ms: float) -> None:
-        """One batch of one model, tests left out; `took_ms` from its start to its decisions."""
+    def decided(self, verdict: Verdict, decisions: Sequence[Decision], took_s: float) -> None:
+        """One batch of one model, `took_s` from its start to its decisions; tests are left out."""
         real = [one for one in decisions if not one.request.test]
         with self._lock:
-            sums = self._waiting[self.phase, version]
+            sums = self._waiting[verdict.arm.phase, verdict.edition.bundle.version]
             sums.requests += len(real)
-            sums.took_ms[min(int(took_ms), SLOWEST_MS)] += len(real)
+            sums.took_ms[min(int(1000 * took_s), SLOWEST_MS)] += len(real)
             for decision in real:
                 if decision.quality >= FALLBACK:
                     sums.degraded += 1
@@ -105,18 +93,17 @@ class Collector:
                 sums.slots += len(decision.outcomes)
                 sums.sold += sum(outcome.sold is not None for outcome in decision.outcomes)
 
-    def failed(self, version: int, requests: int) -> None:
+    def failed(self, arm: Arm, model: int, requests: int) -> None:
         """Requests that the model was to decide, and another did."""
         with self._lock:
-            sums = self._waiting[self.phase, version]
+            sums = self._waiting[arm.phase, model]
             sums.requests += requests
             sums.errors += requests
 
-    def compared(self, version: int, scored: Scored) -> None:
+    def shadowed(self, arm: Arm, model: int, scored: Scored) -> None:
         """A shadow's scores beside those of the model that decided."""
         with self._lock:
-            sums = self._waiting[self.phase, version]
-            sums.scored += scored
+            self._waiting[arm.phase, model].scored += scored
 
     def witness(self, kind: Kind, token: Token, billed: int) -> None:
         """An event that counts, once; to be told of none of a test's. `billed` in micros."""

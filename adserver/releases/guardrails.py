@@ -1,10 +1,7 @@
 """Whether a model on trial may go on, may go up, or must go: a judgement on numbers alone.
 
-Looked at every second, a fixed threshold would in the end be crossed by chance. So each limit is
-tested by a sequential likelihood ratio averaged over alternatives (Wald 1945, Robbins 1970): under
-any rate within the limit it is a supermartingale, and by Ville's inequality it ever exceeds
-1 / `chance` with no more than that chance, however often one looks. Small samples neither pass nor
-panic: they say nothing, and going up asks for volume besides.
+Small samples neither pass nor panic: they say nothing, and going up asks for volume besides. How
+often one looks costs no good model its place (`evidence`).
 
 It knows neither traffic nor clocks nor who acts on the judgement.
 """
@@ -17,11 +14,12 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
 
+from adserver.releases import evidence
+from adserver.releases.evidence import width
+from adserver.releases.limits import Limits
 from adserver.releases.states import State
-from adserver.releases.statistics import Stats
+from adserver.releases.statistics import Stats, Took, p99_ms, slower_than
 
-MORE: Final = (1.1, 1.25, 1.5, 2.0, 3.0, 5.0, 10.0, 30.0)
-"""Alternatives to a rate at its limit: so many times as high, or as low."""
 LEAST_SLOTS: Final = 30
 """A shadow is not judged by fewer."""
 KNOWN_IMPRESSIONS: Final = 200
@@ -39,46 +37,6 @@ class Call(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
-    """What a model on trial may do, and how long each state lasts at least."""
-
-    shadow_s: float = 600.0
-    """Long enough to meet the traffic of the hour; its scores cost nothing but time."""
-    canary1_s: float = 1200.0
-    canary10_s: float = 1800.0
-    """At least the delay of most clicks twice, so that those of its first pages are in."""
-    rows: int = 20_000
-    """Candidates that a shadow must have scored."""
-    requests: int = 2_000
-    """Requests that a canary must have decided in each of its states."""
-    clicks: float = 20.0
-    """Clicks that a canary must have predicted in each of its states; 0 where there are none."""
-    correlation: float = 0.9
-    """Least correlation of log-odds of a shadow with production's: less is another model."""
-    ratio: float = 2.0
-    """Mean click rate over production's, either way: a prediction that jumps by more is a fault."""
-    copc: float = 0.1
-    """Clicks over predicted clicks may be this far from 1, or as far again as production's is."""
-    ctr_loss: float = 0.1
-    """Share of the click rate that may be lost against production."""
-    revenue_loss: float = 0.1
-    """The same of revenue per request."""
-    p99_ms: float = 40.0
-    """From a batch's start to its decisions: beyond lies the fallback, not the answer."""
-    degraded: float = 0.01
-    """Share of requests that the model may leave to the fallback."""
-    errors: float = 0.001
-    """Share of requests on which it may fail altogether."""
-    chance: float = 0.001
-    """Of rolling back, over the whole trial, a model that keeps all limits, by each limit."""
-
-    def least_s(self, state: State) -> float:
-        """Seconds that the state lasts at least."""
-        seconds = {State.SHADOW: self.shadow_s, State.CANARY_1: self.canary1_s}
-        return seconds.get(state, self.canary10_s)
-
-
-@dataclass(frozen=True, slots=True)
 class Verdict:
     """What to do, why in words, and the numbers that say so."""
 
@@ -88,14 +46,23 @@ class Verdict:
 
 
 def verdict(trial: Stats, control: Stats, limits: Limits, state: State, age_s: float) -> Verdict:
-    """On the model in this state for `age_s`, beside production over the same time."""
+    """On the model in this state for `age_s`.
+
+    `control` is what production did over the same time; of a model that is in production itself,
+    what its predecessor did before.
+    """
+    if state is State.PRODUCTION:
+        limits = limits.afterwards
     checks = _shadow_faults if state is State.SHADOW else _canary_faults
+    known = figures(trial, control)
     for fault in checks(trial, control, limits):
-        return fault
+        return Verdict(fault.call, fault.reason, known | fault.numbers)
     waits = _waits(trial, limits, state, age_s)
     if waits:
-        return Verdict(Call.KEEP, waits, figures(trial, control))
-    return Verdict(Call.ADVANCE, "every limit is kept", figures(trial, control))
+        return Verdict(Call.KEEP, waits, known)
+    if state is State.PRODUCTION:
+        return Verdict(Call.KEEP, "it was watched long enough", known)
+    return Verdict(Call.ADVANCE, "every limit is kept", known)
 
 
 def _waits(trial: Stats, limits: Limits, state: State, age_s: float) -> str:
@@ -105,6 +72,8 @@ def _waits(trial: Stats, limits: Limits, state: State, age_s: float) -> str:
     if state is State.SHADOW:
         short = trial.scored.rows < limits.rows
         return f"{trial.scored.rows:.0f} of {limits.rows} candidates scored" if short else ""
+    if state is State.PRODUCTION:
+        return ""
     if trial.requests < limits.requests:
         return f"{trial.requests} of {limits.requests} requests"
     if trial.expected < limits.clicks:
@@ -115,9 +84,10 @@ def _waits(trial: Stats, limits: Limits, state: State, age_s: float) -> str:
 def _shadow_faults(trial: Stats, control: Stats, limits: Limits) -> Iterator[Verdict]:
     scored = trial.scored
     yield from _too_many("errors", trial.errors, trial.errors + scored.requests, limits, 0.0)
+    yield from _too_slow(scored.took_ms, control.took_ms, limits)
     if scored.slots < LEAST_SLOTS:
         return
-    at_most = _correlation_at_most(scored.correlation, scored.slots, limits.chance)
+    at_most = evidence.correlation_at_most(scored.correlation, scored.slots, limits.chance)
     if at_most < limits.correlation:
         numbers = {"correlation": scored.correlation, "limit": limits.correlation}
         yield _fault("its scores correlate too little with production's", numbers)
@@ -127,7 +97,7 @@ def _shadow_faults(trial: Stats, control: Stats, limits: Limits) -> Iterator[Ver
 def _canary_faults(trial: Stats, control: Stats, limits: Limits) -> Iterator[Verdict]:
     yield from _too_many("errors", trial.errors, trial.requests, limits, control.error_share)
     yield from _too_many("degraded", trial.degraded, trial.requests, limits, control.degraded_share)
-    yield from _too_slow(trial, control, limits)
+    yield from _too_slow(trial.took_ms, control.took_ms, limits)
     yield from _off_calibration(trial, control, limits)
     if min(trial.impressions, control.impressions) >= KNOWN_IMPRESSIONS:
         ratio = trial.predicted_rate / max(control.predicted_rate, 1e-12)
@@ -141,16 +111,16 @@ def _too_many(
     """More of something bad than the limit and than half as much again as production has."""
     limit = limits.errors if what == "errors" else limits.degraded
     allowed = max(limit, 1.5 * own)
-    if _evidence_above(count, requests * allowed) > 1 / limits.chance:
+    if evidence.above(count, requests * allowed) > 1 / limits.chance:
         numbers = {what: count / max(requests, 1), "limit": allowed, "requests": float(requests)}
         yield _fault(f"too many {what}", numbers)
 
 
-def _too_slow(trial: Stats, control: Stats, limits: Limits) -> Iterator[Verdict]:
-    slow, own = trial.slower_than(limits.p99_ms), control.slower_than(limits.p99_ms)
-    allowed = max(0.01, 1.5 * own / max(control.requests, 1))
-    if _evidence_above(slow, trial.requests * allowed) > 1 / limits.chance:
-        numbers = {"p99_ms": trial.p99_ms, "production": control.p99_ms, "limit": limits.p99_ms}
+def _too_slow(trial: Took, control: Took, limits: Limits) -> Iterator[Verdict]:
+    slow, own = slower_than(trial, limits.p99_ms), slower_than(control, limits.p99_ms)
+    allowed = max(0.01, 1.5 * own / max(sum(control), 1))
+    if evidence.above(slow, sum(trial) * allowed) > 1 / limits.chance:
+        numbers = {"slow": slow / max(sum(trial), 1), "limit": allowed, "limit_ms": limits.p99_ms}
         yield _fault("its 99th percentile is too high", numbers)
 
 
@@ -160,8 +130,8 @@ def _off_calibration(trial: Stats, control: Stats, limits: Limits) -> Iterator[V
     own = (control.clicks + PRIOR_CLICKS) / (control.expected + PRIOR_CLICKS)
     low = min(1.0, own) * (1 - limits.copc)
     high = max(1.0, own) * (1 + limits.copc)
-    above = _evidence_above(trial.clicks, trial.expected * high)
-    below = _evidence_below(trial.clicks, trial.expected * low)
+    above = evidence.above(trial.clicks, trial.expected * high)
+    below = evidence.below(trial.clicks, trial.expected * low)
     if max(above, below) > 1 / limits.chance:
         numbers = {"copc": trial.copc, "low": low, "high": high, "predicted": trial.expected}
         yield _fault("it is not calibrated", numbers)
@@ -182,7 +152,7 @@ def _loses(trial: Stats, control: Stats, limits: Limits) -> Iterator[Verdict]:
         ("ctr", 1 - limits.ctr_loss, *_ratio_of_ctr(trial, control)),
         ("revenue", 1 - limits.revenue_loss, *_ratio_of_revenue(trial, control)),
     ):
-        at_most = ratio * math.exp(_width(events, limits.chance) * math.sqrt(variance))
+        at_most = ratio * math.exp(width(events, limits.chance) * math.sqrt(variance))
         if events >= 10 and at_most < least:
             numbers = {name: ratio, "at_most": at_most, "limit": least, "events": events}
             yield _fault(f"it loses {name}", numbers)
@@ -210,47 +180,14 @@ def _ratio_of_revenue(trial: Stats, control: Stats) -> Ratio:
     return ratio, sum(spread), 1 / max(spread)
 
 
-def _width(events: float, chance: float, tuned: float = 100.0) -> float:
-    """Standard deviations of a bound that holds at all times at once: the normal mixture of
-    Robbins 1970, tightest at about `tuned` events."""
-    v = max(events, 1.0)
-    return math.sqrt((1 + tuned / v) * math.log((v + tuned) / (tuned * chance**2)))
-
-
-def _evidence_above(count: float, expected: float) -> float:
-    """Likelihood of more than `expected` over that of `expected`, averaged over `MORE`.
-
-    Under any smaller rate its expectation never rises above 1, for counts of Poisson or of
-    independent trials alike.
-    """
-    return _mean_ratio(count, expected, MORE)
-
-
-def _evidence_below(count: float, expected: float) -> float:
-    """The same of less."""
-    return _mean_ratio(count, expected, [1 / times for times in MORE])
-
-
-def _mean_ratio(count: float, expected: float, times: list[float] | tuple[float, ...]) -> float:
-    if expected <= 0:
-        return 1.0
-    powers = (count * math.log(one) - expected * (one - 1) for one in times)
-    return sum(math.exp(min(power, 700.0)) for power in powers) / len(times)
-
-
-def _correlation_at_most(correlation: float, slots: int, chance: float) -> float:
-    """By Fisher's transformation; candidates of one slot are no independent samples."""
-    bounded = min(max(correlation, -0.999999), 0.999999)
-    return math.tanh(math.atanh(bounded) + _width(slots, chance) / math.sqrt(max(slots - 3, 1)))
-
-
 def figures(trial: Stats, control: Stats) -> dict[str, float]:
     """What a reader of the history wants to know of both."""
     return {
         "requests": float(trial.requests),
         "copc": trial.copc,
         "production_copc": control.copc,
-        "p99_ms": trial.p99_ms,
+        "p99_ms": max(trial.p99_ms, p99_ms(trial.scored.took_ms)),
+        "production_p99_ms": control.p99_ms,
         "degraded": trial.degraded_share,
         "ctr": trial.ctr,
         "production_ctr": control.ctr,

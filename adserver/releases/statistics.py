@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import msgspec
 
+Took = tuple[int, ...]
 SLOWEST_MS: Final = 100
 """Batches of this and more are counted as one bucket."""
 
@@ -34,6 +35,8 @@ class Scored(msgspec.Struct, frozen=True, array_like=True):
     """Sold, and sold again with the shadow's rates."""
     flips: int = 0
     """Of these, to another ad."""
+    took_ms: Took = ()
+    """Requests by whole milliseconds of scoring."""
 
     def __add__(self, other: Scored) -> Scored:
         return Scored(**_added(self, other))
@@ -72,7 +75,7 @@ class Stats(msgspec.Struct, frozen=True, array_like=True):
     """Micros billed."""
     revenue_squares: float = 0.0
     """Sum of the squares of the amounts billed."""
-    took_ms: tuple[int, ...] = ()
+    took_ms: Took = ()
     """Requests by whole milliseconds from their batch's start to its decisions."""
     scored: Scored = Scored()
     slots: int = 0
@@ -83,8 +86,7 @@ class Stats(msgspec.Struct, frozen=True, array_like=True):
     """Of the clicks, if the predicted rates are the true ones: sum of p (1 - p)."""
 
     def __add__(self, other: Stats) -> Stats:
-        added = _added(self, other) | {"took_ms": _summed(self.took_ms, other.took_ms)}
-        return Stats(**added)
+        return Stats(**_added(self, other))
 
     @property
     def answered(self) -> int:
@@ -114,22 +116,31 @@ class Stats(msgspec.Struct, frozen=True, array_like=True):
 
     @property
     def p99_ms(self) -> float:
-        """Upper end of the millisecond that holds the 99th percentile."""
-        left = 0.01 * sum(self.took_ms)
-        for ms in range(len(self.took_ms) - 1, -1, -1):
-            left -= self.took_ms[ms]
-            if left < 0:
-                return float(ms + 1)
-        return 0.0
+        return p99_ms(self.took_ms)
 
-    def slower_than(self, ms: float) -> int:
-        """Requests that took at least this."""
-        return sum(self.took_ms[math.ceil(ms) :])
+
+def p99_ms(took: Took) -> float:
+    """Upper end of the millisecond that holds the 99th percentile; 0 of nothing."""
+    left = 0.01 * sum(took)
+    for ms in range(len(took) - 1, -1, -1):
+        left -= took[ms]
+        if left < 0:
+            return float(ms + 1)
+    return 0.0
+
+
+def slower_than(took: Took, ms: float) -> int:
+    """Requests that took at least this."""
+    return sum(took[math.ceil(ms) :])
+
+
+def _plus(one: Any, other: Any) -> Any:
+    return _summed(one, other) if isinstance(one, tuple) else one + other
 
 
 def _added(one: msgspec.Struct, other: msgspec.Struct) -> dict[str, Any]:
     names = one.__struct_fields__
-    return {name: getattr(one, name) + getattr(other, name) for name in names}
+    return {name: _plus(getattr(one, name), getattr(other, name)) for name in names}
 
 
 def _summed(one: tuple[int, ...], other: tuple[int, ...]) -> tuple[int, ...]:

@@ -17,8 +17,6 @@ from adserver.wire import decision as wire_decision
 from simulator.traffic import requests
 from simulator.world import World
 
-PHASE = 12
-
 
 @pytest.fixture(scope="module")
 def pages():
@@ -30,7 +28,7 @@ def watched(tmp_path, clock, scorer=None):
     """A system with a collector, and the turnstile of its events."""
     system = System(tmp_path, clock, scorer)
     store = system.pipeline.histories.store
-    collector = system.pipeline.observer = system.pipeline.till.trial = Collector(store, 0, PHASE)
+    collector = system.pipeline.observer = system.pipeline.till.trial = Collector(store, 0)
     till = system.pipeline.till
     turnstile = Turnstile(
         till.signer, system.drawer.book, system.drawer.bank, system.log, 0, EventSettings(),
@@ -54,7 +52,7 @@ def test_what_a_model_sold_is_shown_clicked_and_paid_under_its_name(tmp_path, cl
     happen(turnstile, Kind.CLICK, sold[:5])
     turnstile.trial.flush()
 
-    sums = statistics(turnstile.trial.store, PHASE, PHASE)
+    sums = statistics(turnstile.trial.store, 0, 0)
     stats = sums[system.edition.bundle.version]
     per_click = [one.charge_micros for one in sold[:5] if one.per_click]
     paid = per_click + [one.charge_micros for one in sold if not one.per_click]
@@ -76,7 +74,7 @@ def test_sales_by_the_fallback_are_no_evidence_for_or_against_the_model(tmp_path
     happen(turnstile, Kind.IMPRESSION, sold)
     turnstile.trial.flush()
 
-    (stats,) = statistics(turnstile.trial.store, PHASE, PHASE).values()
+    (stats,) = statistics(turnstile.trial.store, 0, 0).values()
     assert sold
     assert (stats.requests, stats.degraded) == (len(pages), len(pages))
     assert (stats.impressions, stats.expected, stats.revenue) == (0, 0.0, 0)

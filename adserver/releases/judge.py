@@ -1,0 +1,134 @@
+"""Sits over the versions on trial every few seconds: one worker of all that share a store.
+
+When the one whose turn it is dies, another takes its turn within `TURN_MS`; should two sit at
+once, the second finds that the record has changed. Times are wall milliseconds and come as
+arguments.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import structlog
+
+from adserver.releases import judging
+from adserver.releases.collecting import RECENT, forget, statistics
+from adserver.releases.guardrails import Call
+from adserver.releases.judging import Ruling, Watch
+from adserver.releases.limits import Limits
+from adserver.releases.packing import read_manifest
+from adserver.releases.registry import Registry, RegistryError
+from adserver.releases.states import Releases, State
+from adserver.state.store import StateStore, Values
+
+EVERY_MS: Final = 2_000
+"""Between two sittings."""
+TURN_MS: Final = 8_000
+"""Who has not sat for so long has lost the turn."""
+CORRELATION: Final = "correlation of log-odds"
+"""What the gate calls the check whose value a shadow is expected to show."""
+_TURN: Final = b"trial/turn"
+_Turn = struct.Struct("<qq")
+log = structlog.get_logger()
+
+
+@dataclass(slots=True)
+class Judge:
+    """One worker's. `sit` is called from one thread at a time."""
+
+    registry: Registry
+    store: StateStore
+    worker: int
+    limits: Limits
+    promotes: bool
+    """Also moves versions up; it rolls back in any case."""
+    rulings: tuple[Ruling, ...] = ()
+    """Of the last sitting."""
+    _sat_ms: int = -(1 << 60)
+    _said: str = ""
+    _expected: dict[int, float | None] = field(default_factory=dict)
+
+    def sit(self, now_ms: int) -> None:
+        """Judge what is watched, when it is time and this worker's turn.
+
+        StoreFailed and RegistryError where the store or the record cannot be read.
+        """
+        if 0 <= now_ms - self._sat_ms < EVERY_MS:
+            return
+        self._sat_ms = now_ms
+        releases = self.registry.read()
+        watches = tuple(judging.watches(releases))
+        if not watches or not self._takes_turn(now_ms):
+            self.rulings = ()
+            return
+        self.rulings = tuple(self._ruling(releases, watch, now_ms) for watch in watches)
+        forget(self.store, releases.phase - RECENT + 1)
+        for one in self.rulings:
+            if one.verdict.call is Call.ROLL_BACK or (one.moves and self.promotes):
+                self._carry_out(one, now_ms)
+                return  # the others are on a record that has changed
+
+    def _takes_turn(self, now_ms: int) -> bool:
+        def change(found: Values) -> tuple[Values, bool]:
+            at_ms, leader = _Turn.unpack(found[0]) if found[0] else (0, -1)
+            mine = leader == self.worker or not 0 <= now_ms - at_ms < TURN_MS
+            return [_Turn.pack(now_ms, self.worker) if mine else found[0]], mine
+
+        return self.store.update([_TURN], change)
+
+    def _ruling(self, releases: Releases, watch: Watch, now_ms: int) -> Ruling:
+        limits = self.limits
+        if watch.state is State.SHADOW:
+            limits = limits.expecting(self._correlation(watch))
+        return judging.ruling(watch, lambda phases: statistics(self.store, *phases), limits, now_ms)
+
+    def _correlation(self, watch: Watch) -> float | None:
+        """What the gate measured of the version and of the production it stands beside."""
+        if watch.version not in self._expected:
+            try:
+                manifest = read_manifest(self.registry.folder(watch.version))
+            except ValueError:
+                return None
+            self._expected[watch.version] = gated_correlation(manifest, watch.control)
+        return self._expected[watch.version]
+
+    def _carry_out(self, ruled: Ruling, now_ms: int) -> None:
+        version, said = ruled.watch.version, ruled.verdict
+        try:
+            self.registry.change(lambda found: judging.carried_out(found, ruled, now_ms))
+        except RegistryError as error:
+            self._tell(f"version {version}: {said.call}, {said.reason}: {error}")
+            return
+        log.warning(
+            "release", version=version, call=str(said.call), reason=said.reason, **said.numbers
+        )
+
+    def _tell(self, what: str) -> None:
+        """A refusal that repeats every two seconds is told once."""
+        if what != self._said:
+            self._said = what
+            log.error("a release cannot be moved", why=what)
+
+
+def gated_correlation(manifest: Mapping[str, Any], production: int) -> float | None:
+    """None unless the gate compared the version with this very production."""
+    if manifest.get("lineage", {}).get("parent") != production:
+        return None
+    for report in manifest.get("gate", {}).values():
+        checks = report.get("checks", ()) if isinstance(report, Mapping) else ()
+        for check in checks:
+            if isinstance(check, Mapping) and check.get("name") == CORRELATION:
+                value = check.get("value")
+                return float(value) if isinstance(value, int | float) else None
+    return None
+
+
+def seen_now(store: StateStore, registry: Registry, limits: Limits, now_ms: int) -> list[Ruling]:
+    """What a judge would say now; changes nothing. StoreFailed, RegistryError."""
+    return [
+        judging.ruling(watch, lambda phases: statistics(store, *phases), limits, now_ms)
+        for watch in judging.watches(registry.read())
+    ]
