@@ -23,12 +23,14 @@ from adserver.auctions.sample import read_sample
 from adserver.catalogue import schema
 from adserver.catalogue.snapshot import Snapshot, SnapshotError
 from adserver.deadline import wall
+from adserver.drift.files import DriftFiles
 from adserver.errors import ConfigError
 from adserver.settings import Settings, from_environment
 from feedback import auction_page, pacing_page, render, warehouse
 from feedback.auctions import KEYS, cpm_of, win_rate
 from feedback.auctions import auctions as auctions_of
 from feedback.compaction import compact
+from feedback.drift.render import drift_html
 from feedback.fairness import fairness as fairness_of
 from feedback.fairness_page import (
     FairnessPage,
@@ -165,7 +167,9 @@ def page(out: Out = None, hours: Hours = 0) -> None:
         by = ("advertiser", "campaign", "placement", "hour")
         reports = [ctr_of(connection, one, _span(hours), names) for one in by]
         exposure = fairness_of(connection, span=_span(hours), names=names["advertiser"])
-        _give(render.page(reports, exposure), out)
+        found = DriftFiles(_settings().drift_folder).findings()
+        more = drift_html(found.figures, found.due) if found and found.figures else ""
+        _give(render.page(reports, exposure, more), out)
 
 
 @contextmanager

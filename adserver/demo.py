@@ -29,6 +29,7 @@ from adserver.catalogue.sample import create_sample
 from adserver.catalogue.snapshot import Snapshot, SnapshotError
 from adserver.children import Child
 from adserver.deadline import monotonic, wall
+from adserver.drift.hourly import keep_looking
 from adserver.errors import ConfigError
 from adserver.inference_server import TritonProcess
 from adserver.kernel_cache import is_cold
@@ -115,6 +116,8 @@ async def _serve_all(settings: Settings, console: Console) -> int:
                 worker.start()
             _tell(settings, triton, console)
             watch.append(asyncio.create_task(_keep_compacting(settings)))
+            if settings.drift_every_s:
+                watch.append(asyncio.create_task(keep_looking(settings.drift_every_s)))
             await stop.wait()
         elif not stop.is_set():
             console.print(f"[red]no worker was ready within {within_s:.0f} s[/red]")

@@ -18,6 +18,7 @@ from adserver.commit import Till
 from adserver.deadline import REAL, Clocks, Deadline
 from adserver.decision import Decision, Outcome
 from adserver.decline import declined
+from adserver.drift.gauges import DriftGauges
 from adserver.edition import Edition
 from adserver.editions import Editions, refresh, set_limits
 from adserver.eventlog import EventLog, LogSettings
@@ -126,6 +127,7 @@ class Worker:
             in_flight=2 if settings.scorer == "triton" else 1,
         )
         self._report = ReportPage(monotonic)
+        self._drift = DriftGauges(settings.drift_folder)
         self._swept = {PERSON: b"", PAGE: b""}
         self._tasks: list[asyncio.Task[None]] = []
         self._warm = self._draining = False
@@ -150,7 +152,7 @@ class Worker:
         """What is to be done twice a second beside answering."""
         jobs: list[Job] = [self._refresh, self._follow_snapshots, self._release]
         jobs += [self._tend, self._pace, self._count, self._observe]
-        return [*jobs, self._sweep] if self.number == 0 else jobs
+        return [*jobs, self._sweep, self._drift.tell_drift] if self.number == 0 else jobs
 
     def drain(self) -> None:
         """Say that we are not ready for more."""

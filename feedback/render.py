@@ -65,18 +65,18 @@ def ctr_csv(report: CtrReport) -> str:
     return text.getvalue()
 
 
-def page(reports: Sequence[CtrReport], fairness: FairnessReport) -> str:
+def page(reports: Sequence[CtrReport], fairness: FairnessReport, more: str = "") -> str:
     """A page that needs no other file: figures, plots, then a table per report.
 
     At least one report; the first gives the totals. A report by hour is drawn over time, one by
-    advertiser as spend.
+    advertiser as spend. `more` is HTML that follows.
     """
     total = reports[0].total
     figures = [_drawn(report) for report in reports if report.by in {"hour", "advertiser"}]
     if total.no_fills:
         figures.append(figure("Why slots stayed empty", plots.no_fill_reasons(total)))
     figures += exposure_figures(fairness)
-    tables = "".join(_ctr_html(report) for report in reports) + exposure_html(fairness)
+    tables = "".join(_ctr_html(report) for report in reports) + exposure_html(fairness) + more
     return html.page(as_of(reports[0].as_of_ms), _tiles(reports[0]), figures, tables)
 
 

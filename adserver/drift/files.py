@@ -98,6 +98,14 @@ class DriftFiles:
             if other != kept:
                 other.unlink(missing_ok=True)
 
+    def stamp(self) -> tuple[int, int]:
+        """Changes whenever the findings do."""
+        try:
+            about = (self.folder / "drift.json").stat()
+        except FileNotFoundError:
+            return 0, 0
+        return about.st_mtime_ns, about.st_ino
+
     def findings(self) -> Findings | None:
         return _read(self.folder / "drift.json", Findings)
 

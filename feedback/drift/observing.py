@@ -34,10 +34,14 @@ class Log:
     vectors: Vectors
 
 
+def settling_ms(settings: LabelSettings = USUAL) -> int:
+    """How long after an hour its impressions may still be shown and clicked."""
+    return IMPRESSION_AGE_MS + 1000 * settings.click_window_s
+
+
 def closed_ms(now_ms: int, settings: LabelSettings = USUAL) -> int:
     """End of the last hour whose impressions had time to be clicked."""
-    settled = now_ms - IMPRESSION_AGE_MS - 1000 * settings.click_window_s
-    return max(0, settled // HOUR_MS * HOUR_MS)
+    return max(0, (now_ms - settling_ms(settings)) // HOUR_MS * HOUR_MS)
 
 
 def learn(log: Log, since_ms: int, until_ms: int) -> Reference | None:

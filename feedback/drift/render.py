@@ -1,4 +1,4 @@
-"""Figures of drift for a terminal."""
+"""Figures of drift for a terminal and for the report page."""
 
 from __future__ import annotations
 
@@ -6,8 +6,11 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 
 from rich.table import Table
+from rich.text import Text
 
+from feedback import html
 from feedback.drift.report import FeatureFigures, Figures
+from feedback.drift.retrain import Response
 from feedback.html import COMPACT
 
 MOST = 12
@@ -28,9 +31,8 @@ def drift_table(found: Figures, every: bool = False) -> Table:
     table.add_column("verdict")
     ranked = sorted(found.features, key=_urgency, reverse=True)
     for one in ranked if every else [f for at, f in enumerate(ranked) if at < MOST or f.differs]:
-        values = (one.psi, one.psi_critical, one.ks, one.ks_critical)
         name = one.name + (" *" if one.top else "")
-        table.add_row(name, *map(_number, values), _verdict(one))
+        table.add_row(name, *map(_number, _values(one)), _verdict(one))
     hidden = 0 if every else sum(not one.differs for one in ranked[MOST:])
     if hidden:
         table.add_row(f"[dim]{hidden} more, none differs[/dim]")
@@ -40,6 +42,38 @@ def drift_table(found: Figures, every: bool = False) -> Table:
     table.caption = "* tells most of clicks: only these ask for another model"
     table.caption_justify = "left"
     return table
+
+
+def drift_html(found: Figures, due: Response | None) -> str:
+    """The same for a browser: tiles, then every feature."""
+    calibration, vectors = found.calibration, found.vectors
+    sums = f"{calibration.above:.1f} above, {calibration.below:.1f} below"
+    most = f"alarm at {calibration.threshold:g}"
+    described = [
+        ("Drift", ", ".join(found.alarms) or "none", f"{found.windows:,} windows"),
+        (
+            "Clicks / predicted",
+            _number(calibration.copc),
+            f"sums {sums}; {most}",
+        ),
+        ("Request vectors", _number(vectors.distance), f"critical {_number(vectors.critical)}"),
+        ("To do", str(due.action) if due else "nothing", due.reason if due else ""),
+    ]
+    rows = [
+        [one.name, *map(_number, _values(one)), _plain(_verdict(one))]
+        for one in sorted(found.features, key=_urgency, reverse=True)
+    ]
+    head = ["feature", "PSI", "critical", "KS", "critical", "verdict"]
+    title = f"Drift, {_moment(found.since_ms)} to {_moment(found.until_ms)[-5:]} UTC"
+    return html.tiles(described, "tiles small") + html.table(title, head, rows, [])
+
+
+def _values(one: FeatureFigures) -> tuple[float | None, ...]:
+    return one.psi, one.psi_critical, one.ks, one.ks_critical
+
+
+def _plain(markup: str) -> str:
+    return Text.from_markup(markup).plain
 
 
 def _rest(found: Figures) -> Iterator[tuple[str, ...]]:

@@ -14,6 +14,7 @@ from adserver.drift.files import DriftFiles
 from adserver.drift.watch import FIRST_MS, Span, look, looked_at
 from adserver.settings import Settings
 from feedback.compaction import compact
+from feedback.drift.render import drift_html
 from feedback.drift.retrain import Action, Cause
 
 OTHER = Scene(devices=(0.2, 0.7, 0.1), countries=3)
@@ -138,3 +139,14 @@ def test_the_command_ends_in_1_while_an_alarm_stands(settings, site, tmp_path):
     assert "nothing is due" in calm.stdout or "retrain" in calm.stdout
     assert "drifted" in wild.stdout
     assert "device" in msgspec.json.decode(out.read_bytes())["figures"]["alarms"]
+
+
+def test_the_report_page_shows_what_was_found(settings, site):
+    _, end_ms, _ = site
+    found = look(settings, end_ms + LATER_MS)
+
+    page = drift_html(found.figures, found.due)
+
+    assert "drifted, 6 windows" in page
+    assert "[red]" not in page
+    assert found.due.reason in page
