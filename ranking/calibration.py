@@ -80,7 +80,8 @@ class Calibration:
             bin_sums(column, order, mass, BINS) for column in (mass, mass * logit, mass * click)
         )
         filled = shown > 0
-        shown, score, clicks = shown[filled], (score / shown)[filled], clicks[filled]
+        shown, clicks = shown[filled], clicks[filled]
+        score = score[filled] / shown
         base = min(max(clicks.sum(), FEWEST_CLICKS) / shown.sum(), 0.5)
         rate = pool_adjacent_violators((clicks + 1.0) / (shown + 1.0 / base), shown)
         return cls.plain().remapped(score, np.log(rate / (1.0 - rate)))

@@ -78,3 +78,11 @@ def test_a_stored_map_is_the_same_map(rng: np.random.Generator, tmp_path: Path):
 
     assert_array_equal(stored.probability, calibrated.probability)
     assert (stored.first, stored.step) == (calibrated.first, calibrated.step)
+
+
+def test_a_slice_of_fewer_rows_than_bins_gives_a_map_too():
+    few = np.linspace(-5, -2, 30).astype(np.float32)
+
+    calibrated = Calibration.fit(few, (few > -2.5).astype(np.uint8))
+
+    assert (np.diff(calibrated.probability) > 0).all()
