@@ -21,6 +21,7 @@ from adserver import (
     cli_export,
     cli_labels,
     cli_ledger,
+    cli_loop,
     cli_model,
     cli_models,
     cli_report,
@@ -49,6 +50,7 @@ app.add_typer(cli_experiment.app, name="experiment", help="Arms compared over us
 app.add_typer(cli_labels.app, name="labels", help="Impressions with their clicks, to train on.")
 app.add_typer(cli_ledger.app, name="ledger", help="Budgets: show, check, rebuild.")
 app.add_typer(cli_models.app, name="models", help="Click models: registry and release.")
+app.command("loop")(cli_loop.loop)
 app.command("train")(cli_model.train)
 app.command("export")(cli_export.export)
 app.command("calibrate")(cli_export.calibrate)

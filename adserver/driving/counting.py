@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,6 +45,47 @@ class Played:
     decisions: Sequence[Decision]
     sold: Sold
     responses: Responses
+
+
+@dataclass(frozen=True, slots=True)
+class Predicted:
+    """Impressions of people, I of them: what was said of each, the truth, and what came of it."""
+
+    hour: I32
+    arm: NDArray[np.str_]
+    pctr: NDArray[np.float32]
+    truth: NDArray[np.float32]
+    click: NDArray[np.uint8]
+
+    def __len__(self) -> int:
+        return len(self.click)
+
+    @classmethod
+    def of(cls, hour: int, played: Played) -> Predicted:
+        sold, responses = played.sold, played.responses
+        seen = ~played.batch.bot[sold.visit]
+        return cls(
+            np.full(int(seen.sum()), hour, np.int32),
+            np.array(sold.arm, np.str_)[seen],
+            sold.pctr[seen].astype(np.float32),
+            responses.truth[seen].astype(np.float32),
+            responses.click[seen].astype(np.uint8),
+        )
+
+    @classmethod
+    def joined(cls, parts: Sequence[Predicted]) -> Predicted:
+        """End to end; at least one."""
+        return cls(
+            *(np.concatenate([getattr(part, one.name) for part in parts]) for one in fields(cls))
+        )
+
+    def save(self, path: Path) -> None:
+        np.savez_compressed(path, **{one.name: getattr(self, one.name) for one in fields(self)})
+
+    @classmethod
+    def load(cls, path: Path) -> Predicted:
+        stored = np.load(path)
+        return cls(*(stored[one.name] for one in fields(cls)))
 
 
 def sales(decisions: Sequence[Decision], zone: Mapping[str, int]) -> Sold:

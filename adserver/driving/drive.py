@@ -17,7 +17,7 @@ from adserver.batcher import Ask
 from adserver.deadline import Deadline
 from adserver.driving.asking import Asker
 from adserver.driving.clock import SimulatedClock
-from adserver.driving.counting import Hour, Played, Sold, count, count_regret, sales
+from adserver.driving.counting import Hour, Played, Predicted, Sold, count, count_regret, sales
 from adserver.driving.people import People, Received
 from adserver.driving.regret import Worth, best_values, running_line_items, sampled
 from adserver.driving.tally import Tally
@@ -61,6 +61,8 @@ class Drive:
         self.market, self.worker, self.clock = market, worker, clock
         self.settings, self.people = settings, people
         self.tally = Tally()
+        self.predicted: list[Predicted] = []
+        """Of each batch."""
         self._asker, self._worth = Asker(market.world), Worth.of(market.catalogue)
         self._zone = {one.key: row for row, one in enumerate(market.world.placement)}
         self._ticked_s = -np.inf
@@ -122,6 +124,7 @@ class Drive:
         self._expect(sold, responses)
         played = Played(batch, decisions, sold, responses)
         count(self.tally, when, played)
+        self.predicted.append(Predicted.of(when[1], played))
         self._compare(when, played)
 
     def _expect(self, sold: Sold, responses: Responses) -> None:

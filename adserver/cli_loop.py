@@ -1,0 +1,42 @@
+"""`adserver loop`: days of a simulated market that a server learns from, unattended."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from adserver import progress
+from adserver.errors import ConfigError
+
+console = Console(stderr=True)
+
+
+def loop(
+    days: Annotated[int, typer.Option(help="Simulated days that end in a training.")] = 5,
+    folder: Annotated[
+        Path, typer.Option(help="Where the run lives; one that was killed goes on.")
+    ] = (Path("var/loop")),
+    seed: Annotated[int, typer.Option(help="Same seed and settings, same report.")] = 1,
+    ads: Annotated[int, typer.Option(help="Ads in flight.")] = 2_000,
+    visits: Annotated[int, typer.Option(help="Page views a day.")] = 30_000,
+    ranker: Annotated[str, typer.Option(help="network, or logistic to compare with.")] = "network",
+) -> None:
+    """Simulate, collect, join, train, export, judge and release, day after day; write a report.
+
+    After kill -9 the same command goes on from the last step that was done.
+    """
+    from adserver.loop.run import run_loop  # noqa: PLC0415 — torch is in an extra
+    from adserver.loop.settings import LoopSettings, Ranker  # noqa: PLC0415
+
+    settings = LoopSettings(days=days, seed=seed, ads=ads, visits=visits, ranker=Ranker(ranker))
+    try:
+        with progress.shares(console, "loop") as heard:
+            run_loop(folder, settings, heard)
+    except ConfigError as error:
+        for mistake in error.mistakes:
+            console.print(f"[red]loop:[/red] {mistake}")
+        raise typer.Exit(2) from None
+    typer.echo(str(folder / "report.json"))

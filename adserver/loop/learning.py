@@ -1,0 +1,109 @@
+"""The steps in which the loop learns: from a day's log to a model that passed the gate."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Sequence
+from dataclasses import fields, replace
+from pathlib import Path
+
+import numpy as np
+
+from adserver.loop.journal import State
+from adserver.loop.settings import Ranker
+from adserver.loop.step import Done, Run, done
+from adserver.loop.world import changed, world
+from feedback.compaction import compact
+from feedback.gate_pages import replay_newest
+from feedback.labels.build import labels
+from feedback.labels.settings import LabelSettings, Window
+from ranking import export as exporting
+from ranking import train as training
+from ranking.dataset import Impressions
+from ranking.gate import GateRefused
+from ranking.scorer import FALLBACK, TRUNCATED
+
+OPEN_S = 1_200
+"""Of the end of a day, which is labelled with the next one: impressions may come ten minutes after
+their decision, and clicks ten minutes after that."""
+PAGES = 2_000
+"""Sold by both forms of a model at the gate."""
+
+
+def collect(run: Run, day: int, state: State) -> Done:
+    """The event log into the warehouse."""
+    with changed(run.folder, state.data) as place:
+        found = compact(place.data / "events", place.data / "warehouse")
+    facts = {"slots": found.slots, "events": found.events, "damaged": found.damaged}
+    return done(state, facts, data=state.data + 1)
+
+
+def join(run: Run, day: int, state: State) -> Done:
+    """What was shown with what was clicked: the day's labels."""
+    place = world(run.folder, state.data)
+    begin, end = (int(1000 * (run.market.midnight_s(one) - OPEN_S)) for one in (day, day + 1))
+    window = Window(begin, end, int(1000 * run.market.midnight_s(day + 1)))
+    worst = FALLBACK if run.settings.ranker is Ranker.LOGISTIC else TRUNCATED
+    settings = LabelSettings(worst_quality=worst)
+    found, _ = labels(place.data / "warehouse", place.data / "features", window, settings)
+    out = run.day(day) / "labels.npz"
+    found.impressions.save(out)
+    table = found.impressions
+    facts = {"impressions": len(table), "clicks": int(table.click.sum())}
+    return done(state, facts, (out,))
+
+
+def train(run: Run, day: int, state: State) -> Done:
+    """A run's checkpoint from the days so far."""
+    days = range(max(0, day + 1 - run.settings.history_days), day + 1)
+    table = joined([Impressions.load(run.day(one) / "labels.npz") for one in days])
+    out = run.day(day) / "run"
+    shutil.rmtree(out, ignore_errors=True)
+    settings = training.TrainSettings(epochs=run.settings.epochs)
+    training.train(table, out, settings, run.settings.seed + day, run.heard)
+    about = json.loads((out / "checkpoint.json").read_text())
+    facts = {"impressions": len(table), "metrics": about["metrics"]}
+    outputs = tuple(path for path in out.iterdir() if path.is_file())
+    trained_ms = int(1000 * run.market.midnight_s(day + 1))
+    name = str(out.relative_to(run.folder))
+    return done(state, facts, outputs, run=name, trained_ms=trained_ms)
+
+
+def export(run: Run, day: int, state: State) -> Done:
+    """Quantised, calibrated and judged; refused models stay in the run's folder."""
+    out, trained = run.day(day) / "export", run.folder / state.run
+    shutil.rmtree(out, ignore_errors=True)
+    if not _judgeable(trained / "test_slice.npz"):
+        return done(state, {"refused": "the newest impressions have no clicks to judge by"})
+    settings = world(run.folder, state.data).settings(run.settings)
+    replay = replay_newest(trained / "test_slice.npz", PAGES, settings.auction)
+    limits = settings.gate_limits
+    try:
+        manifest = exporting.export(trained, out, day + 2, limits, replay, run.heard)
+    except GateRefused as refusal:
+        shutil.rmtree(out, ignore_errors=True)
+        return done(state, {"refused": str(refusal), "gate": refusal.report.as_json()})
+    facts = {"gate": manifest["gate"], "metrics": manifest["metrics"]}
+    return done(state, facts, tuple(out.iterdir()))
+
+
+def _judgeable(newest: Path) -> bool:
+    click = Impressions.load(newest).click
+    return bool(click.any() and not click.all())
+
+
+def joined(tables: Sequence[Impressions]) -> Impressions:
+    """End to end, oldest first."""
+    requests = np.cumsum([0, *(len(one.request) for one in tables)])
+    ads = np.cumsum([0, *(len(one.catalogue) for one in tables)])
+    moved = [
+        replace(one, of=one.of + np.int32(before), ad=one.ad + np.int32(known))
+        for one, before, known in zip(tables, requests, ads, strict=False)
+    ]
+    return Impressions(
+        *(
+            np.concatenate([getattr(one, column.name) for one in moved])
+            for column in fields(Impressions)
+        )
+    )

@@ -1,0 +1,86 @@
+"""What a run of the loop is made of. Fixed when it begins: a run that goes on takes no others."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+
+from simulator.market.settings import MarketSettings
+
+HOURS = 24
+
+
+class Ranker(StrEnum):
+    """What orders the ads."""
+
+    NETWORK = "network"
+    LOGISTIC = "logistic"
+    """The fallback model alone, trained on what it was itself clicked for: what to compare with."""
+
+
+@dataclass(frozen=True, slots=True)
+class LoopSettings:
+    """The defaults take some minutes of one core for five days."""
+
+    days: int = 5
+    """Days that end in a training; the last one is followed by a day that only shows the result."""
+    seed: int = 1
+    """Of the market, its people, and the trainings: equal settings give equal reports."""
+    ranker: Ranker = Ranker.NETWORK
+    ads: int = 2_000
+    """In flight at any time, about."""
+    visits: int = 30_000
+    """A day."""
+    hours: tuple[int, int] = (0, 24)
+    """Of each day, the end not included: fewer for a quick look."""
+    new_share: float = 0.03
+    """Of the ads: begin each midnight, and as many end."""
+    candidates: int = 500
+    """Ads scored per request. A model that knows nothing retrieves nothing useful: as many as fit
+    usually, or good ads are never shown, and nothing is learnt of them."""
+    fairness_cap: float = 1.0
+    """Largest share of sales of one advertiser; 1 is off. A cap costs value on purpose, and the
+    oracle that regret is measured against knows no cap."""
+    pacing: str = "asap"
+    """As the server's setting. Even pacing holds bids back, which the oracle does not."""
+    budget_usd_per_visit: float = 0.05
+    """Sum of the daily budgets over the day's visits."""
+    history_days: int = 5
+    """A training reads this many days back."""
+    epochs: int = 3
+    """Passes over them; from the second training on they start from the model before."""
+    max_age_h: float = 24.0
+    """Freshness: a model trained on data that ended longer ago than this is replaced."""
+    min_interval_h: float = 4.0
+    """Stability: no training sooner after the last, whatever the evidence of drift."""
+    release_gate: str = "{}"
+    """As the server's setting: limits of the gate that differ from the usual ones."""
+    regret_one_in: int = 25
+    """Visits compared with the oracle."""
+
+    def problems(self) -> Iterator[str]:
+        for name in ("days", "ads", "visits", "candidates", "history_days", "epochs"):
+            if getattr(self, name) < 1:
+                yield f"{name} ({getattr(self, name)}) must be at least 1"
+        if not 0 <= self.hours[0] < self.hours[1] <= HOURS:
+            yield f"hours {self.hours} must rise within 0 ... {HOURS}"
+        if not 0 < self.min_interval_h <= self.max_age_h:
+            yield f"min_interval_h ({self.min_interval_h}) must be above 0 and at most max_age_h"
+        yield from self.market.problems()
+
+    @property
+    def market(self) -> MarketSettings:
+        """The market of all days and of the day after the last."""
+        return MarketSettings(
+            seed=self.seed,
+            ads=self.ads,
+            visits_per_day=self.visits,
+            days=self.days + 1,
+            new_share=self.new_share,
+            budget_usd_per_visit=self.budget_usd_per_visit,
+        )
+
+    def as_json(self) -> str:
+        return json.dumps(asdict(self), indent=1, sort_keys=True)

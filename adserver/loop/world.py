@@ -1,0 +1,137 @@
+"""The server's files as a run has them: a folder that a step changes as a whole or not at all.
+
+A step works on a copy, which takes the place of what it was made from when the step is done. Files
+that nobody writes to again are shared by hard links, so that a copy costs what changes.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from adserver.driving import place
+from adserver.loop.settings import LoopSettings
+from adserver.releases.layout import sync_folder
+from adserver.releases.registry import Registry
+from adserver.settings import Settings
+
+PREFIX, DRAFT = "world.", ".draft"
+SHARED = ("snapshots", "events", "features", "warehouse", "models")
+"""Folders whose files are written once, under new names, or replaced by renaming."""
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """The server's data and the models that it may serve."""
+
+    folder: Path
+
+    @property
+    def data(self) -> Path:
+        return self.folder / "data"
+
+    @property
+    def registry(self) -> Registry:
+        return Registry(self.folder / "models", keep=1_000)
+
+    @property
+    def _serving(self) -> Path:
+        """A repository of one version, from which a worker takes the model that decides."""
+        return self.folder / "serving"
+
+    def serve(self, version: int) -> None:
+        """Workers opened from now on decide by this version."""
+        link = self._serving / "ctr_ranker" / "1"
+        link.parent.mkdir(parents=True, exist_ok=True)
+        link.unlink(missing_ok=True)
+        link.symlink_to(Path("../../models/ctr_ranker") / str(version))
+
+    def settings(self, of: LoopSettings) -> Settings:
+        """Of the server in this world."""
+        base = Settings(
+            model_repository=self._serving,
+            candidates=of.candidates,
+            fewest_candidates=min(32, of.candidates),
+            fairness_cap=of.fairness_cap,
+            pacing=of.pacing,
+            release_gate=of.release_gate,
+            seed=of.seed,
+        )
+        return place.settings_for(self.data, base)
+
+
+def world(folder: Path, number: int) -> World:
+    return World(folder / f"{PREFIX}{number}")
+
+
+@contextmanager
+def changed(folder: Path, number: int) -> Iterator[World]:
+    """A copy of world `number` to be changed, which is number + 1 when the block ends.
+
+    Left by an exception, or by the end of the process, nothing of it counts: `forget` removes it.
+    """
+    draft = folder / f"{PREFIX}{number + 1}{DRAFT}"
+    forget(folder, number)
+    source = world(folder, number).folder
+    if source.exists():
+        copy(source, draft)
+    else:
+        draft.mkdir(parents=True)
+    yield World(draft)
+    _settle(draft)
+    draft.rename(folder / f"{PREFIX}{number + 1}")
+    sync_folder(folder)
+
+
+def forget(folder: Path, kept: int) -> None:
+    """Remove all worlds but one: what came before it, and what a dead process left."""
+    for path in folder.glob(f"{PREFIX}*"):
+        if path.name != f"{PREFIX}{kept}":
+            shutil.rmtree(path)
+
+
+def copy(source: Path, target: Path) -> None:
+    """A folder that may be written to without a trace in `source`; holes of files stay holes."""
+    target.mkdir(parents=True)
+    for path in sorted(source.iterdir()):
+        own = target / path.name
+        if path.is_symlink():
+            own.symlink_to(path.readlink())
+        elif path.is_file():
+            _copy_file(path, own)
+        elif path.name in SHARED:
+            shutil.copytree(path, own, copy_function=os.link, symlinks=True)
+        else:
+            copy(path, own)
+
+
+def _copy_file(source: Path, target: Path) -> None:
+    with source.open("rb") as given, target.open("xb") as taken:
+        size, at = os.fstat(given.fileno()).st_size, 0
+        taken.truncate(size)
+        while at < size:
+            try:
+                at = os.lseek(given.fileno(), at, os.SEEK_DATA)
+            except OSError:  # nothing but a hole is left
+                break
+            end = os.lseek(given.fileno(), at, os.SEEK_HOLE)
+            while at < end:
+                at += os.copy_file_range(
+                    given.fileno(), taken.fileno(), end - at, offset_src=at, offset_dst=at
+                )
+
+
+def _settle(folder: Path) -> None:
+    """On disk with all its names; files that are shared are there already."""
+    for root, _, names in os.walk(folder):
+        for name in names:
+            path = Path(root) / name
+            if not path.is_symlink() and path.stat().st_nlink == 1:
+                descriptor = os.open(path, os.O_RDONLY)
+                os.fsync(descriptor)
+                os.close(descriptor)
+        sync_folder(Path(root))
