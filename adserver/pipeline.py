@@ -20,6 +20,7 @@ from adserver.deadline import Clock, Deadline
 from adserver.decision import Decision
 from adserver.edition import Edition
 from adserver.encode import Asked, encode
+from adserver.exploring import exploring
 from adserver.features.keeper import Features
 from adserver.features.shown import Shown, rows_of, shown_of
 from adserver.history import Histories
@@ -74,6 +75,7 @@ class Pipeline:
             asked = Asked(requests, numbers, self.features.look(callers, now_ms))
             encoded = encode(asked, edition, now, self.settings.seed)
             encoded = in_scopes(encoded, requests, self.exposure)
+            encoded = exploring(encoded, requests, self.settings.exploration)
         with trace.stage("retrieve"):
             candidates = edition.retriever.retrieve(encoded.queries, edition.overlay.live, most)
         with trace.stage("gate"):

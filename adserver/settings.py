@@ -75,6 +75,10 @@ class Settings:
     personal_reserves: str = "off"
     """on: asks of each advertiser the reserve that `adserver reserves fit` has learnt from recorded
     auctions, at least. Look at its replay before you switch it on."""
+    exploration: float = 0.01
+    """Share of pages, 0 to 0.2, on which one slot goes by lot to an ad that could buy it, at its
+    floor: what is learnt there says what other rules or models would earn (`adserver replay
+    --policy`). More learns faster and costs the difference to the winner's price; 0 is off."""
     fairness_cap: float = 0.15
     """Largest share of the last `fairness_window` sales that one advertiser may take; 1 = off."""
     fairness_window: int = 10_000
@@ -276,6 +280,7 @@ _BOUNDS = {
     "deadline_ms": (10, 500),
     "reserve_ms": (0.0, 50.0),
     "increment_micros": (0, MOST_INCREMENT),
+    "exploration": (0.0, 0.2),
     "fairness_cap": (0.001, 1.0),
     "fairness_window": (100, 10_000_000),
     "drift_every_s": (0, 86_400),

@@ -53,6 +53,9 @@ class Rejection(IntEnum):
     OUTBID = 62
     LOST_TO_DEAL = 63
     LOWER_TIER = 64
+    EXPLORED = (
+        65  # the only slot it could have was given away by lot, to learn what others do there
+    )
     NOT_SCORED_TIME = 70
     SHED = 101  # of a slot: too much was asked at once, or time had run out before it was looked at
     NO_CANDIDATE = 102  # of a slot: nothing eligible was found
@@ -161,6 +164,11 @@ class Slots:
     nowhere. None: scope 0 for all."""
     private: NDArray[np.bool_] | None = None
     """[T] only rows with a deal may buy."""
+    explore: NDArray[np.int8] | None = None
+    """[B] place of the slot that goes by lot to one of the rows that could buy it; -1: none. None:
+    nothing is explored, and nothing is counted for it."""
+    explore_ppm: NDArray[np.int32] | None = None
+    """[B] with what probability, in millionths, such a slot was named in a request like this."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,6 +199,15 @@ class Slate:
     rank less this."""
     room: NDArray[np.int8] | None = None
     """[R, S] sales that its advertiser might still make before a hard cap; 127: that or more."""
+    eligible: NDArray[np.int32] | None = None
+    """[T] rows among which the slot's lot would be drawn; 0 where it cannot be explored. This and
+    the next three only where `Slots.explore` is given."""
+    among: NDArray[np.bool_] | None = None
+    """[T] the winner is one of them."""
+    greedy: NDArray[np.int32] | None = None
+    """[T] row that wins when the page is not explored; -1: none."""
+    explored: NDArray[np.bool_] | None = None
+    """[T] the lot decided: the winner was drawn, and pays the floor."""
 
 
 def bid_cpm_micros(bid_micros: int, per_click: bool, pctr_ppm: int) -> int:

@@ -27,6 +27,7 @@ from auction.workspace import (
     MOST_ROOM,
     NO_CAPS,
     Desk,
+    Lottery,
     Memory,
     Places,
     Rows,
@@ -68,6 +69,7 @@ def run_auction(
     most_rows = int(np.diff(rows.offset).max(initial=0))
     desk = Desk.sized(most_rows, most_slots)
     sales, plain = Sales.sized(total), Sales.sized(total)
+    lottery = Lottery.sized(_explore(slots), total, most_rows)
     rejected, reason = np.empty(rows.ad.size, np.uint8), np.empty(total, np.uint8)
     kernels.sell(
         rows,
@@ -83,6 +85,7 @@ def run_auction(
         reason,
         terms,
         Joint.sized(most_rows, most_slots) if settings.mechanism == VCG else None,
+        lottery,
     )
     return Slate(
         winner=sales.winner,
@@ -97,6 +100,10 @@ def run_auction(
         cost_micros=sales.cost,
         dual=terms.dual,
         room=terms.room,
+        eligible=lottery.eligible if lottery.on else None,
+        among=lottery.among if lottery.on else None,
+        greedy=lottery.greedy if lottery.on else None,
+        explored=lottery.explored if lottery.on else None,
     )
 
 
@@ -165,6 +172,17 @@ def _rules(settings: AuctionSettings) -> Rules:
         advertiser_once=settings.advertiser_once,
         modes=modes,
     )
+
+
+def _explore(slots: Slots) -> NDArray[np.int8] | None:
+    """[B] places that exist in their requests, -1 elsewhere."""
+    place = slots.explore
+    if place is None:
+        return None
+    if len(place) != len(slots.seed):
+        raise ValueError(f"{len(place)} requests to explore of {len(slots.seed)}")
+    inside = place < np.diff(slots.offset)
+    return _column(np.where(inside, place, -1).astype(np.int8), np.int8)
 
 
 def _scope(slots: Slots) -> NDArray[np.int32]:

@@ -48,10 +48,15 @@ class PlainPage:
     """By slot: where its exposure counts."""
     sales: dict[int, PlainSale] = field(default_factory=dict)
 
-    def sell(self) -> None:
-        """Tier by tier inside the caps; then, past them rather than unfilled, what is left."""
+    def sell(self, lot: Pair | None = None) -> None:
+        """Tier by tier inside the caps; then, past them rather than unfilled, what is left.
+
+        Before all that the slot that goes by lot, to the bidder that was drawn (`plain_lottery`).
+        """
         for bidder in self.bidders:
             self.admit(bidder)
+        if lot is not None:
+            self.sell_by_lot(*lot)
         tiers = sorted({bidder.tier for bidder in self.bidders})
         for tier in tiers:
             self.begin(tier)
@@ -60,6 +65,13 @@ class PlainPage:
         for tier in tiers:
             self.sell_rows(tier, relaxed=True)
         self.tell_lost_to_deals()
+
+    def sell_by_lot(self, slot: int, drawn: Bidder) -> None:
+        for bidder in self.bidders:
+            if bidder.running and bidder.passes == {slot}:
+                bidder.code = Rejection.EXPLORED
+        self.record(slot, drawn, None, self.floor_price(slot, drawn), relaxed=False)
+        self.make_room(slot, drawn, relaxed=False)
 
     def admit(self, bidder: Bidder) -> None:
         if bidder.refused:

@@ -190,6 +190,36 @@ class Terms(NamedTuple):
     """[R, S] `Page.room` by row, 0 to 127."""
 
 
+class Lottery(NamedTuple):
+    """Slots given away by lot, and what is to be known of the chances of all."""
+
+    on: bool
+    place: I8
+    """[B] slot of each request to be explored; -1: none."""
+    eligible: I32
+    """[T] written, as the next three: rows that could be drawn for the slot."""
+    among: Flag
+    greedy: I32
+    explored: Flag
+    could: U32
+    """[n] of a page: slots for which the row could be drawn."""
+
+    @classmethod
+    def sized(cls, place: I8 | None, slots: int, rows: int) -> Lottery:
+        """`rows` of the greatest page. Empty when nothing is explored."""
+        on = place is not None
+        total = slots if on else 0
+        return cls(
+            on=on,
+            place=np.zeros(0, np.int8) if place is None else place,
+            eligible=np.zeros(total, np.int32),
+            among=np.zeros(total, np.bool_),
+            greedy=np.full(total, -1, np.int32),
+            explored=np.zeros(total, np.bool_),
+            could=np.zeros(rows if on else 0, np.uint32),
+        )
+
+
 class Desk(NamedTuple):
     """Room for the greatest page of a batch; what is [S, n] on a page is flat."""
 

@@ -35,6 +35,7 @@ MOST_POINTS = 20_000
 ENTERED = (
     Rejection.WON, Rejection.OUTBID, Rejection.LOST_TO_DEAL, Rejection.LOWER_TIER,
     Rejection.BELOW_FLOOR, Rejection.BELOW_DEAL_FLOOR, Rejection.PACING, Rejection.FAIRNESS,
+    Rejection.EXPLORED,
 )  # fmt: skip
 """What a row that was in the running may have come to."""
 

@@ -24,6 +24,7 @@ ABLE = np.isin(
         Rejection.OUTBID,
         Rejection.LOST_TO_DEAL,
         Rejection.LOWER_TIER,
+        Rejection.EXPLORED,
     ],
 )
 """Codes of rows that fitted, could pay and met the floor."""

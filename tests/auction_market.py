@@ -167,7 +167,11 @@ def with_bid(request: Request, position: int, bid: int) -> Request:
 def as_dict(slate: Slate) -> dict[str, list[int]]:
     """What was sold and why not, comparable to the last field; without the terms of fairness."""
     columns = asdict(slate).items()
-    return {name: column.tolist() for name, column in columns if name not in {"dual", "room"}}
+    return {
+        name: column.tolist()
+        for name, column in columns
+        if column is not None and name not in {"dual", "room"}
+    }
 
 
 def event_rate(bids: Bids, row: int, slot: int) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,7 @@ from auction.fairness_rules import MOST_RIVALS
 from auction.plain import PlainPage
 from auction.plain_bidder import Bidder
 from auction.plain_exposure import PlainExposure
+from auction.plain_lottery import could_be_drawn, drawn
 from auction.settings import AuctionSettings
 
 
@@ -35,6 +37,8 @@ def plain_auction(
     """`mechanism.run_auction`, said plainly."""
     left = [int(micros) for micros in remaining_micros]
     slate = _empty_slate(len(bids.ad), len(slots.floor_micros))
+    if slots.explore is not None:
+        slate = replace(slate, **_no_chances(len(slots.floor_micros)))
     for request in range(len(slots.seed)):
         unfair = _page(bids, slots, request, settings, list(left))
         unfair.sell()
@@ -42,11 +46,34 @@ def plain_auction(
         scopes = _scopes(slots, request)
         if exposure is not None:
             _set_terms(page, exposure, scopes, _rivals(_page(bids, slots, request, settings, left)))
+        again = _page(bids, slots, request, settings, list(left))
+        again.dual, again.room = dict(page.dual), dict(page.room)
         page.sell()
+        if slots.explore is not None and _explore(slate, slots, request, page, again):
+            left[:] = again.left
+            page = unfair = again
         _write(slate, int(slots.offset[request]), page, unfair)
         if exposure is not None:
             _remember(page, unfair, exposure, scopes)
     return slate
+
+
+def _explore(slate: Slate, slots: Slots, request: int, page: PlainPage, again: PlainPage) -> bool:
+    """Note the chances of a page as it was sold; sell it `again` if one of its slots is drawn."""
+    could, base, place = could_be_drawn(again), int(slots.offset[request]), -1
+    if slots.explore is not None and slots.explore[request] < len(could):
+        place = int(slots.explore[request])
+    lucky = drawn(could[place], place, page.seed) if place >= 0 else None
+    for slot, bidders in enumerate(could):
+        won = page.sales[slot].winner.row if slot in page.sales else -1
+        slate.eligible[base + slot] = len(bidders)
+        slate.greedy[base + slot] = won
+        slate.among[base + slot] = won in {b.row for b in bidders}
+    if lucky is None:
+        return False
+    again.sell((place, lucky))
+    slate.explored[base + place] = slate.among[base + place] = True
+    return True
 
 
 def _scopes(slots: Slots, request: int) -> list[list[int]]:
@@ -186,6 +213,15 @@ def _empty_slate(rows: int, slots: int) -> Slate:
         relaxed=np.zeros(slots, np.bool_),
         cost_micros=np.zeros(slots, np.int64),
     )
+
+
+def _no_chances(slots: int) -> dict[str, NDArray[Any]]:
+    return {
+        "eligible": np.zeros(slots, np.int32),
+        "among": np.zeros(slots, np.bool_),
+        "greedy": np.full(slots, -1, np.int32),
+        "explored": np.zeros(slots, np.bool_),
+    }
 
 
 def _write(slate: Slate, base: int, page: PlainPage, unfair: PlainPage) -> None:

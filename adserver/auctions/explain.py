@@ -6,6 +6,7 @@ Reads a page's record and nothing else; what it says is what the auction was giv
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import isnan
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ import numpy as np
 from adserver.auctions.price_to_win import NO_BID_WINS, prices_on_page
 from adserver.auctions.record import AuctionRecord
 from adserver.auctions.scores import Scores, per_mille, tiers, units
+from adserver.exploring import propensities
 from auction.columns import MILLE, PPM, Rejection
 from auction.settings import AuctionSettings, Mode
 
@@ -23,6 +25,7 @@ HOW = {
     "FLOOR": "nobody else came near: it pays the floor",
     "CONTRACT": "its tier holds no auction: contracts and draws pay their bid",
     "NEXT_SCORE": "the least bid that still beats the next score, plus the increment",
+    "LOT": "the slot went by lot, to learn: only this one could buy, and it pays the floor",
     "JOINT": "what its presence costs the others on the page",
 }
 """How a price came about."""
@@ -80,6 +83,8 @@ class Explanation:
             "private": page.slots.private is not None and bool(page.slots.private[slot]),
             "outcome": self._outcome(slot).name,
             "relaxed": bool(slate.relaxed[slot]),
+            "explored": self._explored(slot),
+            "propensity": self._propensity(slot),
         }
         if winner >= 0:
             told["winner"] = self._candidate(winner) | {"in_this_slot": self._in_slot(winner, slot)}
@@ -92,13 +97,22 @@ class Explanation:
         )
         return told
 
+    def _explored(self, slot: int) -> bool:
+        explored = self.page.slate.explored
+        return explored is not None and bool(explored[slot])
+
+    def _propensity(self, slot: int) -> float | None:
+        """With what probability the winner came to stand there; None beside an explored slot."""
+        chance = float(propensities(self.page.slots, self.page.slate)[slot])
+        return None if isnan(chance) or self.page.slate.winner[slot] < 0 else round(chance, 6)
+
     def _outcome(self, slot: int) -> Rejection:
         answered = self.page.notes.outcome
         return Rejection(int(self.page.slate.reason[slot] if answered is None else answered[slot]))
 
     def _price(self, slot: int, winner: int) -> dict[str, Any]:
         slate, second = self.page.slate, int(self.page.slate.runner_up[slot])
-        how = self._how(slot, winner)
+        how = "LOT" if self._explored(slot) else self._how(slot, winner)
         return {
             "clear_cpm_micros": int(slate.clear_micros[slot]),
             "charge_micros": int(slate.charge_micros[slot]),

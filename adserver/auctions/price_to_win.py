@@ -28,9 +28,10 @@ def price_to_win(
     """[B] for one row of each page the least winning bid, in the row's own pricing units.
 
     NO_BID_WINS where something other than money kept it out. Rows that had no budget left have
-    none here either.
+    none here either, and no slot goes by lot: no bid would win that.
     """
-    record = replace(record, bids=_without_the_broke(record), scarce=None)
+    slots = replace(record.slots, explore=None, explore_ppm=None)
+    record = replace(record, bids=_without_the_broke(record), slots=slots, scarce=None)
     lost, won = np.zeros(len(row), np.int64), np.full(len(row), MOST_UNIT, np.int64)
     can = _wins(record, row, won, settings)
     for _ in range(ROUNDS if can.any() else 0):

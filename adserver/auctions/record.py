@@ -119,7 +119,7 @@ TABLES: dict[str, type] = {
     "slate": Slate,
     "scarce": Scarce,
 }
-ROW_NUMBERS = {"slate.winner", "slate.runner_up", "slate.plain_winner"}
+ROW_NUMBERS = {"slate.winner", "slate.runner_up", "slate.plain_winner", "slate.greedy"}
 """Columns whose values are rows of the batch, -1 for none."""
 _USUAL = {
     "notes": Axis.PAGE,
@@ -136,6 +136,8 @@ _UNUSUAL = {
     "slots.offset": Axis.SLOT_EDGE,
     "slots.first_price": Axis.PAGE,
     "slots.seed": Axis.PAGE,
+    "slots.explore": Axis.PAGE,
+    "slots.explore_ppm": Axis.PAGE,
     "slate.rejected": Axis.ROW,
     "slate.dual": Axis.ROW,
     "slate.room": Axis.ROW,

@@ -1,4 +1,8 @@
-"""Keeps every auction for a while and a share of them for long. Never refuses, never waits."""
+"""Keeps every auction for a while and a share of them for long. Never refuses, never waits.
+
+Long are kept, each in a folder of its own, a sample that depends on nothing but numbers, and every
+page on which a slot was to go by lot: all that is known of what was not the best bid.
+"""
 
 from __future__ import annotations
 
@@ -19,6 +23,9 @@ from adserver.settings import Settings
 from adserver.verdict import Verdict
 from auction.columns import MILLE, PPM, Bids, Rejection, Slate, Slots
 
+EXPLORED = "explored"
+"""Folder of the explored pages, inside that of the sample."""
+
 
 @dataclass(slots=True)
 class Recorder:
@@ -26,6 +33,7 @@ class Recorder:
 
     ring: RingWriter
     sample: SampleWriter
+    explored: SampleWriter
     one_in: int
     key: str
     """Of the pseudonyms in the sample."""
@@ -39,6 +47,7 @@ class Recorder:
         recorder = cls(
             ring=RingWriter(folder, worker, settings.auction_ring_mib * mib),
             sample=SampleWriter(folder, worker, clock, limits),
+            explored=SampleWriter(folder / EXPLORED, worker, clock, limits),
             one_in=settings.auction_sample_one_in,
             key=settings.adserver_token_key,
         )
@@ -51,9 +60,9 @@ class Recorder:
         now = {
             "ring": self.ring.written,
             "overwritten": self.ring.overwritten,
-            "sample": self.sample.written,
+            "sample": self.sample.written + self.explored.written,
             "refused": self.ring.refused,
-            "dropped": self.sample.dropped,
+            "dropped": self.sample.dropped + self.explored.dropped,
         }
         rose = {what: total - self._told.get(what, 0) for what, total in now.items()}
         self._told = now
@@ -62,6 +71,7 @@ class Recorder:
     def close(self) -> None:
         """After the last `write`."""
         self.sample.close()
+        self.explored.close()
         self.ring.close()
 
     def budgets(
@@ -72,11 +82,11 @@ class Recorder:
         slate: Slate,
         remaining_micros: NDArray[np.int64],
     ) -> dict[int, Scarce]:
-        """Of each page that will be sampled; to be asked before the sales change the money."""
+        """Of each page that will be kept; to be asked before the sales change the money."""
         return {
             page: scarce_of(bids, slots, slate, page, remaining_micros)
             for page, number in enumerate(numbers)
-            if is_sampled(number, self.one_in)
+            if is_sampled(number, self.one_in) or _to_explore(slots, page)
         }
 
     def write(
@@ -92,9 +102,18 @@ class Recorder:
         packed = encode(record, asked.pack(requests))
         self.ring.append(packed, verdict.numbers[0], len(requests), at_ms)
         for page, scarce in budgets.items():
-            if not requests[page].test:
-                request = pseudonymous(requests[page], self.key)
-                self.sample.put(record.sampled(page, request, scarce))
+            if requests[page].test:
+                continue
+            kept = record.sampled(page, pseudonymous(requests[page], self.key), scarce)
+            if is_sampled(verdict.numbers[page], self.one_in):
+                self.sample.put(kept)
+            if _to_explore(record.slots, page):
+                self.explored.put(kept)
+
+
+def _to_explore(slots: Slots, page: int) -> bool:
+    """By the coin alone, whatever came of it: so the pages of this folder are like all others."""
+    return slots.explore is not None and bool(slots.explore[page] >= 0)
 
 
 def _record(verdict: Verdict, decisions: Sequence[Decision], at_ms: int) -> AuctionRecord:

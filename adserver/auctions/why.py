@@ -206,6 +206,7 @@ SUGGESTIONS = {
     "PACING": "Pacing keeps it back so that the money lasts: raise the budget or bring the end of "
     "the flight forward.",
     "FAIRNESS": "Its advertiser has had its share of the window: more of its ads will not help.",
+    "EXPLORED": "The slot went by lot, to learn what other ads do there: how often is a setting.",
     "EXCLUSION": "A competitor, or another ad of its advertiser, already stood on the page.",
     "DUPLICATE": "It already stood on the page.",
     "ROADBLOCK": "The rest of its set did not win: it is only shown as a whole.",

@@ -79,8 +79,10 @@ class Rows:
     """Decision.quality."""
     snapshot: NDArray[np.int64]
     propensity: NDArray[np.float32]
-    """With what probability this ad was chosen; 1 unless chance had a part in it."""
+    """With what probability this ad was chosen (`adserver.exploring`); 1 unless chance had a part
+    in it, NaN beside an explored slot, where it is not known."""
     explored: NDArray[np.bool_]
+    """The slot went by lot: the ad was drawn, it did not win."""
 
     def __len__(self) -> int:
         return len(self.decision)

@@ -9,10 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from adserver.decision import Decision
+from adserver.exploring import propensities
 from adserver.features.cells import Floats
 from adserver.features.rows import Rows
 from adserver.verdict import Verdict
-from auction.columns import PPM
+from auction.columns import PPM, Slate
 from ranking.counting.board import Counted
 
 
@@ -57,9 +58,13 @@ def rows_of(verdict: Verdict, shown: Shown, decisions: Sequence[Decision], at_ms
         arm=[verdict.arm.name] * count,
         quality=np.full(count, verdict.quality, np.int8),
         snapshot=np.full(count, edition.version, np.int64),
-        propensity=np.ones(count, np.float32),
-        explored=np.zeros(count, np.bool_),
+        propensity=propensities(verdict.encoded.slots, verdict.slate)[at],
+        explored=_explored(verdict.slate)[at],
     )
+
+
+def _explored(slate: Slate) -> NDArray[np.bool_]:
+    return np.zeros(len(slate.winner), np.bool_) if slate.explored is None else slate.explored
 
 
 def _sold(decisions: Sequence[Decision]) -> NDArray[np.bool_]:

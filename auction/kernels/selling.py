@@ -9,6 +9,7 @@ from __future__ import annotations
 from numba import njit
 
 from auction.kernels.accounts import take_off
+from auction.kernels.exploring import could_be_drawn, draw, note_chances, sell_by_lot, take_back
 from auction.kernels.exposure import (
     count_rivals,
     forget_fairness,
@@ -27,6 +28,7 @@ from auction.workspace import (
     Code,
     Desk,
     Lots,
+    Lottery,
     Memory,
     Page,
     Places,
@@ -118,6 +120,7 @@ def sell(
     reason: Code,
     terms: Terms,
     joint: Joint | None,
+    lottery: Lottery,
 ) -> None:
     """Sell the pages of a batch in order; `memory` moves on with each page.
 
@@ -143,7 +146,7 @@ def sell(
         order = page.order[:living]
         if caps.on:
             count_rivals(here, rules.modes, page)
-        if caps.on or terms.given:
+        if caps.on or terms.given or lottery.on:
             keep_opening(page)
         sell_page(here, lots, rules, order, remaining, page, unfair, joint)
         if terms.given:
@@ -152,16 +155,29 @@ def sell(
             matters = caps.on and look_up_fairness(
                 here, lots.scope, rules.modes, caps, memory, page
             )
+        if matters and not terms.given:
+            keep_terms(terms, low, page)
+        could = lottery.could
+        if lottery.on:
+            could = could_be_drawn(here, lots, rules, order, page, lottery.could)
         if matters:
-            for s in range(end - base):
-                if unfair.winner[s] >= 0:
-                    take_off(remaining, here.account[unfair.winner[s]], -unfair.cost[s])
-            if not terms.given:
-                keep_terms(terms, low, page)
+            take_back(here, unfair, remaining)
             reopen_page(page)
             sell_page(here, lots, rules, order, remaining, page, sold, joint)
         else:
             copy_sales(unfair, sold)
+        if lottery.on:
+            note_chances(could, sold, base, low, lottery)
+            place = lottery.place[request]
+            drawn = draw(could, place, lots.seed)
+            if drawn >= 0:
+                take_back(here, sold, remaining)
+                given_terms(terms, low, page)
+                reopen_page(page)
+                sell_by_lot(here, lots, rules, order, place, drawn, remaining, page, sold, joint)
+                copy_sales(sold, unfair)  # of fairness such a page says nothing
+                lottery.explored[base + place] = True
+                lottery.among[base + place] = True
         tell_lost_to_deals(here, page, sold)
         for i in range(high - low):
             rejected[low + i] = page.code[i]

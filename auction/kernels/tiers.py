@@ -23,12 +23,28 @@ def sell_page(
     sales: Sales,
     joint: Joint | None,
 ) -> None:
-    """Sell an opened page tier by tier inside the caps; then, past them, what would stay empty.
+    """Sell an opened page: all its slots."""
+    clear_sales(sales)
+    open_slots = (1 << page.best.size) - 1
+    sell_open(rows, lots, rules, order, open_slots, remaining, page, sales, joint)
+
+
+@njit(cache=True, nogil=True, no_cpython_wrapper=True, error_model="numpy")
+def sell_open(
+    rows: Rows,
+    lots: Lots,
+    rules: Rules,
+    order: U32,
+    open_slots: int,
+    remaining: I64,
+    page: Page,
+    sales: Sales,
+    joint: Joint | None,
+) -> None:
+    """Sell these slots tier by tier inside the caps; then, past them, what would stay empty.
 
     `order` is that of `sort_by_tier`. The sales name rows of the page.
     """
-    clear_sales(sales)
-    open_slots = (1 << page.best.size) - 1
     for relaxed in (False, True):
         end = 0
         while open_slots and end < order.size:

@@ -66,7 +66,7 @@ class System:
         place = fresh_place(folder)
         self.settings = Settings(
             adserver_data=folder, database_url=place.url, scorer="local",
-            clicks_per_day=100_000, adserver_token_key=KEY, **settings,
+            clicks_per_day=100_000, adserver_token_key=KEY, **({"exploration": 0.0} | settings),
         )  # fmt: skip
         self.clock, self.wall = clock, NOW
         editions = Editions(self.settings)

@@ -45,6 +45,7 @@ class LiveServer:
     @property
     def environment(self) -> dict[str, str]:
         mine = {"ADSERVER_DATA": str(self.data), "PORT": str(self.port), "ADS": "2000"}
+        mine["EXPLORATION"] = "0"  # who wins is asserted
         return os.environ | mine | self.settings
 
     @property
