@@ -12,9 +12,11 @@ from rich.console import Console
 from adserver.cli_database import settings_given
 from adserver.deadline import wall
 from feedback.compaction import compact
+from feedback.labels.assembly import Labels
 from feedback.labels.build import labels
 from feedback.labels.render import statistics_table
 from feedback.labels.settings import Form, LabelSettings, Window
+from feedback.labels.statistics import Statistics
 
 app = typer.Typer(no_args_is_help=True)
 console = Console()
@@ -37,18 +39,22 @@ def build(
     click_window: Annotated[int, typer.Option(help="Seconds in which a click counts.")] = 600,
 ) -> None:
     """Write the impressions of a span with their labels; print what was left out, and why."""
+    found, statistics = built(since, until, LabelSettings(form=form, click_window_s=click_window))
+    found.impressions.save(out)
+    console.print(statistics_table(statistics, f"labels in {out}"))
+
+
+def built(since: str, until: str, chosen: LabelSettings) -> tuple[Labels, Statistics]:
+    """From this server's own logs, compacted first; options that cannot be end the command."""
     now_ms = int(wall() * 1000)
     until_ms = wall_ms(until, "--until") if until else now_ms
     window = Window(wall_ms(since, "--since"), until_ms, now_ms)
-    chosen = LabelSettings(form=form, click_window_s=click_window)
     for problem in chosen.problems():
         raise typer.BadParameter(problem)
     with settings_given() as settings:
         data = settings.adserver_data
         compact(data / "events", data / "warehouse")
-        found, statistics = labels(data / "warehouse", data / "features", window, chosen)
-    found.impressions.save(out)
-    console.print(statistics_table(statistics, f"labels in {out}"))
+        return labels(data / "warehouse", data / "features", window, chosen)
 
 
 def wall_ms(text: str, option: str) -> int:

@@ -1,17 +1,32 @@
-"""`adserver train`: from simulated clicks to an unquantised model, which `cli_export` takes."""
+"""`adserver train`: from simulated or logged clicks to an unquantised model for `cli_export`."""
 
 from __future__ import annotations
 
+from dataclasses import replace
+from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 
 from adserver import progress
+from adserver.cli_labels import built
+from feedback.labels.render import statistics_table
+from feedback.labels.settings import Form, LabelSettings
+
+if TYPE_CHECKING:
+    from ranking.dataset import Impressions
+    from ranking.training.progress import Progress
 
 console = Console(stderr=True)
 Folder = Annotated[Path, typer.Option(help="Folder of the trained, unquantised model.")]
+
+
+class Kind(StrEnum):
+    MODEL = "model"
+    LOGISTIC = "logistic"
+    UNTRAINED = "untrained"
 
 
 def train(
@@ -19,15 +34,67 @@ def train(
     visits: Annotated[
         int, typer.Option(help="Page views; about 1.7 impressions each.")
     ] = 6_000_000,
+    from_log: Annotated[
+        bool, typer.Option("--from-log", help="This server's own logs, not a simulated market.")
+    ] = False,
+    since: Annotated[str, typer.Option(help="Of the log: ISO date or time, UTC.")] = "",
+    until: Annotated[str, typer.Option(help="Not included; now if not given.")] = "",
+    form: Annotated[Form, typer.Option(help="What is done about clicks still to come.")] = (
+        Form.SETTLED
+    ),
+    click_window: Annotated[int, typer.Option(help="Seconds in which a click counts.")] = 600,
+    labels: Annotated[
+        Path | None, typer.Option(help="What `adserver labels build` wrote, in place of the logs.")
+    ] = None,
+    start: Annotated[
+        Path | None, typer.Option(help="Folder of a former run whose weights are continued.")
+    ] = None,
+    pull: Annotated[float, typer.Option(help="How strongly back to the former weights.")] = 0.0,
+    kind: Annotated[Kind, typer.Option(help="The click model, or a baseline.")] = Kind.MODEL,
     seed: Annotated[int, typer.Option(help="Same seed, same model.")] = 7,
     epochs: Annotated[int, typer.Option(help="Passes over the data.")] = 3,
     folder: Folder = Path("var/model"),
 ) -> None:
-    """Train the click model on a simulated marketplace whose true click rates are known."""
-    from adserver.training import simulated  # noqa: PLC0415 — torch is in an extra
-    from ranking import train as training  # noqa: PLC0415
+    """Train the click model on what was clicked, of a simulated market or of this server's logs."""
+    from ranking import training  # noqa: PLC0415 — torch is in an extra
 
+    chosen = LabelSettings(form=form, click_window_s=click_window)
     with progress.shares(console, "train the click model") as heard:
-        table = simulated(ads, visits, seed, heard)
-        training.train(table, folder, training.TrainSettings(epochs=epochs), seed, heard)
+        if labels is not None or from_log:
+            table = _logged(labels, since, until, chosen)
+        else:
+            table = _simulated(ads, visits, seed, heard)
+        settings = replace(
+            training.TrainSettings.for_rows(len(table)),
+            epochs=epochs,
+            pull=pull,
+            stream=form is Form.STREAM,
+        )
+        try:
+            if kind is Kind.UNTRAINED:
+                training.untrained(folder, seed, table)
+            else:
+                made = training.train if kind is Kind.MODEL else training.logistic_only
+                made(table, folder, settings, seed, heard, start)
+        except training.NotTrainable as error:
+            console.print(f"[red]error:[/red] {error}")
+            raise typer.Exit(2) from None
     typer.echo((folder / "checkpoint.json").read_text())
+
+
+def _simulated(ads: int, visits: int, seed: int, heard: Progress) -> Impressions:
+    from adserver.training import simulated  # noqa: PLC0415 — only this command needs the market
+
+    return simulated(ads, visits, seed, heard)
+
+
+def _logged(labels: Path | None, since: str, until: str, chosen: LabelSettings) -> Impressions:
+    from ranking.dataset import Impressions  # noqa: PLC0415
+
+    if labels is not None:
+        return Impressions.load(labels)
+    if not since:
+        raise typer.BadParameter("--from-log needs --since")
+    found, statistics = built(since, until, chosen)
+    console.print(statistics_table(statistics, "labels"))
+    return found.impressions

@@ -15,7 +15,7 @@ from ranking.export import export
 from ranking.int8 import FloatScorer, LocalScorer
 from ranking.scorer import Pairs
 from ranking.table import AdTable
-from ranking.train import TrainSettings, train
+from ranking.training import TrainSettings, train
 
 ADS = 2_000
 VERSION = 3

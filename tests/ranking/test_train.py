@@ -11,14 +11,14 @@ import torch
 from numpy.testing import assert_allclose, assert_array_equal
 
 from ranking import reference
-from ranking.counted import shifts
 from ranking.dataset import Impressions, batches, split, thinned
 from ranking.features import AD_FIELDS, REQUEST_FIELDS
 from ranking.live import Live
 from ranking.metrics import auc
 from ranking.model import ClickModel, Shape, arrays, dense_parameters, restore
 from ranking.towers import Towers
-from ranking.train import TrainSettings, train
+from ranking.training import TrainSettings, train
+from ranking.training.counted import shifts
 
 
 def test_the_model_has_at_most_200_000_dense_parameters(table: Impressions):

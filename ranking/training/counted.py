@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from ranking import reference
 from ranking.dataset import Impressions
 from ranking.features import AD_FIELDS, REQUEST_FIELDS, Field, bag_starts
+from ranking.training.settings import TrainSettings
 
 Floats = NDArray[np.float64]
 STRENGTHS = np.geomspace(1.0, 10_000.0, 33)
@@ -24,13 +25,15 @@ STRENGTHS = np.geomspace(1.0, 10_000.0, 33)
 
 
 def count_ids(
-    weights: dict[str, NDArray[np.float32]], table: Impressions, negatives: float
+    weights: dict[str, NDArray[np.float32]], table: Impressions, settings: TrainSettings
 ) -> None:
-    """Set the weights of all counted fields, one field after the other, in place.
+    """Move the weights of all counted fields, one field after the other, in place.
 
-    `table` has all clicks and a share `negatives` of the rest, each of which stands for many.
+    `table` has all clicks and a share of the rest, each of which stands for many; in a stream a
+    click is no impression of its own.
     """
-    stands_for = np.where(table.click > 0, 1.0, 1.0 / negatives)
+    clicked = 0.0 if settings.stream else 1.0
+    stands_for = np.where(table.click > 0, clicked, 1.0 / settings.negatives)
     expected = reference.sigmoid(reference.score(weights, table).full) * stands_for
     shown = {"request": table.request[table.of], "ad": table.catalogue[table.ad]}
     for side, fields in (("request", REQUEST_FIELDS), ("ad", AD_FIELDS)):
