@@ -67,7 +67,11 @@ def _part(held: Held, low: int, high: int) -> Held:
     base, end = held.slots.offset[[low, high]].tolist()
     rows = {"offset": held.bids.offset[low : high + 1] - first}
     slots = {"offset": held.slots.offset[low : high + 1] - base}
-    slots |= {name: getattr(held.slots, name)[low:high] for name in ("first_price", "seed")}
+    slots |= {
+        name: getattr(held.slots, name)[low:high]
+        for name in ("first_price", "seed", "explore", "explore_ppm")
+        if getattr(held.slots, name) is not None
+    }
     bids = Bids(**(_cut(held.bids, first, last) | rows))
     places = Slots(**(_cut(held.slots, base, end) | slots))
     slate = (
@@ -85,7 +89,7 @@ def _cut(columns: Bids | Slots, low: int, high: int) -> dict[str, Any]:
 
 def _slate_part(slate: Slate, rows: slice, slots: slice) -> Slate:
     by_row = {"rejected", "dual", "room"}
-    by_number = {"winner", "runner_up", "plain_winner"}
+    by_number = {"winner", "runner_up", "plain_winner", "greedy"}
     columns = {}
     for one in fields(Slate):
         column = getattr(slate, one.name)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
+from dataclasses import fields, replace
 
 import numpy as np
 import pytest
@@ -57,6 +57,18 @@ def same(one: Sales, other: Sales):
 
 def test_without_a_change_everything_is_sold_as_it_was(week):
     same(run_of(week).sales, as_recorded(week, 0.01).sales)
+
+
+def test_explored_pages_are_explored_again_as_they_were(week):
+    rng = np.random.default_rng(3)
+    lots = []
+    for one in week:
+        drawn = rng.integers(-1, 2, len(one)).astype(np.int8)
+        slots = replace(one.slots, explore=drawn, explore_ppm=np.full(len(one), 10_000, np.int32))
+        lots.append(Held(one.at_s, one.bids, slots, sold(one.bids, slots)))
+
+    assert any(one.slate.explored.any() for one in lots)
+    same(run_of(lots).sales, as_recorded(lots, 0.01).sales)
 
 
 def test_batches_cut_by_time_hold_the_same_pages(week):
