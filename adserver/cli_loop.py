@@ -20,8 +20,8 @@ def loop(
         Path, typer.Option(help="Where the run lives; one that was killed goes on.")
     ] = (Path("var/loop")),
     seed: Annotated[int, typer.Option(help="Same seed and settings, same report.")] = 1,
-    ads: Annotated[int, typer.Option(help="Ads in flight.")] = 2_000,
-    visits: Annotated[int, typer.Option(help="Page views a day.")] = 30_000,
+    ads: Annotated[int, typer.Option(help="Ads in flight.")] = 1_000,
+    visits: Annotated[int, typer.Option(help="Page views a day.")] = 20_000,
     ranker: Annotated[str, typer.Option(help="network, or logistic to compare with.")] = "network",
 ) -> None:
     """Simulate, collect, join, train, export, judge and release, day after day; write a report.

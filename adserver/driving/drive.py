@@ -73,10 +73,9 @@ class Drive:
         """Everything that happens in these hours of a day; sums of them are added to `tally`."""
         for done, hour in enumerate(hours):
             traffic = self.market.day(day).hour(hour)
-            rng = np.random.default_rng([self.market.settings.seed, day, hour])
             for batch in self._batches(traffic):
                 await self._until(float(batch.at_s[-1]))
-                await self._decide((day, hour), batch, rng)
+                await self._decide((day, hour), batch)
             await self._until(self.market.midnight_s(day) + 3600.0 * (hour + 1))
             heard(f"day {day + 1}", (done + 1) / len(hours))
         return self.tally
@@ -113,14 +112,14 @@ class Drive:
         sums.refused += one.receipt.code is not Filter.OK
         sums.revenue_micros += one.receipt.billed_micros
 
-    async def _decide(self, when: Hour, batch: Traffic, rng: np.random.Generator) -> None:
+    async def _decide(self, when: Hour, batch: Traffic) -> None:
         now = self.clock()
         deadline = Deadline(now + 1.0, self.clock)
         asks = [Ask(request, deadline, now) for request in self._asker.requests(batch)]
         decisions = await self.worker.decide_together(asks)
         sold = sales(decisions, self._zone)
         crowd = self.market.crowd(batch)
-        responses = self.market.respond(crowd, sold.shown(), rng)
+        responses = self.market.fated(batch, crowd, sold.shown())
         self._expect(sold, responses)
         played = Played(batch, decisions, sold, responses)
         count(self.tally, when, played)

@@ -27,6 +27,8 @@ from ranking.scorer import FALLBACK, TRUNCATED
 OPEN_S = 1_200
 """Of the end of a day, which is labelled with the next one: impressions may come ten minutes after
 their decision, and clicks ten minutes after that."""
+SUSPECT_RATE = 0.16
+"""Of an audience that clicks four times as often as usual."""
 PAGES = 2_000
 """Sold by both forms of a model at the gate."""
 
@@ -45,7 +47,7 @@ def join(run: Run, day: int, state: State) -> Done:
     begin, end = (int(1000 * (run.market.midnight_s(one) - OPEN_S)) for one in (day, day + 1))
     window = Window(begin, end, int(1000 * run.market.midnight_s(day + 1)))
     worst = FALLBACK if run.settings.ranker is Ranker.LOGISTIC else TRUNCATED
-    settings = LabelSettings(worst_quality=worst)
+    settings = LabelSettings(worst_quality=worst, suspect_rate=SUSPECT_RATE)
     found, _ = labels(place.data / "warehouse", place.data / "features", window, settings)
     out = run.day(day) / "labels.npz"
     found.impressions.save(out)
@@ -60,7 +62,7 @@ def train(run: Run, day: int, state: State) -> Done:
     table = joined([Impressions.load(run.day(one) / "labels.npz") for one in days])
     out = run.day(day) / "run"
     shutil.rmtree(out, ignore_errors=True)
-    settings = training.TrainSettings(epochs=run.settings.epochs)
+    settings = training.TrainSettings(epochs=run.settings.epochs, negatives=1.0, batch=256)
     training.train(table, out, settings, run.settings.seed + day, run.heard)
     about = json.loads((out / "checkpoint.json").read_text())
     facts = {"impressions": len(table), "metrics": about["metrics"]}

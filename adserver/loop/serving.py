@@ -31,7 +31,6 @@ def found(run: Run, day: int, state: State) -> Done:
     with changed(run.folder, state.data) as world:
         write_untrained(world.registry.folder(1), COLD_RATE, run.settings.seed)
         world.registry.change(lambda released: _begun(released, run.settings.seed))
-        world.serve(1)
         place.prepare(run.market, world.settings(run.settings))
     return done(state, data=state.data + 1, production=1)
 
@@ -87,6 +86,5 @@ def promote(run: Run, day: int, state: State) -> Done:
         version = world.registry.register(exported, at_ms, run=f"day {day + 1}")
         reason = "it passed the gate"
         world.registry.promote(version, Stage.PRODUCTION, at_ms, reason, {})
-        world.serve(version)
         place.build(run.market, world.settings(run.settings), day + 1)
     return done(state, {"version": version}, data=state.data + 1, production=version)

@@ -29,15 +29,18 @@ class LoopSettings:
     seed: int = 1
     """Of the market, its people, and the trainings: equal settings give equal reports."""
     ranker: Ranker = Ranker.NETWORK
-    ads: int = 2_000
+    ads: int = 1_000
     """In flight at any time, about."""
-    visits: int = 30_000
+    visits: int = 20_000
     """A day."""
+    click_log_odds: float = 1.4
+    """More than in the usual market: four times as many clicks, so that a day of few visits holds
+    some two thousand of them, as a day of a small site would."""
     hours: tuple[int, int] = (0, 24)
     """Of each day, the end not included: fewer for a quick look."""
     new_share: float = 0.03
     """Of the ads: begin each midnight, and as many end."""
-    candidates: int = 500
+    candidates: int = 1_000
     """Ads scored per request. A model that knows nothing retrieves nothing useful: as many as fit
     usually, or good ads are never shown, and nothing is learnt of them."""
     fairness_cap: float = 1.0
@@ -45,7 +48,7 @@ class LoopSettings:
     oracle that regret is measured against knows no cap."""
     pacing: str = "asap"
     """As the server's setting. Even pacing holds bids back, which the oracle does not."""
-    budget_usd_per_visit: float = 0.05
+    budget_usd_per_visit: float = 0.2
     """Sum of the daily budgets over the day's visits."""
     history_days: int = 5
     """A training reads this many days back."""
@@ -79,6 +82,7 @@ class LoopSettings:
             visits_per_day=self.visits,
             days=self.days + 1,
             new_share=self.new_share,
+            click_log_odds=self.click_log_odds,
             budget_usd_per_visit=self.budget_usd_per_visit,
         )
 

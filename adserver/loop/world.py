@@ -36,24 +36,16 @@ class World:
 
     @property
     def registry(self) -> Registry:
-        return Registry(self.folder / "models", keep=1_000)
+        return Registry(self._models, keep=1_000)
 
     @property
-    def _serving(self) -> Path:
-        """A repository of one version, from which a worker takes the model that decides."""
-        return self.folder / "serving"
-
-    def serve(self, version: int) -> None:
-        """Workers opened from now on decide by this version."""
-        link = self._serving / "ctr_ranker" / "1"
-        link.parent.mkdir(parents=True, exist_ok=True)
-        link.unlink(missing_ok=True)
-        link.symlink_to(Path("../../models/ctr_ranker") / str(version))
+    def _models(self) -> Path:
+        return self.folder / "models"
 
     def settings(self, of: LoopSettings) -> Settings:
         """Of the server in this world."""
         base = Settings(
-            model_repository=self._serving,
+            model_repository=self._models,
             candidates=of.candidates,
             fewest_candidates=min(32, of.candidates),
             fairness_cap=of.fairness_cap,

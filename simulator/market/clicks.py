@@ -99,11 +99,14 @@ class Best:
 class Clicks:
     """The truth of one market."""
 
-    def __init__(self, made: Catalogue, shifts: Shifts, interests: Interests) -> None:
+    def __init__(
+        self, made: Catalogue, shifts: Shifts, interests: Interests, more: float = 0.0
+    ) -> None:
+        """`more` log-odds than usual."""
         world = made.world
         self.world, self.shifts, self.interests = world, shifts, interests
         what = appeal(made)
-        self.what: Appeal = replace(what, bias=what.bias + np.float32(BASE))
+        self.what: Appeal = replace(what, bias=what.bias + np.float32(BASE + more))
         number = np.arange(len(world.placement))
         position = np.array([one.position for one in world.placement])
         of_placement = PER_POSITION * position + trait(number, 53, OF_PLACEMENT)

@@ -37,7 +37,7 @@ from simulator.market.clicks import Best, Clicks, Crowd, Worth
 from simulator.market.eligible import Eligible, Fits
 from simulator.market.flights import flown, live
 from simulator.market.interests import Interests
-from simulator.market.responses import Responses, conversion_rates, respond
+from simulator.market.responses import Fate, Responses, conversion_rates, respond
 from simulator.market.settings import MarketSettings
 from simulator.market.shifts import Shifts
 from simulator.market.traffic import Day, Street, Traffic
@@ -69,7 +69,8 @@ class Market:
         self.interests = Interests(self.world, settings, self._shifts)
         """What users like at any moment; no server knows."""
         self._street = Street(self.world, settings, self._shifts, self.interests)
-        self._clicks = Clicks(self.catalogue, self._shifts, self.interests)
+        more = settings.click_log_odds
+        self._clicks = Clicks(self.catalogue, self._shifts, self.interests, more)
         self._conversion = conversion_rates(len(self.catalogue.advertisers.quality))
 
     @cached_property
@@ -130,10 +131,19 @@ class Market:
 
     def respond(self, crowd: Crowd, shown: Shown, rng: np.random.Generator) -> Responses:
         """What comes of the ads shown; the same generator and rows give the same answer."""
+        return self._responses(crowd, shown, Fate.drawn(len(shown.ad), rng))
+
+    def fated(self, traffic: Traffic, crowd: Crowd, shown: Shown) -> Responses:
+        """The same, but who clicks what is settled beforehand: an ad shown on a visit meets the
+        same answer whatever else is shown, so that servers can be compared on equal luck."""
+        fate = Fate.of(traffic.number[shown.visit], shown.ad, self.settings.seed)
+        return self._responses(crowd, shown, fate)
+
+    def _responses(self, crowd: Crowd, shown: Shown, fate: Fate) -> Responses:
         truth = self.truth(crowd, shown.visit, shown.ad, shown.placement)
         advertiser = self.catalogue.ad_advertiser()[shown.ad]
         bot = crowd.certain[shown.visit] >= 0
-        return respond(truth, bot, self._conversion[advertiser], rng)
+        return respond(truth, bot, self._conversion[advertiser], fate)
 
     def fitting(self, traffic: Traffic) -> Fits:
         """Every ad that may be shown on each visit, by slot, within one day; `.pairs()` has rows

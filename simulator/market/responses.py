@@ -20,6 +20,8 @@ BUYING_MEDIAN_S, BUYING_SPREAD = 7_200.0, 1.9
 BUYING_LEAST_S, BUYING_MOST_S = 60.0, 14 * DAY_S
 USUAL_CONVERSION = 0.05
 CONVERSION_SPREAD = 0.6
+FATE = 100
+"""First of seven streams of `hashed_uniform`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,15 +39,37 @@ class Responses:
     """From the rendering too: the click and 1 minute ... 14 days, two hours in the median."""
 
 
+@dataclass(frozen=True, slots=True)
+class Fate:
+    """What chance has in store for P ads shown."""
+
+    uniform: NDArray[np.float64]
+    """[3, P]"""
+    normal: NDArray[np.float64]
+    """[2, P]"""
+
+    @classmethod
+    def drawn(cls, count: int, rng: np.random.Generator) -> Fate:
+        return cls(rng.random((3, count)), rng.normal(size=(2, count)))
+
+    @classmethod
+    def of(cls, number: NDArray[np.int64], ad: NDArray[np.integer], seed: int) -> Fate:
+        """Of ads on visits of these numbers: the same ad on the same visit has the same fate,
+        whatever else a server shows, so that two servers differ by what they choose alone."""
+        key = (number ^ np.int64(seed << 40)) * np.int64(1_000_003) + ad
+        part = np.stack([hashed_uniform(key, FATE + stream) for stream in range(7)])
+        radius = np.sqrt(-2.0 * np.log1p(-part[3:5]))  # Box and Muller 1958
+        return cls(part[:3], radius * np.cos(2 * np.pi * part[5:7]))
+
+
 def respond(
     truth: NDArray[np.float64],
     bot: NDArray[np.bool_],
     conversion_rate: NDArray[np.float64],
-    rng: np.random.Generator,
+    fate: Fate,
 ) -> Responses:
-    """Draws for P ads shown; the same generator and rows give the same answer."""
-    chance = rng.random((3, len(truth)))
-    normal = rng.normal(size=(2, len(truth)))
+    """What comes of P ads shown; the same fate gives the same answer."""
+    chance, normal = fate.uniform, fate.normal
     click = chance[0] < truth
     late = chance[1] < LATER
     median, spread = np.where(late, LATE, SOON), np.where(late, LATE_SPREAD, SOON_SPREAD)
