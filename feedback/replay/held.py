@@ -95,7 +95,7 @@ def _slate_part(slate: Slate, rows: slice, slots: slice) -> Slate:
         column = getattr(slate, one.name)
         if column is not None:
             column = column[rows if one.name in by_row else slots]
-        if one.name in by_number:
+        if one.name in by_number and column is not None:
             column = np.where(column >= 0, column - rows.start, column)
         columns[one.name] = column
     return Slate(**columns)
