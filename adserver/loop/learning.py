@@ -19,7 +19,7 @@ from feedback.gate_pages import replay_newest
 from feedback.labels.build import labels
 from feedback.labels.settings import LabelSettings, Window
 from ranking import export as exporting
-from ranking import train as training
+from ranking import training
 from ranking.dataset import Impressions
 from ranking.gate import GateRefused
 from ranking.scorer import FALLBACK, TRUNCATED
