@@ -24,7 +24,7 @@ class Field(NamedTuple):
     """One feature: `rows` of its table, `width` columns of the encoded row (a bag if over 1).
 
     A field that is not `embedded` has no vector, and its values' weights are counted after
-    training (ranking.training.counted): ids too many to learn more from the few clicks that each gets.
+    training (ranking.training.counted): ids too many to learn more from the few clicks of each.
     """
 
     name: str
