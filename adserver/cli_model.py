@@ -54,8 +54,21 @@ def train(
     seed: Annotated[int, typer.Option(help="Same seed, same model.")] = 7,
     epochs: Annotated[int, typer.Option(help="Passes over the data.")] = 3,
     folder: Folder = Path("var/model"),
+    data: Annotated[
+        list[Path] | None,
+        typer.Option(help="A public log, or what `data import` made of it; may be repeated."),
+    ] = None,
+    format: Annotated[str, typer.Option(help="Of --data, as for `data import`.")] = "auto",
 ) -> None:
-    """Train the click model on what was clicked, of a simulated market or of this server's logs."""
+    """Train the click model on what was clicked, of a simulated market or of this server's logs.
+
+    With --data: on other people's logs, by time, against logistic regression and LightGBM.
+    """
+    if data:
+        from adserver.cli_tabular import train_on  # noqa: PLC0415 — torch is in an extra
+
+        train_on(data, format, folder, seed)
+        return
     from ranking import training  # noqa: PLC0415 — torch is in an extra
 
     chosen = LabelSettings(form=form, click_window_s=click_window)
