@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from adserver.verdict import Verdict
 
 PPM: Final = 1_000_000
+T = TypeVar("T")
+
+
+PRODUCTION, CANARY, SHADOW = "production", "canary", "shadow"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,12 +38,13 @@ class Arm:
     """Of the releases (`Traffic.phase`): statistics of two phases are never mixed."""
 
 
-PRODUCTION: Final = Arm("production")
+DECIDES: Final = Arm(PRODUCTION)
+"""Where nobody counts phases."""
 
 
 @dataclass(frozen=True, slots=True)
-class Trial:
-    """What serves beside production: at most one model is on trial, in one of two ways."""
+class Beside:
+    """The editions of models on trial, which serve beside production."""
 
     canary: Edition | None = None
     """Decides for its share of the people."""
@@ -52,6 +57,11 @@ class Trial:
     def arm(self, name: str) -> Arm:
         return Arm(name, self.phase)
 
+    def editions(self) -> dict[str, Edition]:
+        """Those that there are, by arm."""
+        both = {CANARY: self.canary, SHADOW: self.shadow}
+        return {arm: edition for arm, edition in both.items() if edition is not None}
+
     def deals(self, keys: Sequence[int]) -> NDArray[np.bool_]:
         """[B] whether the canary decides, by the keys of the people who ask."""
         if self.canary is None:
@@ -60,7 +70,7 @@ class Trial:
         return np.fromiter(shares, np.bool_, len(keys))
 
 
-NO_TRIAL: Final = Trial()
+ALONE: Final = Beside()
 
 
 def is_in_share(salt: str, key: int, share_ppm: int) -> bool:
@@ -76,6 +86,17 @@ def keys_of(people: Sequence[int], numbers: Sequence[int]) -> list[int]:
     return [person or number for person, number in zip(people, numbers, strict=True)]
 
 
+def among(asks: Sequence[T], mask: NDArray[np.bool_]) -> list[T]:
+    """Those in the mask."""
+    return [asks[at] for at in np.flatnonzero(mask).tolist()]
+
+
+def in_order(mask: NDArray[np.bool_], others: Sequence[T], chosen: Sequence[T]) -> list[T]:
+    """What `among` took apart, together again: `chosen` are those in the mask."""
+    parts = iter(others), iter(chosen)
+    return [next(parts[inside]) for inside in mask.tolist()]
+
+
 class Observer(Protocol):
     """Hears what every model does; must not raise, must not change anything, must be quick."""
 
@@ -84,19 +105,9 @@ class Observer(Protocol):
         ...
 
     def failed(self, arm: Arm, model: int, requests: int) -> None:
-        """A model could not decide at all; production's decided in its place."""
+        """A model could not decide at all, and production's did; or a shadow gave no scores."""
         ...
 
     def shadowed(self, arm: Arm, model: int, scored: Scored) -> None:
-        """A shadow's scores of what the model in production decided; `skipped` ones among it."""
+        """A shadow's scores of what another model decided; requests that it skipped among it."""
         ...
-
-
-class Nobody:
-    """The observer where none is wanted."""
-
-    def decided(self, verdict: Verdict, decisions: Sequence[Decision], took_s: float) -> None: ...
-
-    def failed(self, arm: Arm, model: int, requests: int) -> None: ...
-
-    def shadowed(self, arm: Arm, model: int, scored: Scored) -> None: ...

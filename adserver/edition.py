@@ -30,7 +30,7 @@ PAGES_KEPT = 4096
 """Combinations of slot sizes kept: pages of a publisher ask for the same ones."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Edition:
     """One snapshot, opened for one model."""
 

@@ -7,7 +7,7 @@ micros. It decides nothing.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 import numpy as np
@@ -86,6 +86,14 @@ def encode(asked: Asked, edition: Edition, now: float, seed: int) -> Encoded:
         deals=[offered_deals(request, edition.overlay.market) for request in requests],
         complete=np.array([request.complete for request in requests], np.bool_),
     )
+
+
+def as_seen_by(edition: Edition, encoded: Encoded, requests: Sequence[AdRequest]) -> Encoded:
+    """The same requests by another edition of the same snapshot; only what its model makes of them
+    differs."""
+    vector, bias = edition.bundle.towers.request(encoded.features)
+    slot_bias = _slot_bias(requests, encoded.slot_ids, edition)
+    return replace(encoded, vector=vector, bias=bias, slot_bias=slot_bias)
 
 
 def _fields(

@@ -8,9 +8,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from functools import partial
 
-from adserver.arms import Observer
+import structlog
+
+from adserver import arm_metrics
+from adserver.arms import ALONE, CANARY, PRODUCTION, Arm, Beside, Observer, among, in_order, keys_of
 from adserver.auctions.record import Scarce
 from adserver.auctions.recorder import Recorder
 from adserver.batcher import EWMA, Ask
@@ -28,20 +32,26 @@ from adserver.metrics import observe, observe_stages
 from adserver.offers import FULL_BIDS, Offers, offered
 from adserver.prices import Prices
 from adserver.settings import Settings
+from adserver.shadow import Decided, Shadowing
 from adserver.shares import in_scopes
 from adserver.trace import Numbers, Trace
 from adserver.verdict import Verdict
+from adserver.weighed import Weighed
+from auction.columns import Bids, Slate
 from auction.fairness import Exposure
 from auction.mechanism import run_auction
 from ranking.scorer import FULL, TRUNCATED
 from ranking.tiers import Ranks
 
+log = structlog.get_logger()
+
 
 @dataclass(slots=True)
 class Pipeline:
-    """Decides batches on the current edition. One per worker; not shared between threads."""
+    """Decides batches on the current editions. One per worker; not shared between threads."""
 
     edition: Edition
+    """Of the model in production."""
     ranks: Ranks
     till: Till
     histories: Histories
@@ -57,11 +67,51 @@ class Pipeline:
     """What pacing leaves of the bids; replaced once a second."""
     observer: Observer | None = None
     """Who counts for the release of models, if anybody does."""
+    beside: Beside = ALONE
+    """The editions of a model on trial; replaced together with `edition`, between two batches."""
     seconds_per_row: float = 0.0
+    shadowing: Shadowing = field(init=False)
+    _blamed: set[str] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        self.shadowing = Shadowing(
+            self.ranks, self.clock, self.settings.shadow_rows_per_s, observer=self.observer
+        )
 
     async def decide(self, asks: Sequence[Ask]) -> list[Decision]:
-        """Choose and price an ad for each slot; always answers, possibly with none."""
-        edition, now = self.edition, self.wall()
+        """Choose and price an ad for each slot; always answers, possibly with none.
+
+        What a canary's people ask is a batch of its own, by its own edition from end to end.
+        """
+        beside = self.beside
+        if beside.canary is None:
+            return await self._decide(asks, self.edition, beside.arm(PRODUCTION))
+        people = self.histories.identities.of([ask.request for ask in asks]).person
+        dealt = beside.deals(
+            keys_of(people, range(self.numbers.next, self.numbers.next + len(asks)))
+        )
+        both = await asyncio.gather(
+            self._decide(among(asks, ~dealt), self.edition, beside.arm(PRODUCTION)),
+            self._decide(among(asks, dealt), beside.canary, beside.arm(CANARY)),
+        )
+        return in_order(dealt, *both)
+
+    async def _decide(self, asks: Sequence[Ask], edition: Edition, arm: Arm) -> list[Decision]:
+        if not asks:
+            return []
+        try:
+            weighed = await self._weigh(asks, edition, arm)
+        except Exception:
+            if arm.name == PRODUCTION:
+                raise
+            self._blame(edition, arm, len(asks))
+            production = replace(arm, name=PRODUCTION)
+            weighed = await self._weigh(asks, self.edition, production)
+        return self._sell(weighed)
+
+    async def _weigh(self, asks: Sequence[Ask], edition: Edition, arm: Arm) -> Weighed:
+        """Find and score candidates; nothing is binding yet."""
+        now = self.wall()
         now_ms = int(now * 1000)
         trace = Trace(self.clock)
         requests = [ask.request for ask in asks]
@@ -87,31 +137,74 @@ class Pipeline:
             scores = await self.ranks.score(pairs, encoded.features, edition, deadline.remaining())
             counted = counted_of(candidates, encoded, edition, self.features.counters.board)
             odds = odds_of(scores, counted, encoded.slot_bias, edition.bundle)
-        with trace.stage("auction"):
-            bids = seen.discounted(bids_of(candidates, odds, rejected, encoded, edition))
-            bids = offered(self.prices.weighed(bids, edition), edition, self.offers)
-            # What nobody is shown must not count as somebody's exposure.
-            exposure = None if all(request.test for request in requests) else self.exposure
-            with self.till.money() as money:  # another batch may have sold meanwhile
-                slate = run_auction(bids, encoded.slots, exposure, money, self.prices.settings)
-                budgets = self.recorder.budgets(numbers, bids, encoded.slots, slate, money)
+            bids = bids_of(candidates, odds, rejected, encoded, edition)
         quality = max(scores.quality, TRUNCATED if most < self.settings.candidates else FULL)
-        verdict = Verdict(
-            *(asks, numbers, edition, encoded, candidates, bids, slate, quality, seen),
-            contracts=self.prices.contracts,
+        return Weighed(
+            *(asks, edition, arm, numbers, encoded, candidates, seen),
+            *(counted, odds, bids, quality, trace, now_ms),
         )
-        shown = shown_of(verdict, counted, odds)  # as of now: what is counted changes
+
+    def _sell(self, weighed: Weighed) -> list[Decision]:
+        """The auction, and what becomes binding by it; in one turn of the loop."""
+        asks, numbers, edition, trace = (
+            weighed.asks,
+            weighed.numbers,
+            weighed.edition,
+            weighed.trace,
+        )
+        slots, seen, now_ms = weighed.encoded.slots, weighed.seen, weighed.now_ms
+        with trace.stage("auction"):
+            bids = self._priced(weighed, weighed.bids)
+            # What nobody is shown must not count as somebody's exposure.
+            exposure = None if all(ask.request.test for ask in asks) else self.exposure
+            with self.till.money() as money:  # another batch may have sold meanwhile
+                slate = run_auction(bids, slots, exposure, money, self.prices.settings)
+                budgets = self.recorder.budgets(numbers, bids, slots, slate, money)
+        verdict = Verdict(
+            *(asks, numbers, edition, weighed.encoded, weighed.candidates, bids, slate),
+            *(weighed.quality, seen, self.prices.contracts, weighed.arm),
+        )
+        shown = shown_of(verdict, weighed.counted, weighed.odds)  # now: what is counted changes
         with trace.stage("commit"):
             decisions = self.till.commit(verdict, now_ms, trace.milliseconds())
         # Two turns of the loop later: when the answers have been sent.
         turn = asyncio.get_running_loop().call_soon
         turn(turn, self._record, verdict, decisions, now_ms, budgets, shown)
+        if self.beside.shadow is not None:
+            decided = Decided(weighed, slate, partial(self._sold_again, weighed))
+            turn(turn, self.shadowing.offer, self.beside.shadow, decided)
+
+        self._learn_cost(trace, len(weighed.candidates.ad))
+        self._observe(verdict, decisions, trace)
+        return decisions
+
+    def _priced(self, weighed: Weighed, bids: Bids) -> Bids:
+        """The bids as the auction takes them."""
+        edition = weighed.edition
+        bids = self.prices.weighed(weighed.seen.discounted(bids), edition)
+        return offered(bids, edition, self.offers)
+
+    def _sold_again(self, weighed: Weighed, bids: Bids) -> Slate:
+        """Who would win with other bids, fairness and lots aside; nothing comes of it."""
+        bids = self._priced(weighed, bids)
+        slots = replace(weighed.encoded.slots, explore=None, explore_ppm=None)
+        with self.till.money() as money:
+            return run_auction(bids, slots, None, money, self.prices.settings)
+
+    def _blame(self, edition: Edition, arm: Arm, requests: int) -> None:
+        """Of the exception that is being handled."""
+        if edition.model not in self._blamed:
+            self._blamed.add(edition.model)
+            log.exception("a canary failed, production decides", model=edition.model)
+        arm_metrics.LEFT.inc(requests)
+        if self.observer:
+            self.observer.failed(arm, edition.bundle.version, requests)
+
+    def _observe(self, verdict: Verdict, decisions: list[Decision], trace: Trace) -> None:
         if self.observer:
             self.observer.decided(verdict, decisions, trace.total)
-
-        self._learn_cost(trace, len(candidates.ad))
         observe(trace, verdict)
-        return decisions
+        arm_metrics.observe_arm(verdict, trace.total, trace.seconds["rank"])
 
     def _record(
         self,

@@ -146,6 +146,9 @@ class Settings:
     The oldest hours go first: enough for the days that a model is trained on."""
     adserver_debug_key: str = ""
     """Callers of explain and why must send it as X-Adserver-Key. Empty: only this machine may."""
+    shadow_rows_per_s: int = 20_000
+    """Candidates that a worker scores again each second for a model in shadow, about a microsecond
+    each; what is beyond is skipped and counted. 0: none, and shadows are never promoted."""
     seed: int = 7
     """Seed of the draw between equal bids; the same seed replays the same sales."""
 
@@ -277,6 +280,7 @@ _BOUNDS = {
     "fewest_candidates": (1, 4096),
     "batch_rows": (1, 1 << 20),
     "queue_limit": (1, 1 << 20),
+    "shadow_rows_per_s": (0, 1 << 24),
     "deadline_ms": (10, 500),
     "reserve_ms": (0.0, 50.0),
     "increment_micros": (0, MOST_INCREMENT),

@@ -13,7 +13,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from adserver.arms import PRODUCTION, Arm
+from adserver.arms import DECIDES, Arm
 from adserver.batcher import Ask
 from adserver.decision import Creative, Funnel, Outcome, RunnerUp, Sold
 from adserver.edition import Edition
@@ -84,7 +84,7 @@ class Verdict:
     seen: Seen
     contracts: Collection[int] = ()
     """Tiers in which a winner pays its own bid."""
-    arm: Arm = PRODUCTION
+    arm: Arm = DECIDES
 
     @cached_property
     def starts(self) -> list[int]:

@@ -8,22 +8,21 @@ from secrets import token_bytes
 
 import structlog
 
-from adserver import metrics
+from adserver import arm_metrics, metrics
 from adserver.auctions.recorder import Recorder
 from adserver.background import Job, forever
 from adserver.batcher import Ask, Batcher
 from adserver.catalogue.currency import Rates
-from adserver.catalogue.snapshot import is_outdated
 from adserver.commit import Till
 from adserver.deadline import REAL, Clocks, Deadline
 from adserver.decision import Decision, Outcome
 from adserver.decline import declined
 from adserver.drift.gauges import DriftGauges
-from adserver.edition import Edition
 from adserver.editions import Editions, refresh, set_limits
 from adserver.eventlog import EventLog, LogSettings
 from adserver.events import EventSettings, Turnstile
 from adserver.features.keeper import Features
+from adserver.following import Following, Serving
 from adserver.history import PAGE, PERSON, Histories
 from adserver.http import EventAnswer
 from adserver.money import open_drawer, open_store
@@ -126,6 +125,8 @@ class Worker:
             queue_limit=settings.queue_limit,
             in_flight=2 if settings.scorer == "triton" else 1,
         )
+        self.pipeline.shadowing.behind = lambda: self.batcher.waiting > 0
+        self.following = Following(self.editions, settings.snapshots, clocks, number == 0)
         self._report = ReportPage(monotonic)
         self._drift = DriftGauges(settings.drift_folder)
         self._swept = {PERSON: b"", PAGE: b""}
@@ -141,8 +142,11 @@ class Worker:
 
     async def warm_up(self) -> None:
         """Have everything loaded and compiled that a decision needs."""
-        await self._introduce(self.pipeline.edition)
+        why = await self.editions.introduce(self.pipeline.edition)
+        if why:
+            log.warning("the scorer does not take the model", why=why)
         refresh(self.pipeline.edition, self.drawer, self.clocks.wall())
+        await self._follow()
         for size in WARM_UPS:
             await self.pipeline.decide([self._rehearsal()] * size)
         self.pipeline.seconds_per_row = 0.0  # compiling is not what a row costs
@@ -150,7 +154,7 @@ class Worker:
 
     def jobs(self) -> list[Job]:
         """What is to be done twice a second beside answering."""
-        jobs: list[Job] = [self._refresh, self._follow_snapshots, self._release]
+        jobs: list[Job] = [self._refresh, self._follow, self._release]
         jobs += [self._tend, self._pace, self._count, self._observe]
         return [*jobs, self._sweep, self._drift.tell_drift] if self.number == 0 else jobs
 
@@ -161,6 +165,7 @@ class Worker:
     async def stop(self) -> None:
         """Answer what was asked, write what was promised, then end."""
         self.drain()
+        await self.following.close()
         await self.batcher.stop()
         for task in self._tasks:
             task.cancel()
@@ -219,6 +224,11 @@ class Worker:
             "ready": self._warm and not self._draining and self.log.failure is None,
             "catalogue": self.pipeline.edition.version,
             "ads": len(self.pipeline.edition.snapshot.ads),
+            "model": self.pipeline.edition.bundle.version,
+            "on_trial": {
+                arm: edition.bundle.version
+                for arm, edition in self.pipeline.beside.editions().items()
+            },
             "model_warm": self._warm,
             "scorer": self.settings.scorer,
             "scorer_circuit": breaker.circuit.name,
@@ -255,27 +265,30 @@ class Worker:
         return Ask(request, Deadline(self.clocks.monotonic() + 60.0), self.clocks.monotonic())
 
     async def _refresh(self) -> None:
-        await asyncio.to_thread(refresh, self.pipeline.edition, self.drawer, self.clocks.wall())
+        for edition in self._serving.editions().values():
+            await asyncio.to_thread(refresh, edition, self.drawer, self.clocks.wall())
         metrics.QUEUED.set(self.batcher.waiting)
         breaker = self.pipeline.ranks.breaker(self.pipeline.edition.bundle.version)
         metrics.BREAKER.set(breaker.circuit.name == "CLOSED")
         metrics.observe_auctions(self.recorder, int(self.clocks.wall() * 1000))
+        arm_metrics.observe_served(self.pipeline.edition, self.pipeline.beside)
         metrics.SNAPSHOT.set(self.pipeline.edition.version)
 
-    async def _follow_snapshots(self) -> None:
-        if not is_outdated(self.pipeline.edition.snapshot, self.settings.snapshots):
-            return
-        edition = await asyncio.to_thread(self.editions.open, self.clocks.wall())
-        await self._introduce(edition)
-        set_limits(edition, self.drawer, self.clocks.wall())
-        self.pipeline.edition = edition
-        self.turnstile.caps = edition.shelf.caps
-        log.info("serving a new snapshot", version=edition.version, worker=self.number)
+    @property
+    def _serving(self) -> Serving:
+        return Serving(self.pipeline.edition, self.pipeline.beside)
 
-    async def _introduce(self, edition: Edition) -> None:
-        why = await self.editions.introduce(edition)
-        if why:
-            log.warning("the scorer has not loaded this", version=edition.version, why=why)
+    async def _follow(self) -> None:
+        now = self._serving
+        found = await self.following.step(now)
+        if found is now:
+            return
+        set_limits(found.production, self.drawer, self.clocks.wall())
+        self.pipeline.edition, self.pipeline.beside = found.production, found.beside
+        self.pipeline.ranks.keep(now.models | found.models)
+        self.turnstile.caps = found.production.shelf.caps
+        keys = sorted(found.editions())
+        log.info("serving other editions", snapshots_models=keys, worker=self.number)
 
     async def _tend(self) -> None:
         await asyncio.to_thread(self.drawer.tend, self.clocks.wall())

@@ -162,11 +162,6 @@ def current_version(root: Path) -> int:
     return int(text)
 
 
-def is_outdated(snapshot: Snapshot, root: Path) -> bool:
-    """CURRENT has moved on."""
-    return current_version(root) != snapshot.version
-
-
 def check(folder: Path, files: Mapping[str, FileFact], contents: bool) -> None:
     """Raises SnapshotError, naming the file, unless all files are as the manifest says."""
     for name, fact in files.items():

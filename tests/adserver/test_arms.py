@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adserver.arms import NO_TRIAL, PPM, Trial, is_in_share, keys_of
+from adserver.arms import ALONE, PPM, Beside, is_in_share, keys_of
 
 KEYS = st.integers(0, 2**64 - 1)
 SHARES = st.integers(0, PPM)
@@ -62,6 +62,6 @@ def test_who_is_not_known_is_drawn_by_the_decision():
 
 
 def test_without_a_canary_production_decides_everything():
-    assert not NO_TRIAL.deals(range(100)).any()
-    assert not Trial(share_ppm=PPM).deals(range(100)).any()
-    assert Trial(canary=EDITION, share_ppm=PPM).deals(range(100)).all()
+    assert not ALONE.deals(range(100)).any()
+    assert not Beside(share_ppm=PPM).deals(range(100)).any()
+    assert Beside(canary=EDITION, share_ppm=PPM).deals(range(100)).all()
