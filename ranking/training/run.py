@@ -16,14 +16,13 @@ import torch
 from numpy.typing import NDArray
 
 from ranking import reference
-from ranking.counts import COUNTS
 from ranking.dataset import Impressions, Split, split, thinned
-from ranking.features import FEATURE_SCHEMA, TOPICS
+from ranking.features import FEATURE_SCHEMA
 from ranking.logistic import LogisticWeights
 from ranking.metrics import auc, measure
 from ranking.model import arrays
 from ranking.training.counted import count_ids
-from ranking.training.fallback import fit_logistic
+from ranking.training.fallback import fit_logistic, nothing
 from ranking.training.fitting import Weights, fit, new_model
 from ranking.training.linear import as_click_model
 from ranking.training.progress import Progress, unheard
@@ -115,10 +114,7 @@ def untrained(folder: Path, seed: int, table: Impressions) -> Path:
     torch.manual_seed(seed)
     settings = TrainSettings()
     weights = arrays(new_model(table, settings))
-    rate = table.click_rate()
-    sizes = ((len(weights["request.wide"]),), (len(weights["ad.wide"]),), (TOPICS,) * 2, (COUNTS,))
-    zeros = (np.zeros(size, np.float32) for size in sizes)
-    logistic = LogisticWeights(float(np.log(rate / (1 - rate))), *zeros)
+    logistic = nothing(table.click_rate(), weights)
     about = _about("untrained", table, settings, seed, None)
     return _write(folder, about, weights, logistic, split(table))
 
