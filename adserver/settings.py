@@ -13,6 +13,7 @@ from typing import Any, get_type_hints
 from adserver.catalogue.capping import read_caps
 from adserver.errors import ConfigError
 from adserver.identity import NoIdentity
+from adserver.releases.limits import Limits
 from adserver.releases.registry import Registry
 from adserver.share_rules import read_rules
 from adserver.tier_modes import read_modes
@@ -105,6 +106,12 @@ class Settings:
     """Freshness: a model whose newest training data is older asks for a training, drift or not."""
     retrain_min_interval_h: float = 4.0
     """Stability: no training is asked for sooner after the last, whatever has drifted."""
+    release_promotion: str = "on"
+    """on: a model in shadow or canary that kept every limit for its time goes one step up by
+    itself; off: `adserver models promote` does. Rolling back is automatic in either case."""
+    release_limits: str = "{}"
+    """Guardrails of a model on trial that differ from the usual ones, as JSON by name:
+    {"canary1_s": 3600, "clicks": 0}; see Releases below. Shorter stages see fewer clicks."""
     user_caps: str = ""
     """JSON list of frequency caps on all that one person is shown on the whole site, as in the
     catalogue: [{"max": 20, "window": "24h"}]. Empty: none."""
@@ -204,6 +211,10 @@ class Settings:
         return GateSettings.read(self.release_gate)
 
     @property
+    def trial_limits(self) -> Limits:
+        return Limits.read(self.release_limits)
+
+    @property
     def auction(self) -> AuctionSettings:
         return AuctionSettings(
             increment_micros=self.increment_micros,
@@ -259,6 +270,10 @@ class Settings:
             yield f"DRIFT: {error}"
         yield from self.retrain_rules.problems()
         try:
+            Limits.read(self.release_limits)
+        except ValueError as error:
+            yield f"RELEASE_LIMITS: {error}"
+        try:
             read_caps(self.user_caps)
         except ValueError as error:
             yield f"USER_CAPS: {error}"
@@ -270,6 +285,7 @@ _WORDS = {
     "no_identity": tuple(NoIdentity),
     "mechanism": (GSP, VCG),
     "personal_reserves": ("on", "off"),
+    "release_promotion": ("on", "off"),
 }
 _BOUNDS = {
     "port": (1, 65535),

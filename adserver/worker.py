@@ -312,7 +312,7 @@ class Worker:
         metrics.observe_features(self.features, int(self.clocks.wall() * 1000))
 
     async def _observe(self) -> None:
-        await asyncio.to_thread(self.trial.beat)
+        await asyncio.to_thread(self.trial.beat, int(self.clocks.wall() * 1000))
 
     async def _sweep(self) -> None:
         """Histories and pages that have died, a few thousand at a time, round and round."""

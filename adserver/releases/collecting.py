@@ -137,18 +137,20 @@ class Collector:
             self._unsaved[key] = self._unsaved.get(key, Stats()) + sums.stats()
         for phase in sorted({phase for phase, _ in self._unsaved}):
             new = {key: one for key, one in self._unsaved.items() if key[0] == phase}
-            if self._saved(phase, {version: one for (_, version), one in new.items()}):
-                self._unsaved = {k: one for k, one in self._unsaved.items() if k not in new}
+            try:
+                add(self.store, phase, self.worker, {v: one for (_, v), one in new.items()})
+            except StoreFailed:
+                continue
+            self._unsaved = {k: one for k, one in self._unsaved.items() if k not in new}
 
-    def _saved(self, phase: int, new: ByVersion) -> bool:
-        def change(found: Values) -> tuple[Values, None]:
-            return [_encode(_sum(_decode(found[0]) if found[0] else {}, new))], None
 
-        try:
-            self.store.update([_key(phase, self.worker)], change)
-        except StoreFailed:
-            return False
-        return True
+def add(store: StateStore, phase: int, worker: int, new: Mapping[int, Stats]) -> None:
+    """To a worker's record of a phase; StoreFailed, and then nothing was added."""
+
+    def change(found: Values) -> tuple[Values, None]:
+        return [_encode(_sum(_decode(found[0]) if found[0] else {}, new))], None
+
+    store.update([_key(phase, worker)], change)
 
 
 def statistics(store: StateStore, first: int, last: int) -> ByVersion:

@@ -14,12 +14,16 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
 
+import msgspec
+
 from adserver.releases import evidence
 from adserver.releases.evidence import width
 from adserver.releases.limits import Limits
 from adserver.releases.states import State
 from adserver.releases.statistics import Stats, Took, p99_ms, slower_than
 
+KNOWN_REQUESTS: Final = 100
+"""Fewer say nothing of lateness: the first ones of a model that is new meet cold caches."""
 LEAST_SLOTS: Final = 30
 """A shadow is not judged by fewer."""
 KNOWN_IMPRESSIONS: Final = 200
@@ -28,6 +32,8 @@ KNOWN_CLICKS: Final = 50
 """Predicted clicks from which on production's own calibration says something."""
 PRIOR_CLICKS: Final = 20.0
 """Clicks as predicted that production's own calibration is drawn towards."""
+
+WATCHED: Final = "it was watched long enough"
 
 
 class Call(StrEnum):
@@ -45,23 +51,55 @@ class Verdict:
     numbers: dict[str, float] = field(default_factory=dict)
 
 
-def verdict(trial: Stats, control: Stats, limits: Limits, state: State, age_s: float) -> Verdict:
-    """On the model in this state for `age_s`.
+@dataclass(frozen=True, slots=True)
+class Case:
+    """What is known of a model that has been in its state for `age_s`."""
 
-    `control` is what production did over the same time; of a model that is in production itself,
-    what its predecessor did before.
-    """
-    if state is State.PRODUCTION:
+    state: State
+    age_s: float
+    trial: Stats
+    control: Stats
+    """What production did over the same time; beside a model that is in production itself, what
+    its predecessor did before."""
+    before: Stats | None = None
+    """What production did since the trial began, states before this one included: most of the
+    clicks are in. None: the same as `control`."""
+
+    @property
+    def known_copc(self) -> float:
+        """Production's calibration, 1 where it is not known."""
+        before = self.before or self.control
+        return before.copc if before.expected >= KNOWN_CLICKS else 1.0
+
+    def settled(self, limits: Limits) -> Stats:
+        """The trial without those of its impressions whose clicks may be still to come, where the
+        control's are in. Traffic is taken as even, and later clicks are counted all the same: it
+        never looks worse than it is."""
+        if self.state is not State.PRODUCTION:
+            return self.trial
+        share, trial = max(0.0, 1 - limits.settle_s / max(self.age_s, 1e-9)), self.trial
+        return msgspec.structs.replace(
+            trial,
+            requests=int(share * trial.requests),
+            degraded=int(share * trial.degraded),
+            impressions=int(share * trial.impressions),
+            expected=share * trial.expected,
+        )
+
+
+def verdict(case: Case, limits: Limits) -> Verdict:
+    """What is to become of the model."""
+    if case.state is State.PRODUCTION:
         limits = limits.afterwards
-    checks = _shadow_faults if state is State.SHADOW else _canary_faults
-    known = figures(trial, control)
-    for fault in checks(trial, control, limits):
+    checks = _shadow_faults if case.state is State.SHADOW else _faults
+    known = figures(case.trial, case.control)
+    for fault in checks(case, limits):
         return Verdict(fault.call, fault.reason, known | fault.numbers)
-    waits = _waits(trial, limits, state, age_s)
+    waits = _waits(case.trial, limits, case.state, case.age_s)
     if waits:
         return Verdict(Call.KEEP, waits, known)
-    if state is State.PRODUCTION:
-        return Verdict(Call.KEEP, "it was watched long enough", known)
+    if case.state is State.PRODUCTION:
+        return Verdict(Call.KEEP, WATCHED, known)
     return Verdict(Call.ADVANCE, "every limit is kept", known)
 
 
@@ -81,34 +119,37 @@ def _waits(trial: Stats, limits: Limits, state: State, age_s: float) -> str:
     return ""
 
 
-def _shadow_faults(trial: Stats, control: Stats, limits: Limits) -> Iterator[Verdict]:
-    scored = trial.scored
+def _shadow_faults(case: Case, limits: Limits) -> Iterator[Verdict]:
+    trial, scored = case.trial, case.trial.scored
     yield from _too_many("errors", trial.errors, trial.errors + scored.requests, limits, 0.0)
-    yield from _too_slow(scored.took_ms, control.took_ms, limits)
+    yield from _too_slow(scored.took_ms, case.control.took_ms, limits)
     if scored.slots < LEAST_SLOTS:
         return
     at_most = evidence.correlation_at_most(scored.correlation, scored.slots, limits.chance)
     if at_most < limits.correlation:
         numbers = {"correlation": scored.correlation, "limit": limits.correlation}
         yield _fault("its scores correlate too little with production's", numbers)
-    yield from _jump(scored.mean_ratio, control, limits)
+    yield from _jump(scored.mean_ratio, case.known_copc, limits)
 
 
-def _canary_faults(trial: Stats, control: Stats, limits: Limits) -> Iterator[Verdict]:
+def _faults(case: Case, limits: Limits) -> Iterator[Verdict]:
+    trial, control, settled = case.trial, case.control, case.settled(limits)
     yield from _too_many("errors", trial.errors, trial.requests, limits, control.error_share)
     yield from _too_many("degraded", trial.degraded, trial.requests, limits, control.degraded_share)
     yield from _too_slow(trial.took_ms, control.took_ms, limits)
-    yield from _off_calibration(trial, control, limits)
+    yield from _off_calibration(trial, settled, control, limits)
     if min(trial.impressions, control.impressions) >= KNOWN_IMPRESSIONS:
         ratio = trial.predicted_rate / max(control.predicted_rate, 1e-12)
-        yield from _jump(ratio, control, limits)
-    yield from _loses(trial, control, limits)
+        yield from _jump(ratio, case.known_copc, limits)
+    yield from _loses(settled, control, limits)
 
 
 def _too_many(
     what: str, count: int, requests: int, limits: Limits, own: float
 ) -> Iterator[Verdict]:
     """More of something bad than the limit and than half as much again as production has."""
+    if what != "errors" and requests < KNOWN_REQUESTS:
+        return
     limit = limits.errors if what == "errors" else limits.degraded
     allowed = max(limit, 1.5 * own)
     if evidence.above(count, requests * allowed) > 1 / limits.chance:
@@ -117,6 +158,8 @@ def _too_many(
 
 
 def _too_slow(trial: Took, control: Took, limits: Limits) -> Iterator[Verdict]:
+    if sum(trial) < KNOWN_REQUESTS:
+        return
     slow, own = slower_than(trial, limits.p99_ms), slower_than(control, limits.p99_ms)
     allowed = max(0.01, 1.5 * own / max(sum(control), 1))
     if evidence.above(slow, sum(trial) * allowed) > 1 / limits.chance:
@@ -124,25 +167,26 @@ def _too_slow(trial: Took, control: Took, limits: Limits) -> Iterator[Verdict]:
         yield _fault("its 99th percentile is too high", numbers)
 
 
-def _off_calibration(trial: Stats, control: Stats, limits: Limits) -> Iterator[Verdict]:
+def _off_calibration(
+    trial: Stats, settled: Stats, control: Stats, limits: Limits
+) -> Iterator[Verdict]:
     """Outside the limits, and farther out than production: clicks that are still to come and a
     market that has moved show in both."""
     own = (control.clicks + PRIOR_CLICKS) / (control.expected + PRIOR_CLICKS)
     low = min(1.0, own) * (1 - limits.copc)
     high = max(1.0, own) * (1 + limits.copc)
     above = evidence.above(trial.clicks, trial.expected * high)
-    below = evidence.below(trial.clicks, trial.expected * low)
+    below = evidence.below(trial.clicks, settled.expected * low)
     if max(above, below) > 1 / limits.chance:
         numbers = {"copc": trial.copc, "low": low, "high": high, "predicted": trial.expected}
         yield _fault("it is not calibrated", numbers)
 
 
-def _jump(ratio: float, control: Stats, limits: Limits) -> Iterator[Verdict]:
+def _jump(ratio: float, copc: float, limits: Limits) -> Iterator[Verdict]:
     """A mean click rate far from what production predicts, and from what its clicks say: seen
     after a few hundred impressions, long before the trial's own clicks."""
-    seen = ratio / max(control.copc, 1e-9) if control.expected >= KNOWN_CLICKS else ratio
-    if all(not 1 / limits.ratio <= one <= limits.ratio for one in (ratio, seen)):
-        numbers = {"ratio": ratio, "production_copc": control.copc, "limit": limits.ratio}
+    if all(not 1 / limits.ratio <= one <= limits.ratio for one in (ratio, ratio / max(copc, 1e-9))):
+        numbers = {"ratio": ratio, "known_copc": copc, "limit": limits.ratio}
         yield _fault("its click rates are another order of size than production's", numbers)
 
 

@@ -99,7 +99,7 @@ class Judge:
         version, said = ruled.watch.version, ruled.verdict
         try:
             self.registry.change(lambda found: judging.carried_out(found, ruled, now_ms))
-        except RegistryError as error:
+        except (RegistryError, OSError) as error:
             self._tell(f"version {version}: {said.call}, {said.reason}: {error}")
             return
         log.warning(

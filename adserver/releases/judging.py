@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from adserver.releases import states
-from adserver.releases.guardrails import Call, Verdict, verdict
+from adserver.releases.guardrails import WATCHED, Call, Case, Verdict, verdict
 from adserver.releases.limits import Limits
 from adserver.releases.states import ON_TRIAL, Move, MoveRefused, Releases, State
 from adserver.releases.statistics import Stats
@@ -36,6 +36,8 @@ class Watch:
     control: int
     """Production; of a version in production, its predecessor. 0: nobody."""
     control_phases: Phases
+    before: Phases
+    """Of the whole trial, states before this one included."""
 
     def age_s(self, now_ms: int) -> float:
         return max(0.0, (now_ms - self.since_ms) / 1000)
@@ -46,6 +48,7 @@ class Ruling:
     """What a verdict is on: it holds only while nobody else has moved anything."""
 
     watch: Watch
+    case: Case | None
     verdict: Verdict
 
     @property
@@ -85,6 +88,7 @@ def _promotion(releases: Releases) -> Watch | None:
         Phases(rose, releases.phase),
         heir,
         Phases(0, rose - 1),
+        Phases(0, rose - 1),
     )
 
 
@@ -96,17 +100,33 @@ def _on_trial(releases: Releases, version: int, state: State) -> Watch:
     since = 0 if at is None else releases.moves[at].at_ms
     first = 0 if at is None else releases.forgotten + at + 1
     phases = Phases(first, releases.phase)
-    return Watch(version, state, since, phases, releases.of(State.PRODUCTION) or 0, phases)
+    before = Phases(_trial_began(releases, version), releases.phase)
+    return Watch(version, state, since, phases, releases.of(State.PRODUCTION) or 0, phases, before)
+
+
+def _trial_began(releases: Releases, version: int) -> int:
+    """The phase since which the version has been on trial beside this production."""
+    began = 0
+    for at, move in enumerate(releases.moves, releases.forgotten + 1):
+        left = move.version == version and move.before is State.CANDIDATE
+        if left or State.PRODUCTION in (move.before, move.to):
+            began = at
+    return began
 
 
 def ruling(watch: Watch, find: Find, limits: Limits, now_ms: int) -> Ruling:
     """On a watched version as of now; a production beyond its watch is let be."""
     age = watch.age_s(now_ms)
     if watch.state is State.PRODUCTION and age > limits.watch_s:
-        return Ruling(watch, Verdict(Call.KEEP, "it was watched long enough"))
-    trial = find(watch.phases).get(watch.version, Stats())
-    control = find(watch.control_phases).get(watch.control, Stats())
-    return Ruling(watch, verdict(trial, control, limits, watch.state, age))
+        return Ruling(watch, None, Verdict(Call.KEEP, WATCHED))
+    case = Case(
+        watch.state,
+        age,
+        find(watch.phases).get(watch.version, Stats()),
+        find(watch.control_phases).get(watch.control, Stats()),
+        find(watch.before).get(watch.control, Stats()),
+    )
+    return Ruling(watch, case, verdict(case, limits))
 
 
 def carried_out(releases: Releases, ruled: Ruling, at_ms: int) -> Releases:

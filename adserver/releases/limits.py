@@ -21,11 +21,15 @@ class Limits:
     shadow_s: float = 600.0
     """Long enough to meet the traffic of the hour; its scores cost nothing but time."""
     canary1_s: float = 1200.0
+    """At 1 % of the requests: time for gross faults to show."""
     canary10_s: float = 1800.0
     """At least the delay of most clicks twice, so that those of its first pages are in."""
     watch_s: float = 3600.0
     """After its promotion a version is held against what its predecessor did, and rolled back;
     later it is for drift and training to mend."""
+    settle_s: float = 600.0
+    """Seconds in which nearly all clicks come: what is younger does not count against a version
+    that is held against what was before."""
     rows: int = 20_000
     """Candidates that a shadow must have scored."""
     requests: int = 2_000
@@ -34,8 +38,8 @@ class Limits:
     """Clicks that a canary must have predicted in each of its states; 0 where there are none."""
     correlation: float = 0.9
     """Least correlation of log-odds of a shadow with production's, where the gate did not compare
-    the two: less is another model. Two trainings on the same days have 0.98 and more, a model that
-    has learnt a lot since may have less: then what the gate measured is the yardstick."""
+    the two: less is another model. One that has learnt a lot may have less, so where the gate did
+    compare them, what it measured is the yardstick."""
     correlation_drop: float = 0.05
     """How far a shadow's correlation may be below what the gate measured of the same two models:
     more, and what is served is not what was judged."""
@@ -74,8 +78,9 @@ class Limits:
     @property
     def afterwards(self) -> Limits:
         """For a version in production against what its predecessor did before."""
-        loose = {name: min(AFTERWARDS * getattr(self, name), 0.9) for name in _LOOSE}
-        return replace(self, ratio=AFTERWARDS * self.ratio, **loose)
+        return replace(
+            self, **{name: min(AFTERWARDS * getattr(self, name), 0.9) for name in _LOOSE}
+        )
 
     @classmethod
     def read(cls, text: str) -> Limits:

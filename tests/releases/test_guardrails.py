@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adserver.releases.guardrails import Call, verdict
+from adserver.releases.guardrails import Call, Case, verdict
 from adserver.releases.limits import Limits
 from adserver.releases.states import State
 from adserver.releases.statistics import Scored, Stats, slower_than
@@ -45,7 +45,7 @@ def judged(seed, state=State.CANARY_1, rate=500, control=None, seconds=SECONDS, 
     for age in range(1, seconds):
         ours += second_of(rng, rng.binomial(rate, SHARE[state]), **canary)
         theirs += second_of(rng, rate, **(control or {}))
-        found = verdict(ours, theirs, LIMITS, state, age)
+        found = verdict(Case(state, age, ours, theirs), LIMITS)
         if found.call is not Call.KEEP:
             return found, age
     return found, seconds
@@ -104,7 +104,7 @@ def test_looking_every_second_rolls_back_fewer_good_models_than_the_stated_chanc
         for age in range(120):
             ours += second_of(rng, 20)
             theirs += second_of(rng, 100)
-            if verdict(ours, theirs, limits, State.CANARY_1, age).call is Call.ROLL_BACK:
+            if verdict(Case(State.CANARY_1, age, ours, theirs), limits).call is Call.ROLL_BACK:
                 rolled_back += 1
                 break
 
@@ -135,7 +135,7 @@ def test_a_handful_of_events_says_nothing(requests, clicks, expected):
     ours = Stats(requests, 0, 0, requests, min(clicks, requests), expected)
     theirs = Stats(10_000, 0, 5, 10_000, 120, 120.0, took_ms=(0, 0, 10_000))
 
-    assert verdict(ours, theirs, LIMITS, State.CANARY_1, 10**6).call is Call.KEEP
+    assert verdict(Case(State.CANARY_1, 10**6, ours, theirs), LIMITS).call is Call.KEEP
 
 
 def test_without_clicks_anywhere_a_canary_needs_no_clicks_if_none_are_asked_for():
@@ -147,8 +147,8 @@ def test_without_clicks_anywhere_a_canary_needs_no_clicks_if_none_are_asked_for(
         for n in (3000, 90_000)
     )
 
-    assert verdict(ours, theirs, LIMITS, State.CANARY_1, 10**6).call is Call.KEEP
-    found = verdict(ours, theirs, replace(LIMITS, clicks=0), State.CANARY_1, 10**6)
+    assert verdict(Case(State.CANARY_1, 10**6, ours, theirs), LIMITS).call is Call.KEEP
+    found = verdict(Case(State.CANARY_1, 10**6, ours, theirs), replace(LIMITS, clicks=0))
     assert found.call is Call.ADVANCE
 
 
@@ -175,7 +175,7 @@ def shadow_of(rng, noise: float, shift: float = 0.0, requests: int = 400) -> Sta
 def test_a_shadow_is_judged_by_how_its_scores_go_with_productions(shadow, call, reason):
     stats = shadow_of(np.random.default_rng(8), **shadow)
 
-    found = verdict(stats, Stats(), LIMITS, State.SHADOW, 10**6)
+    found = verdict(Case(State.SHADOW, 10**6, stats, Stats()), LIMITS)
 
     assert (found.call, reason in found.reason) == (call, True)
 
@@ -183,7 +183,7 @@ def test_a_shadow_is_judged_by_how_its_scores_go_with_productions(shadow, call, 
 def test_a_shadow_that_cannot_score_is_rolled_back():
     stats = Stats(errors=50)
 
-    assert verdict(stats, Stats(), LIMITS, State.SHADOW, 10).call is Call.ROLL_BACK
+    assert verdict(Case(State.SHADOW, 10, stats, Stats()), LIMITS).call is Call.ROLL_BACK
 
 
 def test_statistics_of_two_workers_add_up(rng):
