@@ -33,13 +33,14 @@ from adserver.drift.hourly import keep_looking
 from adserver.errors import ConfigError
 from adserver.inference_server import TritonProcess
 from adserver.kernel_cache import is_cold
+from adserver.model_loading import Load, ModelLoading
 from adserver.rebuilding import restore_from_log
 from adserver.settings import Settings
 from adserver.token_key import kept_key
 from adserver.triton_wheel import InferenceServerError, Unavailable, install
 from feedback.compaction import compact
 from ranking.bundle import Bundle
-from ranking.triton import is_ready
+from ranking.triton import is_ready, load
 
 COMPACT_EVERY_S = 10.0
 """Events are in reports within this and the seconds that a report takes."""
@@ -116,6 +117,9 @@ async def _serve_all(settings: Settings, console: Console) -> int:
                 worker.start()
             _tell(settings, triton, console)
             watch.append(asyncio.create_task(_keep_compacting(settings)))
+            if settings.triton_url:
+                loading = ModelLoading(settings.model_repository, _loader(settings, triton))
+                watch.append(asyncio.create_task(loading.keep()))
             if settings.drift_every_s:
                 watch.append(asyncio.create_task(keep_looking(settings.drift_every_s)))
             await stop.wait()
@@ -145,13 +149,20 @@ async def _triton(settings: Settings, console: Console) -> tuple[Settings, Trito
         installation = await asyncio.to_thread(install, TRITON_FOLDER)
         log_file = settings.adserver_data / "triton.log"
         triton = TritonProcess(
-            installation, settings.model_repository, settings.snapshots, log_file, is_ready
+            *(installation, settings.model_repository, settings.snapshots, log_file, is_ready),
+            load=load,
         )
         await triton.start(within_s=READY_WITHIN_S)
     except (Unavailable, InferenceServerError) as error:
         console.print(f"[yellow]no Triton here ({error}): going on with the local scorer[/yellow]")
         return replace(settings, scorer="local"), None
     return replace(settings, triton_url=triton.grpc_url), triton
+
+
+def _loader(settings: Settings, triton: TritonProcess | None) -> Load:
+    if triton:
+        return triton.reload
+    return lambda versions: load(settings.triton_url)
 
 
 def _workers(settings: Settings) -> list[Child]:

@@ -27,6 +27,8 @@ from ranking.bundle import Bundle
 
 AGAIN_S: Final = 5.0
 """Between two attempts to open what could not be opened."""
+PATIENCE_S: Final = 15.0
+"""A scorer may take this long to load a model before it counts as a failure."""
 Key = tuple[int, int]
 """Version of a snapshot, and of a model."""
 log = structlog.get_logger()
@@ -87,6 +89,8 @@ class Following:
     """What the folders said when everything was last as they say."""
     _waiting: dict[Key, Edition] = field(default_factory=dict)
     """Open, but not known to the scorer yet."""
+    _since_s: dict[Key, float] = field(default_factory=dict)
+    """When these were first shown to the scorer."""
     _again_s: dict[Key, float] = field(default_factory=dict)
     _told: set[Key] = field(default_factory=set)
     _making: asyncio.Task[None] | None = None
@@ -102,6 +106,7 @@ class Following:
         if set(found.editions()) == {(said[0], model) for model in traffic.versions}:
             self._seen = said
             self._waiting.clear()
+            self._since_s.clear()
             self._told.clear()
         return now if found == now else found
 
@@ -150,9 +155,12 @@ class Following:
             return known[key]
         if key not in self._waiting:
             self._waiting[key] = await self._opened(key, beside)
+        now_s = self.clocks.monotonic()
+        since_s = self._since_s.setdefault(key, now_s)
         why = await self.editions.introduce(self._waiting[key])
         if why:
-            raise Failed(why)
+            raise (Failed if now_s - since_s > PATIENCE_S else NotYet)(why)
+        del self._since_s[key]
         return self._waiting.pop(key)
 
     async def _opened(self, key: Key, beside: Edition) -> Edition:

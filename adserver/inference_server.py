@@ -24,6 +24,8 @@ from adserver.triton_wheel import InferenceServerError, Installation
 SHARED_MEMORY = Path("/dev/shm")
 REGION = "adserver_triton_"
 """Start of our names in shared memory; then come our process id and the server's port."""
+SETTLED_WITHIN_S = 10.0
+"""After a model was loaded anew, its old workers end by themselves within this."""
 RESTART_AFTER_S = (0.2, 0.5, 1.0, 2.0, 5.0)
 """Pauses before the first, second, … start in a row that fails; the last one repeats."""
 LOOK_EVERY_S = 0.05
@@ -69,6 +71,8 @@ class TritonProcess:
     grpc_port: int = field(default_factory=free_port)
     metrics_port: int = field(default_factory=free_port)
     model: str = "ctr_ranker"
+    load: Callable[[str], Awaitable[str]] | None = None
+    """Asks the server at an address to take up the model's configuration; gives why it did not."""
     _child: subprocess.Popen[bytes] | None = None
     _workers: tuple[psutil.Process, ...] = ()
     _log_begin: int = 0
@@ -116,6 +120,22 @@ class TritonProcess:
         child.wait()
         await _until(lambda: not _group_lives(child.pid), 2.0)
         _forget_regions(self.region)
+
+    async def reload(self, versions: int) -> str:
+        """Have it serve the `versions` versions that the model's configuration now names; why it
+        does not, or nothing.
+
+        Those that stay answer meanwhile. Every version gets a new worker, so that the death of an
+        old one is no failure until they have settled.
+        """
+        if self.load is None:
+            return "nobody told how to"
+        self._workers = ()
+        try:
+            return await self.load(self.grpc_url)
+        finally:
+            await _until(lambda: len(_children(self._child)) == versions, SETTLED_WITHIN_S)
+            self._workers = _children(self._child)
 
     async def supervise(self) -> None:
         """Starts it again, at the same address, whenever it dies. Cancel this before `stop`.

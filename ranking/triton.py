@@ -21,6 +21,7 @@ MODEL: Final = "ctr_ranker"
 ROWS: Final = 64
 """`max_batch_size` of the model's configuration."""
 READY_WITHIN_S: Final = 1.0
+LOADED_WITHIN_S: Final = 120.0
 ABANDONED_S: Final = 2.0
 """A late call is left to end by itself within this. Cancelling it, as a deadline on the wire would,
 can crash Triton 2.51: its gRPC handler races with the model's answer."""
@@ -169,6 +170,23 @@ async def is_ready(url: str) -> bool:
         return await scorer.ready()
     finally:
         await scorer.close()
+
+
+async def load(url: str) -> str:
+    """Have the server at `url` take up what the model's configuration says now; why it did not, or
+    nothing. Versions that it keeps go on answering meanwhile."""
+    async with grpc.aio.insecure_channel(url, options=OPTIONS) as channel:
+        call: Any = channel.unary_unary(
+            "/inference.GRPCInferenceService/RepositoryModelLoad",
+            request_serializer=service_pb2.RepositoryModelLoadRequest.SerializeToString,
+            response_deserializer=service_pb2.RepositoryModelLoadResponse.FromString,
+        )
+        try:
+            question = service_pb2.RepositoryModelLoadRequest(model_name=MODEL)
+            await call(question, timeout=LOADED_WITHIN_S)
+        except grpc.aio.AioRpcError as error:
+            return f"{error.code().name}: {error.details()}"
+    return ""
 
 
 def translated(error: grpc.aio.AioRpcError) -> RankerError:

@@ -142,7 +142,7 @@ class Registry:
         """Files go last: a version without its files must not be in the record."""
         gone = states.expendable(released, self.keep)
         kept = states.without(released, gone)
-        layout.prepare(self.repository, kept.serving)
+        layout.prepare(self.repository, kept.loaded)
         content = msgspec.json.format(msgspec.json.encode(kept), indent=1)
         layout.replace_durably(self.repository / FILE, content)
         for version in gone:

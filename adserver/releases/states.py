@@ -81,6 +81,13 @@ class Releases(msgspec.Struct, frozen=True):
         return tuple(sorted(v for v, s in self.states.items() if s in SERVING))
 
     @property
+    def loaded(self) -> tuple[int, ...]:
+        """Versions that an inference server is to hold: those and the one that a rollback needs,
+        which must not wait for it to be loaded."""
+        heir = self.last_production
+        return tuple(sorted({*self.serving, *([heir] if heir else [])}))
+
+    @property
     def newest(self) -> int:
         """The highest number that any version has or had; 0 if there was none."""
         return max((*self.states, *(move.version for move in self.moves)), default=0)
