@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
@@ -17,6 +20,7 @@ from feedback.labels.settings import Form, LabelSettings
 
 if TYPE_CHECKING:
     from ranking.dataset import Impressions
+    from ranking.training import Ranks
     from ranking.training.progress import Progress
 
 console = Console(stderr=True)
@@ -49,6 +53,9 @@ def train(
     start: Annotated[
         Path | None, typer.Option(help="Folder of a former run whose weights are continued.")
     ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with the training that was cut off in --folder.")
+    ] = False,
     pull: Annotated[float, typer.Option(help="How strongly back to the former weights.")] = 0.0,
     kind: Annotated[Kind, typer.Option(help="The click model, or a baseline.")] = Kind.MODEL,
     seed: Annotated[int, typer.Option(help="Same seed, same model.")] = 7,
@@ -62,6 +69,7 @@ def train(
 ) -> None:
     """Train the click model on what was clicked, of a simulated market or of this server's logs.
 
+    Several processes share the work: torchrun --nproc-per-node 2 -m adserver train …
     With --data: on other people's logs, by time, against logistic regression and LightGBM.
     """
     if data:
@@ -72,11 +80,12 @@ def train(
     from ranking import training  # noqa: PLC0415 — torch is in an extra
 
     chosen = LabelSettings(form=form, click_window_s=click_window)
-    with progress.shares(console, "train the click model") as heard:
+    ranks = training.Ranks.joined(os.environ)
+    with _heard(ranks) as heard:
         if labels is not None or from_log:
-            table = _logged(labels, since, until, chosen)
+            table = _shared(lambda: _logged(labels, since, until, chosen), folder, ranks)
         else:
-            table = _simulated(ads, visits, seed, heard)
+            table = _shared(lambda: _simulated(ads, visits, seed, heard), folder, ranks)
         settings = replace(
             training.TrainSettings.for_rows(len(table)),
             epochs=epochs,
@@ -84,15 +93,41 @@ def train(
             stream=form is Form.STREAM,
         )
         try:
-            if kind is Kind.UNTRAINED:
-                training.untrained(folder, seed, table)
+            if kind is Kind.MODEL:
+                training.train(table, folder, settings, seed, heard, start, resume, ranks)
+            elif kind is Kind.LOGISTIC:
+                training.logistic_only(table, folder, settings, seed, heard, start)
             else:
-                made = training.train if kind is Kind.MODEL else training.logistic_only
-                made(table, folder, settings, seed, heard, start)
+                training.untrained(folder, seed, table)
         except training.NotTrainable as error:
             console.print(f"[red]error:[/red] {error}")
             raise typer.Exit(2) from None
-    typer.echo((folder / "checkpoint.json").read_text())
+    if ranks.first:
+        typer.echo((folder / "checkpoint.json").read_text())
+
+
+@contextmanager
+def _heard(ranks: Ranks) -> Iterator[Progress]:
+    """Bars of one process; the others are silent."""
+    if not ranks.first:
+        yield lambda stage, share: None
+        return
+    with progress.shares(console, "train the click model") as heard:
+        yield heard
+
+
+def _shared(made: Callable[[], Impressions], folder: Path, ranks: Ranks) -> Impressions:
+    """Made by one process and read by the others: logs are compacted, a market is played, once."""
+    from ranking.dataset import Impressions  # noqa: PLC0415
+
+    if ranks.count == 1:
+        return made()
+    file = folder / "impressions.npz"
+    if ranks.first:
+        folder.mkdir(parents=True, exist_ok=True)
+        made().save(file)
+    ranks.wait()
+    return Impressions.load(file)
 
 
 def _simulated(ads: int, visits: int, seed: int, heard: Progress) -> Impressions:

@@ -109,38 +109,75 @@ def thinned(table: Impressions, negatives: float, rng: np.random.Generator) -> I
 
 
 class Batch(NamedTuple):
-    """Q requests and R of their impressions, as the models take them."""
+    """Q requests, R of their impressions and the A ads in them, as the models take them."""
 
     request: NDArray[np.int32]
     """[Q, width(REQUEST_FIELDS)]"""
     of: NDArray[np.int64]
     """[R] the request of each row."""
     ad: NDArray[np.int32]
-    """[R, width(AD_FIELDS)]"""
+    """[A, width(AD_FIELDS)] each ad once."""
+    which: NDArray[np.int64]
+    """[R] the ad of each row."""
     slot: NDArray[np.int32]
     """[R, 3]"""
     counts: NDArray[np.float32]
     """[R, COUNTS]"""
     click: NDArray[np.float32]
     weight: NDArray[np.float32]
+    asked: NDArray[np.int64]
+    """[Q] rows of the table's requests."""
+    shown: NDArray[np.int64]
+    """[A] rows of the table's catalogue."""
+    rows: int
+    """Of the whole batch, where this is a part of one."""
 
 
-def batches(table: Impressions, size: int, rng: np.random.Generator) -> Iterator[Batch]:
-    """Every impression once, whole requests at a time, in random order, about `size` rows each."""
+def batches(
+    table: Impressions,
+    size: int,
+    rng: np.random.Generator,
+    skip: int = 0,
+    part: tuple[int, int] = (0, 1),
+) -> Iterator[Batch]:
+    """Every impression once, whole requests at a time, in random order, about `size` rows each.
+
+    The first `skip` batches are left out, and of each other one only this part of so many is made:
+    all parts together are the batch.
+    """
     start = table.starts()
     order = rng.permutation(len(table.request))
     step = max(1, round(size * len(order) / max(len(table), 1)))
-    for at in range(0, len(order), step):
+    for at in range(skip * step, len(order), step):
         chosen = order[at : at + step]
         count = start[chosen + 1] - start[chosen]
-        before = np.cumsum(count) - count
-        row = np.arange(count.sum()) + np.repeat(start[chosen] - before, count)
-        yield Batch(
-            table.request[chosen],
-            np.repeat(np.arange(len(chosen)), count),
-            table.catalogue[table.ad[row]],
-            table.slot[row],
-            table.counts[row],
-            table.click[row].astype(np.float32),
-            table.weight[row],
+        rows = int(count.sum())
+        reached = np.cumsum(count)
+        first, last = np.searchsorted(
+            reached, [one * rows / part[1] for one in (part[0], part[0] + 1)]
         )
+        own = slice(int(first), int(last) if part[0] + 1 < part[1] else len(chosen))
+        yield _batch(table, chosen[own], start, rows)
+
+
+def _batch(
+    table: Impressions, chosen: NDArray[np.int64], start: NDArray[np.int64], rows: int
+) -> Batch:
+    """The impressions of the chosen requests."""
+    count = start[chosen + 1] - start[chosen]
+    before = np.cumsum(count) - count
+    row = np.arange(count.sum()) + np.repeat(start[chosen] - before, count)
+    shown, which = np.unique(table.ad[row], return_inverse=True)
+    return Batch(
+        table.request[chosen],
+        np.repeat(np.arange(len(chosen)), count),
+        table.catalogue[shown],
+        which,
+        table.slot[row],
+        table.counts[row],
+        table.click[row].astype(np.float32),
+        table.weight[row],
+        chosen,
+        shown.astype(np.int64),
+        rows,
+    )

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 
 import numpy as np
 import torch
@@ -19,7 +18,11 @@ from torch.nn import functional
 from ranking.counts import COUNTS, HIDDEN
 from ranking.features import AD_FIELDS, REQUEST_FIELDS, SLOT_FIELDS, Field, bag_starts, rows
 from ranking.live import Live
+from ranking.lookups import functions as lookups
 from ranking.towers import embedded
+
+Drawn = tuple[int, NDArray[np.int64]]
+"""Seed of what is left out at random, and a key for each row."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,27 +51,21 @@ class Tower(nn.Module):
         super().__init__()
         self.fields, self.live = fields, live
         count = embedded(fields)
-        self.start = bag_starts(fields)[: count + 1].tolist()
-        self.single = [field.width for field in fields[:count]].count(1)
-        assert self.start[self.single] == self.single, "single-valued fields stand first"
+        self.start = bag_starts(fields)[: count + 1]
         self.embedding = _table(len(live), shape.embedding, 0.05)
         self.wide = _table(len(live), 1, 0.0)
         self.hidden = nn.Linear(count * shape.embedding, shape.tower)
-        self.drop = nn.Dropout(dropout)
+        self.dropout = dropout
         self.out = nn.Linear(shape.tower + count * shape.embedding, shape.vector + 1)
 
-    def forward(self, ids: Tensor) -> tuple[Tensor, Tensor]:
-        single = functional.embedding(ids[:, : self.single], self.embedding, padding_idx=0)
-        bags = [
-            functional.embedding_bag(ids[:, start:stop], self.embedding, mode="mean", padding_idx=0)
-            for start, stop in pairwise(self.start[self.single :])
-        ]
-        trained = ids[:, : self.start[-1]]
-        wide = functional.embedding_bag(trained, self.wide, mode="sum", padding_idx=0)
-        pooled = self.drop(torch.cat([single.flatten(1), *bags], dim=1))
+    def forward(self, ids: Tensor, drawn: Drawn | None = None) -> tuple[Tensor, Tensor]:
+        """Vectors [n, D] and biases [n]; with `drawn`, some pooled values are left out."""
+        left_out = lookups.Dropout(self.dropout, *drawn) if drawn else lookups.none_out(len(ids))
+        pooled = lookups.pooled(self.embedding, ids, self.start, left_out)
+        wide = lookups.summed(self.wide, ids, self.start[-1])
         hidden = functional.relu(self.hidden(pooled))
         out = self.out(torch.cat([hidden, pooled], dim=1))
-        return out[:, :-1], out[:, -1] + wide[:, 0]
+        return out[:, :-1], out[:, -1] + wide
 
 
 class ClickModel(nn.Module):
@@ -95,17 +92,33 @@ class ClickModel(nn.Module):
         yield self.slot
 
     def forward(
-        self, request: Tensor, of: Tensor, ad: Tensor, slot: Tensor, counts: Tensor
+        self,
+        request: Tensor,
+        of: Tensor,
+        ad: Tensor,
+        which: Tensor,
+        slot: Tensor,
+        counts: Tensor,
+        drawn: tuple[Drawn, Drawn] | tuple[None, None] = (None, None),
     ) -> tuple[Tensor, Tensor]:
-        """Of encoded requests [Q, W], the request `of` each row; ads, slots and counts [R, …]."""
-        u, u_bias = self.request(request)
-        a, a_bias = self.ad(ad)
-        dot = (u[of] * a).sum(dim=1) + u_bias[of] + a_bias
-        dot = dot + functional.embedding_bag(slot, self.slot, mode="sum", padding_idx=0)[:, 0]
+        """Of encoded requests [Q, W] and ads [A, W], `of` and `which` of them each row has [R];
+        slots and counts [R, …]. `drawn` says what is left out in training.
+        """
+        u, u_bias = self.request(request, drawn[0])
+        a, a_bias = self.ad(ad, drawn[1])
+        dot = (_rows(u, of) * _rows(a, which)).sum(dim=1)
+        dot = dot + _rows(u_bias, of) + _rows(a_bias, which)
+        dot = dot + lookups.summed(self.slot, slot, slot.shape[1])
         dot = dot + functional.relu(self.count_hidden(counts)) @ self.count_out
-        hidden = functional.relu(self.first_request(u)[of] + self.first_ad(a))
+        first = _rows(self.first_request(u), of) + _rows(self.first_ad(a), which)
+        hidden = functional.relu(first)
         hidden = functional.relu(self.third(functional.relu(self.second(hidden))))
         return dot + self.last(hidden)[:, 0], dot
+
+
+def _rows(of: Tensor, which: Tensor) -> Tensor:
+    """The same as of[which], with a gradient that takes a fifth of the time."""
+    return of.index_select(0, which)
 
 
 def dense_parameters(model: ClickModel) -> int:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import torch
 
@@ -32,6 +34,16 @@ class Optimisers:
             ),
         )
         self.steps, self.done = steps, 0
+
+    def state(self) -> dict[str, Any]:
+        """All that `restore` needs."""
+        return {"each": [one.state_dict() for one, _ in self.each], "done": self.done}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from a former `state`."""
+        for (one, _), known in zip(self.each, state["each"], strict=True):
+            one.load_state_dict(known)
+        self.done = state["done"]
 
     def step(self) -> float:
         """One step on the gradients at hand, which are then forgotten; the share now done."""

@@ -67,7 +67,8 @@ def test_numpy_computes_what_torch_trained(table: Impressions, rng: np.random.Ge
                 for one in (
                     live[0].renumbered(some.request),
                     some.of,
-                    live[1].renumbered(some.catalogue[some.ad]),
+                    live[1].renumbered(some.catalogue),
+                    some.ad,
                     some.slot,
                     some.counts,
                 )
@@ -133,7 +134,7 @@ def test_a_pass_shows_every_impression_once(table: Impressions, rng: np.random.G
     part = table.part(0, 700)
 
     seen = [
-        np.column_stack((one.request[one.of, -1], one.ad[:, -1], one.click))
+        np.column_stack((one.request[one.of, -1], one.ad[one.which, -1], one.click))
         for one in batches(part, 64, rng)
     ]
 

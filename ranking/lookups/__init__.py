@@ -1,0 +1,1 @@
+"""Tables that are looked up, for torch."""
