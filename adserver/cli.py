@@ -24,6 +24,7 @@ from adserver import (
     cli_loop,
     cli_model,
     cli_models,
+    cli_replay,
     cli_report,
     cli_reserves,
     cli_simulate,
@@ -55,6 +56,7 @@ app.command("train")(cli_model.train)
 app.command("export")(cli_export.export)
 app.command("calibrate")(cli_export.calibrate)
 app.command("drift")(cli_drift.drift)
+app.command("replay")(cli_replay.replay)
 console = Console(stderr=True)
 
 

@@ -7,7 +7,7 @@ drawn is the auction's to say (`auction.kernels.exploring`).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -59,29 +59,47 @@ def _mixed(x: NDArray[np.uint64]) -> NDArray[np.uint64]:
     return x ^ (x >> np.uint64(31))
 
 
+@dataclass(frozen=True, slots=True)
+class Chances:
+    """[T] of the slots of a batch."""
+
+    shown: NDArray[np.float64]
+    """Probability that the winner stands there; 0 beside an explored slot, where nobody knows."""
+    used: NDArray[np.float64]
+    """Probability that the slot is not beside an explored one: the sum of `shown` over all ads."""
+
+
 def propensities(slots: Slots, slate: Slate) -> NDArray[np.float32]:
     """[T] probability of each slot's winner among what could have stood there; NaN where unknown.
 
-    With ε of the pages explored, S slots of which k have nobody to draw (they are sold as ever),
-    and m rows that could be drawn for this one, the winner of a page on which no other slot was
-    given away stands there with probability
-
-        (g·[greedy] + ε/S/m·[could be drawn]) / (g + ε/S),  g = 1 - ε + ε·k/S
-
-    Around an explored slot the others are sold to whom it leaves: NaN, leave them out. 1 where
-    chance had no part. Meaningless where nobody won.
+    1 where chance had no part. Meaningless where nobody won.
     """
-    if slots.explore_ppm is None or slate.eligible is None or slate.among is None:
-        return np.ones(len(slate.winner), np.float32)
+    chances = chances_of(slots, slate)
+    chance = np.where(chances.shown > 0, chances.shown / chances.used, np.nan)
+    return np.where(beside_explored(slots, slate), np.nan, chance).astype(np.float32)
+
+
+def chances_of(slots: Slots, slate: Slate, one_in: int = 1) -> Chances:
+    """What `Chances` says, of pages of which all were kept whose slot was to be drawn, and one in
+    so many of the others.
+
+    With ε of the kept pages to be explored, S slots of which k have nobody to draw (they are sold
+    as ever), and m rows that could be drawn for this one,
+
+        shown = g·[greedy] + ε/S/m·[could be drawn],  used = g + ε/S·[m > 0],  g = 1 - ε + ε·k/S
+    """
     count = np.diff(slots.offset)
     owner = np.repeat(np.arange(len(count)), count)
-    share, possible = slots.explore_ppm[owner] / PPM, slate.eligible > 0
-    part = share / count[owner]
-    usual = 1 - share + part * np.bincount(owner, ~possible, len(count))[owner]
-    drawn = part / np.maximum(slate.eligible, 1)
-    chance = usual * (slate.winner == slate.greedy) + drawn * slate.among
-    chance = np.where(possible, chance / (usual + part), 1.0)
-    return np.where(beside_explored(slots, slate), np.nan, chance).astype(np.float32)
+    if slots.explore_ppm is None or slate.eligible is None or slate.among is None:
+        return Chances(np.ones(len(owner)), np.ones(len(owner)))
+    share = slots.explore_ppm / PPM
+    share = share / (share + (1 - share) / one_in)
+    possible = slate.eligible > 0
+    part = (share / np.maximum(count, 1))[owner]
+    usual = (1 - share)[owner] + part * np.bincount(owner, ~possible, len(count))[owner]
+    shown = usual * (slate.winner == slate.greedy)
+    shown += part / np.maximum(slate.eligible, 1) * slate.among
+    return Chances(np.where(beside_explored(slots, slate), 0.0, shown), usual + part * possible)
 
 
 def beside_explored(slots: Slots, slate: Slate) -> NDArray[np.bool_]:

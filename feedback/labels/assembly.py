@@ -95,6 +95,8 @@ class Labels:
 
     impressions: Impressions
     decision: NDArray[np.uint64]
+    number: NDArray[np.int64]
+    """Of the slot in its decision."""
     conversion: NDArray[np.uint8]
     pctr: NDArray[np.float32]
     """As it was served: calibrated."""
@@ -145,7 +147,12 @@ def labels_of(parts: Sequence[Rows]) -> Labels:
         time_ms=moment,
     )
     return Labels(
-        impressions, decision, rows.conversion[order], rows.pctr[order], rows.model[order]
+        impressions,
+        decision,
+        rows.number[order],
+        rows.conversion[order],
+        rows.pctr[order],
+        rows.model[order],
     )
 
 
