@@ -17,9 +17,11 @@ from adserver.drift.watch import Span, look, looked_at
 from adserver.releases.registry import RegistryError
 from adserver.settings import Settings
 from feedback.compaction import compact
-from feedback.drift.render import drift_table
+from feedback.drift.render import MOST, drift_table
 from feedback.html import as_of
 
+FEW, EVERY = 4, 1_000
+"""Features of the newest day, which matter where they differ; and all there are."""
 console, errors = Console(), Console(stderr=True)
 Moment = Annotated[str, typer.Option(help="ISO date or time, UTC; ends are not included.")]
 
@@ -75,10 +77,12 @@ def _show(found: Findings, every: bool) -> None:
     """The table, what stands, and what the decision to retrain says."""
     console.print(f"model {found.model}, against {found.reference or 'nothing yet'}")
     if found.figures:
-        console.print(drift_table(found.figures, every))
+        console.print(drift_table(found.figures, EVERY if every else MOST))
     else:
         console.print(f"[yellow]no figures:[/yellow] {found.note}")
-    alarms = ", ".join(found.figures.alarms) if found.figures else ""
+    if found.days:
+        console.print(drift_table(found.days, EVERY if every else FEW, calibrated=False))
+    alarms = ", ".join(found.alarms)
     console.print(f"alarm:  {f'[red]{alarms}[/red]' if alarms else 'none'}")
     due = found.due
     age = f"data {as_of(found.data_ms)}" if found.data_ms else "data without dates"

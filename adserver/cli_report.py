@@ -168,7 +168,7 @@ def page(out: Out = None, hours: Hours = 0) -> None:
         reports = [ctr_of(connection, one, _span(hours), names) for one in by]
         exposure = fairness_of(connection, span=_span(hours), names=names["advertiser"])
         found = DriftFiles(_settings().drift_folder).findings()
-        more = drift_html(found.figures, found.due) if found and found.figures else ""
+        more = drift_html(found.figures, found.alarms, found.due) if found and found.figures else ""
         _give(render.page(reports, exposure, more), out)
 
 

@@ -36,12 +36,17 @@ class Findings(msgspec.Struct, frozen=True):
     note: str
     """Why there are no figures; empty if there are."""
     figures: Figures | None
+    """Of the newest window."""
+    days: Figures | None
+    """Of the newest whole day."""
+    alarms: tuple[str, ...]
+    """Features whose alarm stands by either, `calibration` and `vectors`."""
     due: Response | None
     """What the decision to retrain says: nothing, a calibration or a training, and why."""
 
     @property
     def alarm(self) -> bool:
-        return self.figures is not None and bool(self.figures.alarms)
+        return bool(self.alarms)
 
 
 class Due(msgspec.Struct, frozen=True):

@@ -5,6 +5,7 @@ One worker tells them for all; the gauges of a worker that died are forgotten.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from prometheus_client import Gauge
@@ -57,26 +58,26 @@ def tell(found: Findings) -> None:
     CHECKED.set(found.at_ms / 1000)
     DATA.set(found.data_ms / 1000)
     _tell_due(found.due)
+    for name in ("calibration", "vectors"):
+        ALARM.labels(name).set(name in found.alarms)
     if found.figures is None:
         WINDOWS.set(0)
         return
     WINDOWS.set(found.figures.windows)
-    _tell_features(found.figures)
+    _tell_features(found.figures, found.alarms)
     vectors, calibration = found.figures.vectors, found.figures.calibration
     VECTORS.set(_number(vectors.distance))
     VECTORS_CRITICAL.set(_number(vectors.critical))
     COPC.set(_number(calibration.copc))
     CUSUM.labels("above").set(calibration.above)
     CUSUM.labels("below").set(calibration.below)
-    ALARM.labels("calibration").set(calibration.alarm)
-    ALARM.labels("vectors").set(vectors.alarm)
 
 
-def _tell_features(figures: Figures) -> None:
+def _tell_features(figures: Figures, alarms: Sequence[str]) -> None:
     for one in figures.features:
         PSI.labels(one.name).set(_number(one.psi))
         PSI_CRITICAL.labels(one.name).set(_number(one.psi_critical))
-        ALARM.labels(one.name).set(one.alarm)
+        ALARM.labels(one.name).set(one.name in alarms)
         if one.ks is not None:
             KS.labels(one.name).set(one.ks)
             KS_CRITICAL.labels(one.name).set(_number(one.ks_critical))

@@ -16,11 +16,11 @@ from adserver.features.log import segments
 from adserver.releases.registry import Registry
 from adserver.settings import Settings
 from feedback.drift.hours import Hours, merged
-from feedback.drift.judge import judge
 from feedback.drift.observing import Log, closed_ms, learn, observe
 from feedback.drift.reference import Reference
 from feedback.drift.report import figures
 from feedback.drift.retrain import State, retrain_decision
+from feedback.drift.scales import judge_scales, of_days
 from feedback.drift.settings import HOUR_MS
 
 SEED = 7
@@ -77,26 +77,34 @@ def concluded(
     settings: Settings,
     model: Watched,
     compared: tuple[Reference, str],
-    hours: Hours | None,
+    seen: Hours | None,
     now_ms: int,
 ) -> Findings:
     """The verdict on hours, and the decision that follows from it."""
     reference, words = compared
-    found = None
-    if hours is not None:
-        rules = settings.drift_rules
-        verdict = judge(reference, hours, rules, np.random.default_rng(SEED))
-        found = figures(verdict, reference, hours, rules)
+    rules, rng = settings.drift_rules, np.random.default_rng(SEED)
+    hours = reference.nothing if seen is None else seen
+    scales = judge_scales(reference, hours, rules, rng)
+    found = figures(scales.windows, reference, hours, rules)
     state = State(
         trained_ms=model.trained_ms,
         data_ms=_data_ms(model, reference),
         refit_ms=model.refit_ms,
-        miscalibrated=found is not None and found.calibration.alarm,
-        drifted=found.drifted if found else (),
+        miscalibrated="calibration" in scales.alarms,
+        drifted=scales.drifted,
     )
-    few = f"no window since its release has {settings.drift_rules.fewest} requests"
     due = retrain_decision(state, settings.retrain_rules, now_ms)
-    return Findings(now_ms, model.version, state.data_ms, words, "" if found else few, found, due)
+    return Findings(
+        at_ms=now_ms,
+        model=model.version,
+        data_ms=state.data_ms,
+        reference=words,
+        note="" if found else f"no window since its release has {rules.fewest} requests",
+        figures=found,
+        days=figures(scales.days, reference, hours, of_days(rules)),
+        alarms=scales.alarms,
+        due=due,
+    )
 
 
 def _model(settings: Settings, registry: Registry | None) -> Watched:
@@ -160,4 +168,4 @@ def _caught_up(
 
 
 def _nothing(model: Watched, now_ms: int, note: str) -> Findings:
-    return Findings(now_ms, model.version, model.data[1], "", note, None, None)
+    return Findings(now_ms, model.version, model.data[1], "", note, None, None, (), None)

@@ -25,6 +25,10 @@ class Role(IntEnum):
     """What comes to the server: changes are the world's."""
     OUTCOME = 1
     """What the model made of it: changes with every release, so it is compared within one."""
+    SHOWN = 2
+    """Ads, what is counted of them and who has seen them: compared likewise, but never an alarm.
+    Campaigns begin and end every day, and counts fill up after a start: a market without any shift
+    would be reported after three days."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,13 +60,11 @@ def columns(table: Impressions, score: NDArray[np.floating]) -> list[Column]:
         for name, at in _watched(SLOT_FIELDS)
     ]
     found += [
-        Column(f"ad.{name}", Role.OUTCOME, table.catalogue[table.ad, at], False)
+        Column(f"ad.{name}", Role.SHOWN, table.catalogue[table.ad, at], False)
         for name, at in _watched(AD_FIELDS)
     ]
     names = [f"count.{key}.{part}" for key in KEYS for part in (*WINDOWS_S, "known")]
-    found += [
-        Column(name, Role.OUTCOME, table.counts[:, at], False) for at, name in enumerate(names)
-    ]
+    found += [Column(name, Role.SHOWN, table.counts[:, at], False) for at, name in enumerate(names)]
     return [*found, Column(SCORE, Role.OUTCOME, score.astype(np.float32), False)]
 
 
@@ -74,4 +76,4 @@ def _watched(fields: tuple[Field, ...]) -> list[tuple[str, int]]:
 
 
 def _role(name: str) -> Role:
-    return Role.OUTCOME if name in OF_THE_PAST else Role.INPUT
+    return Role.SHOWN if name in OF_THE_PAST else Role.INPUT

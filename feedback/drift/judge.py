@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import erf
 
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from feedback.drift import vectors
 from feedback.drift.columns import Role
 from feedback.drift.cusum import Calibration, Sums, sums
-from feedback.drift.expected import blocks, dispersion, matched
+from feedback.drift.expected import blocks, horizon, matched, wandering
 from feedback.drift.hours import Hours
 from feedback.drift.measures import (
     gap_chance,
@@ -27,7 +27,8 @@ from feedback.drift.settings import DriftSettings
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
-ANCHOR_HOURS = 24
+DAY_HOURS = 24
+ANCHOR_HOURS = DAY_HOURS
 """Outcomes are compared with the first day after the release: another model has others."""
 
 
@@ -38,6 +39,8 @@ class Verdict:
     name: NDArray[np.str_]
     top: Bools
     """[F] inputs that tell most of clicks: only they ask for another model."""
+    watched: Bools
+    """[F] whose difference may be an alarm: all but what was shown."""
     hour: NDArray[np.int64]
     """First hour of each window."""
     psi: Floats
@@ -45,7 +48,7 @@ class Verdict:
     gap: Floats
     """[W, F] Kolmogorov-Smirnov; NaN for names."""
     noise: Floats
-    """[W, F] 1/N + 1/M of the comparison, times the reference's own dispersion; NaN likewise."""
+    """[W, F] 1/N + 1/M of the comparison, times what the reference wanders; NaN likewise."""
     differs: Bools
     """[W, F]"""
     calibration: Calibration
@@ -60,7 +63,7 @@ class Verdict:
     @property
     def alarm(self) -> Bools:
         """[W, F] the feature differs for the `lasting`th window in a row."""
-        return lasting(self.differs, self.lasting)
+        return lasting(self.differs, self.lasting) & self.watched
 
     @property
     def displaced(self) -> Bools:
@@ -102,6 +105,7 @@ def judge(
     return Verdict(
         name=reference.bins.name,
         top=_top(reference, settings.top),
+        watched=reference.bins.role != Role.SHOWN,
         hour=np.array([part.hour[0] for part in parts], np.int64),
         psi=compared.psi,
         gap=compared.gap,
@@ -130,13 +134,13 @@ def _compared(
     reference: Reference, observed: Hours, parts: Sequence[Hours], settings: DriftSettings
 ) -> _Compared:
     """Inputs against the reference, outcomes against the first day of `observed`."""
-    start, outcome = reference.bins.start, reference.bins.role == Role.OUTCOME
-    usual = dispersion(reference.hours, start, settings.window_hours, settings.most_dispersion)
+    start, outcome = reference.bins.start, reference.bins.role != Role.INPUT
+    stray = _expected_noise(reference, settings)
     begin = observed.hour[:1].sum()
     first_day = observed.where(observed.hour < begin + ANCHOR_HOURS)
-    found = np.full((2, len(parts), len(usual)), np.nan)
-    chance = np.full((2, len(parts), len(usual)), np.nan)
-    spread = np.full((len(parts), len(usual)), np.nan)
+    found = np.full((2, len(parts), len(start) - 1), np.nan)
+    chance = np.full((2, len(parts), len(start) - 1), np.nan)
+    spread = np.full((len(parts), len(start) - 1), np.nan)
     for at, part in enumerate(parts):
         for role, hours in ((~outcome, reference.hours), (outcome, first_day)):
             expected = matched(part, hours)
@@ -144,16 +148,32 @@ def _compared(
                 continue
             own = shares(part.count.sum(axis=0).astype(np.float64), start)
             other = shares(expected.count, start)
-            noise = usual * expected.noise
+            noise = stray(expected.noise, horizon(part, hours))
             both = np.stack([psi(own, other, start), greatest_gap(own, other, start)])
             chances = psi_chance(both[0], np.diff(start), noise), gap_chance(both[1], noise)
             spread[at, role] = noise[role]
             found[:, at, role], chance[:, at, role] = both[:, role], np.stack(chances)[:, role]
     found[1, :, ~reference.bins.numeric] = chance[1, :, ~reference.bins.numeric] = np.nan
     floor = np.array([settings.least_psi, normal_gap(settings.least_psi)])
-    falls = [holm(one, settings.significance) for one in chance.reshape(-1, len(usual))]
+    falls = [holm(one, settings.significance) for one in chance.reshape(-1, len(start) - 1)]
     differs = np.array(falls, np.bool_).reshape(found.shape) & (found > floor[:, None, None])
     return _Compared(found[0], found[1], spread, differs[0] | differs[1])
+
+
+def _expected_noise(
+    reference: Reference, settings: DriftSettings
+) -> Callable[[float, float], Floats]:
+    """From the chance of a comparison and its horizon in days to what it has of noise [F].
+
+    Where single hours hide in their own chance how the people of a small site are carried away,
+    whole days show it.
+    """
+    start, most = reference.bins.start, settings.most_wandering
+    windows = wandering(reference.hours, start, settings.window_hours, most)
+    days = wandering(reference.hours, start, DAY_HOURS, most)
+    return lambda chance, ahead: np.maximum(
+        chance * (1 + windows.share * ahead), chance + days.own * ahead
+    )
 
 
 def normal_gap(least_psi: float) -> float:

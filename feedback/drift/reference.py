@@ -44,9 +44,14 @@ class Reference:
         return summed(self.bins, table, score, None if vector is None else vector @ self.axes)
 
     @property
+    def nothing(self) -> Hours:
+        """Hours of which there are none."""
+        return self.hours.where(np.zeros(len(self.hours), np.bool_))
+
+    @property
     def fingerprint(self) -> str:
         """Of what hours are counted by: hours of different ones must not be merged."""
-        parts = (self.bins.name, self.bins.start, self.bins.cut, self.axes)
+        parts = (self.bins.name, self.bins.start, self.bins.cut, self.bins.known, self.axes)
         return sha256(b"".join(one.tobytes() for one in parts)).hexdigest()[:16]
 
     def save(self, path: Path) -> None:
@@ -80,7 +85,7 @@ def reference_of(
     Whole days, two at least: their differences say how much difference is usual.
     """
     watched = columns(table, score)
-    bins = learn(watched)
+    bins = learn(watched, table)
     axes = _principal(vector) if vector is not None else np.empty((0, 0), np.float32)
     hours = summed(bins, table, score, None if vector is None else vector @ axes)
     return Reference(bins, hours, _telling(bins, table, score), axes)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 
 from rich.table import Table
@@ -14,14 +14,14 @@ from feedback.drift.retrain import Response
 from feedback.html import COMPACT
 
 MOST = 12
-"""Features that are shown unless all are asked for; those that differ are shown always."""
+"""Features that are shown; those that differ are shown always."""
 
 
-def drift_table(found: Figures, every: bool = False) -> Table:
-    """The features that are furthest from chance first; then vectors and calibration."""
-    hours = f"{_moment(found.since_ms)} to {_moment(found.until_ms)[-5:]} UTC"
+def drift_table(found: Figures, most: int = MOST, calibrated: bool = True) -> Table:
+    """The features that are furthest from chance first; then vectors, and calibration if it is
+    judged in these windows."""
     table = Table(
-        title=f"Drift {hours} · {found.requests:,} requests · window {found.windows:,}",
+        title=f"Drift {_span(found)} · {found.requests:,} requests · window {found.windows:,}",
         title_justify="left",
         **COMPACT,
     )
@@ -30,27 +30,27 @@ def drift_table(found: Figures, every: bool = False) -> Table:
         table.add_column(name, justify="right")
     table.add_column("verdict")
     ranked = sorted(found.features, key=_urgency, reverse=True)
-    for one in ranked if every else [f for at, f in enumerate(ranked) if at < MOST or f.differs]:
+    for one in [f for at, f in enumerate(ranked) if at < most or f.differs]:
         name = one.name + (" *" if one.top else "")
         table.add_row(name, *map(_number, _values(one)), _verdict(one))
-    hidden = 0 if every else sum(not one.differs for one in ranked[MOST:])
+    hidden = sum(not one.differs for one in ranked[most:])
     if hidden:
         table.add_row(f"[dim]{hidden} more, none differs[/dim]")
     table.add_section()
-    for row in _rest(found):
+    for row in _rest(found, calibrated):
         table.add_row(*row)
     table.caption = "* tells most of clicks: only these ask for another model"
     table.caption_justify = "left"
     return table
 
 
-def drift_html(found: Figures, due: Response | None) -> str:
+def drift_html(found: Figures, alarms: Sequence[str], due: Response | None) -> str:
     """The same for a browser: tiles, then every feature."""
     calibration, vectors = found.calibration, found.vectors
     sums = f"{calibration.above:.1f} above, {calibration.below:.1f} below"
     most = f"alarm at {calibration.threshold:g}"
     described = [
-        ("Drift", ", ".join(found.alarms) or "none", f"{found.windows:,} windows"),
+        ("Drift", ", ".join(alarms) or "none", f"{found.windows:,} windows"),
         (
             "Clicks / predicted",
             _number(calibration.copc),
@@ -64,8 +64,8 @@ def drift_html(found: Figures, due: Response | None) -> str:
         for one in sorted(found.features, key=_urgency, reverse=True)
     ]
     head = ["feature", "PSI", "critical", "KS", "critical", "verdict"]
-    title = f"Drift, {_moment(found.since_ms)} to {_moment(found.until_ms)[-5:]} UTC"
-    return html.tiles(described, "tiles small") + html.table(title, head, rows, [])
+    table = html.table(f"Drift, {_span(found)}", head, rows, [])
+    return html.tiles(described, "tiles small") + table
 
 
 def _values(one: FeatureFigures) -> tuple[float | None, ...]:
@@ -76,10 +76,12 @@ def _plain(markup: str) -> str:
     return Text.from_markup(markup).plain
 
 
-def _rest(found: Figures) -> Iterator[tuple[str, ...]]:
+def _rest(found: Figures, calibrated: bool) -> Iterator[tuple[str, ...]]:
     vectors, calibration = found.vectors, found.calibration
     away = _number(vectors.distance), _number(vectors.critical)
     yield "request vectors", *away, "", "", _standing(vectors.alarm)
+    if not calibrated:
+        return
     copc = "none" if calibration.copc is None else f"{calibration.copc:.4f}"
     yield "clicks / predicted", copc, "", "", "", ""
     for name, value in (("above", calibration.above), ("below", calibration.below)):
@@ -107,6 +109,12 @@ def _standing(alarm: bool) -> str:
 
 def _number(value: float | None) -> str:
     return "" if value is None else f"{value:.4f}"
+
+
+def _span(found: Figures) -> str:
+    until = _moment(found.until_ms)
+    since = _moment(found.since_ms)
+    return f"{since} to {until[-5:] if until[:10] == since[:10] else until} UTC"
 
 
 def _moment(ms: int) -> str:

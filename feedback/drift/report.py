@@ -22,7 +22,7 @@ class FeatureFigures:
 
     name: str
     role: str
-    """input: what comes to the server; outcome: what the model made of it."""
+    """input: what comes to the server; outcome: what the model made of it; shown: the ads."""
     top: bool
     """One of those that may ask for another model."""
     psi: float | None
@@ -70,10 +70,6 @@ class Figures:
     features: tuple[FeatureFigures, ...]
     calibration: CalibrationFigures
     vectors: VectorFigures
-    alarms: tuple[str, ...]
-    """Names of the features whose alarm stands, `calibration` and `vectors`."""
-    drifted: tuple[str, ...]
-    """Those of the top features."""
 
 
 def figures(
@@ -109,8 +105,6 @@ def figures(
             critical=_known(verdict.critical[last]),
             alarm=bool(verdict.displaced[last]),
         ),
-        alarms=tuple(_standing(verdict)),
-        drifted=verdict.drifted,
     )
 
 
@@ -153,14 +147,6 @@ def _critical(
         critical_values(bins, noise, chance[0])[0],
         critical_values(bins, noise, chance[1])[1],
     )
-
-
-def _standing(verdict: Verdict) -> Iterator[str]:
-    yield from verdict.name[verdict.alarm[-1]].tolist()
-    if verdict.miscalibrated[-1]:
-        yield "calibration"
-    if verdict.displaced[-1]:
-        yield "vectors"
 
 
 def _in_a_row(differs: NDArray[np.bool_]) -> int:

@@ -30,8 +30,11 @@ class DriftSettings:
     """Sum of standardised deviations that is an alarm: one false alarm in 9 500 windows."""
     top: int = 10
     """Features that tell most of clicks; only they ask for another model."""
+    most_wandering: float = 20.0
+    """A reference whose own days differ more than this times chance, for each day between them, is
+    believed no further."""
     most_dispersion: float = 10.0
-    """A reference whose own days differ more than this times chance is believed no further."""
+    """The same of its clicks around the predicted ones."""
 
     @classmethod
     def read(cls, text: str) -> DriftSettings:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -10,6 +12,8 @@ from feedback.drift.hours import Hours
 
 Floats = NDArray[np.float64]
 DRAWS = 4000
+FEWEST_BLOCKS = 5
+"""Windows of the reference below which nothing is said of what is usual."""
 
 
 def moved(window: Hours, reference: Hours) -> Floats | None:
@@ -42,7 +46,7 @@ def distance(difference: Floats) -> float:
 
 def critical(reference: Hours, size: int, chance: float, rng: np.random.Generator) -> float:
     """Distance, per 1/N + 1/M, that a window without drift exceeds with this chance; infinite where
-    there is a single day.
+    there are too few windows.
 
     A bootstrap: the reference's own windows against its other days say how far each axis moves by
     itself; axes are drawn apart, as they are uncorrelated.
@@ -54,8 +58,9 @@ def critical(reference: Hours, size: int, chance: float, rng: np.random.Generato
         difference, expected = moved(block, others), matched(block, others)
         if difference is not None and expected is not None:
             usual.append(difference / np.sqrt(expected.noise))
-    if len(usual) < 2:
+    if len(usual) < FEWEST_BLOCKS:
         return float("inf")
     own = np.array(usual)
     drawn = own[rng.integers(0, len(own), (DRAWS, own.shape[1])), np.arange(own.shape[1])]
-    return float(np.quantile((drawn**2).sum(axis=1), 1 - chance))
+    most = float(np.quantile((drawn**2).sum(axis=1), 1 - chance))
+    return most * (1 + 2 / math.sqrt(len(own)))  # few windows know little of the largest ones

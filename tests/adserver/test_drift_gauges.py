@@ -34,9 +34,9 @@ FOUND = Findings(
         features=(DEVICE, SCORE),
         calibration=CalibrationFigures(90.0, 60.0, 1.5, 9.0, 0.0, 8.0, True),
         vectors=VectorFigures(None, None, False),
-        alarms=("device", "calibration"),
-        drifted=("device",),
     ),
+    days=None,
+    alarms=("device", "calibration"),
     due=Response(Action.REFIT, Cause.CALIBRATION, "clicks are not as predicted"),
 )
 

@@ -47,7 +47,7 @@ def test_a_quiet_day_asks_for_nothing_and_another_world_for_a_training(settings,
 
     assert quiet.reference.startswith("its first two days")
     assert (quiet.alarm, quiet.due, quiet.figures.windows) == (False, None, 24)
-    assert {"device", "country"} <= set(other.figures.alarms)
+    assert {"device", "country"} <= set(other.alarms)
     assert (other.due.action, other.due.cause) == (Action.RETRAIN, Cause.FEATURES)
 
 
@@ -61,7 +61,7 @@ def test_hours_seen_one_by_one_are_judged_like_those_seen_at_once(settings, site
     at_once = look(settings, end_ms + LATER_MS)
 
     one, other = by_hours.figures, at_once.figures
-    assert (one.features, one.windows, one.alarms) == (other.features, other.windows, other.alarms)
+    assert (one.features, one.windows) == (other.features, other.windows)
     assert one.calibration == other.calibration
     assert one.vectors.distance == pytest.approx(other.vectors.distance)
 
@@ -118,7 +118,7 @@ def test_any_span_is_compared_with_any_other_and_nothing_is_kept(settings, site)
 
     found = looked_at(settings, days, Span(end_ms - 6 * HOUR_MS, end_ms), end_ms + LATER_MS)
 
-    assert "device" in found.figures.alarms
+    assert "device" in found.alarms
     assert not list(settings.drift_folder.glob("*"))
 
 
@@ -138,14 +138,14 @@ def test_the_command_ends_in_1_while_an_alarm_stands(settings, site, tmp_path):
     assert (calm.exit_code, wild.exit_code) == (0, 1)
     assert "nothing is due" in calm.stdout or "retrain" in calm.stdout
     assert "drifted" in wild.stdout
-    assert "device" in msgspec.json.decode(out.read_bytes())["figures"]["alarms"]
+    assert "device" in msgspec.json.decode(out.read_bytes())["alarms"]
 
 
 def test_the_report_page_shows_what_was_found(settings, site):
     _, end_ms, _ = site
     found = look(settings, end_ms + LATER_MS)
 
-    page = drift_html(found.figures, found.due)
+    page = drift_html(found.figures, found.alarms, found.due)
 
     assert "drifted, 6 windows" in page
     assert "[red]" not in page
