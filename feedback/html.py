@@ -19,10 +19,20 @@ Tile = tuple[str, str, str]
 """Name, value, note; the note may be empty."""
 
 
-def page(moment: str, described: Sequence[Tile], figures: Sequence[str], tables: str) -> str:
+def page(
+    moment: str,
+    described: Sequence[Tile],
+    figures: Sequence[str],
+    tables: str,
+    title: str = "Ad report",
+) -> str:
     """The whole document; `figures` and `tables` are HTML already."""
     return _PAGE.substitute(
-        as_of=escape(moment), tiles=tiles(described), figures="".join(figures), tables=tables
+        title=escape(title),
+        as_of=escape(moment),
+        tiles=tiles(described),
+        figures="".join(figures),
+        tables=tables,
     )
 
 
@@ -75,7 +85,7 @@ def as_of(ms: int) -> str:
 
 
 _PAGE = Template("""<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><title>Ad report</title>
+<html lang="en"><head><meta charset="utf-8"><title>$title</title>
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <style>
 :root { color-scheme: light dark; --paper: #fff; --card: #f6f7f9; --ink: #1d2430; --soft: #667085;
@@ -105,7 +115,7 @@ th, td { padding: 5px 10px; text-align: right; white-space: nowrap;
 th { font-weight: 500; font-size: 12px; } tfoot td { font-weight: 600; border: 0; }
 th:first-child, td:first-child { text-align: left; }
 </style></head><body>
-<header><h1>Ad report</h1><span>$as_of</span></header>
+<header><h1>$title</h1><span>$as_of</span></header>
 $tiles
 <div class="figures">$figures</div>
 $tables

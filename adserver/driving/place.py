@@ -5,9 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
 from adserver.catalogue.builder import build_snapshot
 from adserver.catalogue.sample import write_catalogue
 from adserver.driving.clock import SimulatedClock
@@ -17,8 +14,6 @@ from adserver.identity import SECRET_BYTES, secret_of
 from adserver.money import open_store
 from adserver.settings import Settings
 from adserver.worker import Worker
-from ranking.scorer import Gone, Pairs
-from ranking.tiers import Ranks
 from simulator.market.market import Market
 
 KEY = "signs the events of simulated people only"
@@ -69,25 +64,6 @@ async def opened(market: Market, settings: Settings, start_s: float, drive: Driv
     await worker.warm_up()
     people = People.load(settings.adserver_data / PENDING)
     return Drive(market, worker, clock, drive, people)
-
-
-def only_logistic(drive: Drive) -> None:
-    """From now on the fallback model decides; its decisions bear its quality."""
-    pipeline = drive.worker.pipeline
-    pipeline.ranks = Ranks(_Away(), pipeline.clock)
-
-
-class _Away:
-    """A click model that is never there."""
-
-    async def score(self, pairs: Pairs, timeout_s: float) -> NDArray[np.float32]:
-        raise Gone("there is no network in this run")
-
-    async def ready(self) -> bool:
-        return False
-
-    async def close(self) -> None:
-        return None
 
 
 async def closed(drive: Drive) -> None:

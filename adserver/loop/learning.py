@@ -22,7 +22,6 @@ from ranking import export as exporting
 from ranking import training
 from ranking.dataset import Impressions
 from ranking.gate import GateRefused
-from ranking.scorer import FALLBACK, TRUNCATED
 
 OPEN_S = 1_200
 """Of the end of a day, which is labelled with the next one: impressions may come ten minutes after
@@ -46,8 +45,7 @@ def join(run: Run, day: int, state: State) -> Done:
     place = world(run.folder, state.data)
     begin, end = (int(1000 * (run.market.midnight_s(one) - OPEN_S)) for one in (day, day + 1))
     window = Window(begin, end, int(1000 * run.market.midnight_s(day + 1)))
-    worst = FALLBACK if run.settings.ranker is Ranker.LOGISTIC else TRUNCATED
-    settings = LabelSettings(worst_quality=worst, suspect_rate=SUSPECT_RATE)
+    settings = LabelSettings(suspect_rate=SUSPECT_RATE)
     found, _ = labels(place.data / "warehouse", place.data / "features", window, settings)
     out = run.day(day) / "labels.npz"
     found.impressions.save(out)
@@ -62,8 +60,14 @@ def train(run: Run, day: int, state: State) -> Done:
     table = joined([Impressions.load(run.day(one) / "labels.npz") for one in days])
     out = run.day(day) / "run"
     shutil.rmtree(out, ignore_errors=True)
-    settings = training.TrainSettings(epochs=run.settings.epochs, negatives=1.0, batch=256)
-    training.train(table, out, settings, run.settings.seed + day, run.heard)
+    settings = replace(training.TrainSettings.for_rows(len(table)), epochs=run.settings.epochs)
+    alone = run.settings.ranker is Ranker.LOGISTIC
+    fit = training.logistic_only if alone else training.train
+    start = run.folder / state.run if state.run else None
+    try:
+        fit(table, out, settings, run.settings.seed + day, run.heard, start)
+    except training.NotTrainable as refusal:
+        return done(state, {"refused": str(refusal)})
     about = json.loads((out / "checkpoint.json").read_text())
     facts = {"impressions": len(table), "metrics": about["metrics"]}
     outputs = tuple(path for path in out.iterdir() if path.is_file())
@@ -74,8 +78,10 @@ def train(run: Run, day: int, state: State) -> Done:
 
 def export(run: Run, day: int, state: State) -> Done:
     """Quantised, calibrated and judged; refused models stay in the run's folder."""
-    out, trained = run.day(day) / "export", run.folder / state.run
+    out, trained = run.day(day) / "export", run.day(day) / "run"
     shutil.rmtree(out, ignore_errors=True)
+    if not trained.exists():
+        return done(state, {"refused": "nothing was trained"})
     if not _judgeable(trained / "test_slice.npz"):
         return done(state, {"refused": "the newest impressions have no clicks to judge by"})
     settings = world(run.folder, state.data).settings(run.settings)

@@ -7,10 +7,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
+from typing import Any
+
+import orjson
 
 from adserver.errors import ConfigError
-from adserver.loop import journal, report
+from adserver.loop import journal
 from adserver.loop.journal import Entry, Journal
+from adserver.loop.page import loop_page
+from adserver.loop.report import report
 from adserver.loop.settings import LoopSettings
 from adserver.loop.step import Heard, Run
 from adserver.loop.steps import plan
@@ -19,6 +24,7 @@ from adserver.releases.layout import replace_durably
 from simulator.market.market import Market
 
 SETTINGS, LOCK = "loop.json", ".lock"
+REPORT, PAGE = "report.json", "report.html"
 
 
 def run_loop(
@@ -45,8 +51,15 @@ def run_loop(
             journal.save(folder, done)
             forget(folder, left.state.data)
             heard(f"day {day + 1}: {step.name}", 1.0)
-        report.write(folder, settings, done)
+        _write_report(folder, report(folder, settings, done))
     return done
+
+
+def _write_report(folder: Path, found: dict[str, Any]) -> None:
+    """The same run writes the same bytes."""
+    content = orjson.dumps(found, option=orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS)
+    replace_durably(folder / REPORT, content + b"\n")
+    replace_durably(folder / PAGE, loop_page(found).encode())
 
 
 @contextmanager

@@ -15,13 +15,14 @@ from adserver.driving.counting import Predicted
 from adserver.driving.drive import DriveSettings
 from adserver.driving.tally import Tally
 from adserver.loop.journal import State
-from adserver.loop.settings import Ranker
 from adserver.loop.step import Done, Run, done
 from adserver.loop.untrained import write_untrained
-from adserver.loop.world import World, changed
+from adserver.loop.world import World, aside, changed
 from adserver.releases.states import Releases
 from adserver.releases.states import State as Stage
 
+UNTRAINED = 1
+"""Version of the model that has seen nothing."""
 COLD_RATE = 0.01
 """Click rate that a server expects of whatever it knows nothing about."""
 
@@ -29,10 +30,10 @@ COLD_RATE = 0.01
 def found(run: Run, day: int, state: State) -> Done:
     """The market's catalogue, and a model that has seen nothing in production."""
     with changed(run.folder, state.data) as world:
-        write_untrained(world.registry.folder(1), COLD_RATE, run.settings.seed)
+        write_untrained(world.registry.folder(UNTRAINED), COLD_RATE, run.settings.seed)
         world.registry.change(lambda released: _begun(released, run.settings.seed))
         place.prepare(run.market, world.settings(run.settings))
-    return done(state, data=state.data + 1, production=1)
+    return done(state, data=state.data + 1, production=UNTRAINED)
 
 
 def _begun(released: Releases, seed: int) -> Releases:
@@ -47,18 +48,34 @@ def simulate(run: Run, day: int, state: State) -> Done:
     return done(state, facts, outputs, data=state.data + 1)
 
 
+def control(run: Run, day: int, state: State) -> Done:
+    """What is to come, as the untrained start would serve it: everything else is the same.
+
+    It happens in a world of its own, of which only the sums are kept.
+    """
+    with aside(run.folder, state.data) as world:
+        world.only(UNTRAINED)
+        tally, _ = asyncio.run(_driven(run, world, day, range(*run.settings.hours)))
+    sums = _folder(run, day) / "control-00.json"
+    sums.write_bytes(orjson.dumps(tally.rows()))
+    return done(state, tally.day(day).figures(), (sums,))
+
+
 def _played(
     run: Run, world: World, day: int, hours: Sequence[int]
 ) -> tuple[tuple[Path, ...], dict[str, Any]]:
     """Hours of a day by the worker of this world; where their sums are, and the main ones."""
     tally, predicted = asyncio.run(_driven(run, world, day, hours))
-    folder = run.day(day)
-    folder.mkdir(parents=True, exist_ok=True)
-    first = hours[0]
+    folder, first = _folder(run, day), hours[0]
     sums, seen = folder / f"tally-{first:02}.json", folder / f"predicted-{first:02}.npz"
     sums.write_bytes(orjson.dumps(tally.rows()))
     predicted.save(seen)
     return (sums, seen), tally.day(day).figures()
+
+
+def _folder(run: Run, day: int) -> Path:
+    run.day(day).mkdir(parents=True, exist_ok=True)
+    return run.day(day)
 
 
 async def _driven(
@@ -68,8 +85,6 @@ async def _driven(
     start_s = run.market.midnight_s(day) + 3600.0 * hours[0]
     driving = DriveSettings(regret_one_in=settings.regret_one_in)
     drive = await place.opened(run.market, world.settings(settings), start_s, driving)
-    if settings.ranker is Ranker.LOGISTIC:
-        place.only_logistic(drive)
     tally = await drive.play(day, hours, run.heard)
     await place.closed(drive)
     return tally, Predicted.joined(drive.predicted)

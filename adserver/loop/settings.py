@@ -17,7 +17,8 @@ class Ranker(StrEnum):
 
     NETWORK = "network"
     LOGISTIC = "logistic"
-    """The fallback model alone, trained on what it was itself clicked for: what to compare with."""
+    """A logistic regression instead, trained on what it was itself clicked for: what to compare
+    with."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,7 @@ DAY = (
     Step("export", learning.export),
     Step("promote", serving.promote),
 )
+LAST = Step("control", serving.control)
 
 
 def plan(settings: LoopSettings) -> Iterator[tuple[int, Step]]:
@@ -28,4 +29,5 @@ def plan(settings: LoopSettings) -> Iterator[tuple[int, Step]]:
     yield 0, FIRST
     for day in range(settings.days):
         yield from ((day, step) for step in DAY)
+    yield settings.days, LAST
     yield settings.days, DAY[0]

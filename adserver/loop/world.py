@@ -16,7 +16,7 @@ from pathlib import Path
 from adserver.driving import place
 from adserver.loop.settings import LoopSettings
 from adserver.releases.layout import sync_folder
-from adserver.releases.registry import Registry
+from adserver.releases.registry import FILE, Registry
 from adserver.settings import Settings
 
 PREFIX, DRAFT = "world.", ".draft"
@@ -41,6 +41,14 @@ class World:
     @property
     def _models(self) -> Path:
         return self.folder / "models"
+
+    def only(self, version: int) -> None:
+        """Let this version decide, and forget the others and what was ever released."""
+        kept = self.registry.folder(version).name
+        for path in self.registry.folder(version).parent.iterdir():
+            if path.is_dir() and path.name != kept:
+                shutil.rmtree(path)
+        (self._models / FILE).unlink()
 
     def settings(self, of: LoopSettings) -> Settings:
         """Of the server in this world."""
@@ -77,6 +85,16 @@ def changed(folder: Path, number: int) -> Iterator[World]:
     _settle(draft)
     draft.rename(folder / f"{PREFIX}{number + 1}")
     sync_folder(folder)
+
+
+@contextmanager
+def aside(folder: Path, number: int) -> Iterator[World]:
+    """A copy of world `number` that is thrown away when the block ends."""
+    draft = folder / f"{PREFIX}aside{DRAFT}"
+    forget(folder, number)
+    copy(world(folder, number).folder, draft)
+    yield World(draft)
+    shutil.rmtree(draft)
 
 
 def forget(folder: Path, kept: int) -> None:
