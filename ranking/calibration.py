@@ -19,8 +19,13 @@ BINS = 100
 """Equal-mass bins that are pooled; each should hold some tens of clicks."""
 LOWEST, HIGHEST = -16.0, 4.0
 """Log-odds that the knots span: beyond, a rate is below a millionth or no click rate."""
+DOUBT = 20.0
+"""Clicks that a bin must have had for its own rate to count as much as the line through all."""
 FEWEST_CLICKS = 0.5
 """Clicks that a slice without any is taken to have had."""
+NEWTON = 12
+SLOPES = 0.1, 3.0
+"""Of the line; beyond lies what no model deserves to be believed."""
 TILT = 0.02
 """Share of the raw score in the map, so that rows within one pooled block keep their order."""
 
@@ -42,6 +47,31 @@ def pool_adjacent_violators(
             mass[-2:] = [total]
             size[-2:] = [size[-2] + size[-1]]
     return np.repeat(mean, size)
+
+
+def straight(
+    score: NDArray[np.float64], shown: NDArray[np.float64], clicks: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """The log-odds a + b · score that fit bins best (Platt 1999), b drawn to 1 and kept positive.
+
+    Newton's method from the line through the overall rate.
+    """
+    centre = np.average(score, weights=shown)
+    base = min(max(clicks.sum(), FEWEST_CLICKS) / shown.sum(), 0.5)
+    clicks = clicks if clicks.sum() > 0 else shown * base
+    a, b = float(np.log(base / (1.0 - base))), 1.0
+    x = score - centre
+    for _ in range(NEWTON):
+        p = _sigmoid(a + b * x)
+        gap, mass = clicks - shown * p, shown * p * (1.0 - p)
+        slope = np.array([gap.sum(), (gap * x).sum() - (b - 1.0)])
+        curve = np.array(
+            [[mass.sum() + 1e-9, (mass * x).sum()], [(mass * x).sum(), (mass * x**2).sum() + 1.0]]
+        )
+        move = np.linalg.solve(curve, slope)
+        a, b = a + float(move[0]), float(np.clip(b + move[1], *SLOPES))
+    line: NDArray[np.float64] = a + b * x
+    return line
 
 
 def _sigmoid(x: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -69,9 +99,9 @@ class Calibration:
     ) -> Calibration:
         """By isotonic regression; outside the scores seen, it goes on parallel to the raw scores.
 
-        Each bin's rate is drawn towards its neighbourhood by one click's worth of the overall
-        rate, so that a bin without clicks does not promise that there are never any. Of no rows,
-        the logistic function.
+        Each bin's rate is drawn towards a straight line in log-odds by `DOUBT` clicks' worth of
+        it: a few clicks would otherwise cut the scores into a few flat steps, whose ads only
+        their bids tell apart. Of no rows, the logistic function.
         """
         if len(logit) == 0:
             return cls.plain()
@@ -82,8 +112,8 @@ class Calibration:
         filled = shown > 0
         shown, clicks = shown[filled], clicks[filled]
         score = score[filled] / shown
-        base = min(max(clicks.sum(), FEWEST_CLICKS) / shown.sum(), 0.5)
-        rate = pool_adjacent_violators((clicks + 1.0) / (shown + 1.0 / base), shown)
+        line = _sigmoid(straight(score, shown, clicks))
+        rate = pool_adjacent_violators((clicks + DOUBT) / (shown + DOUBT / line), shown)
         return cls.plain().remapped(score, np.log(rate / (1.0 - rate)))
 
     def remapped(self, score: NDArray[np.float64], target: NDArray[np.float64]) -> Calibration:

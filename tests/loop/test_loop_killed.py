@@ -30,9 +30,15 @@ OPEN = json.dumps(
 )
 """A few clicks to judge by are no judgement."""
 TINY = LoopSettings(
-    days=1, ads=200, visits=40_000, hours=(12, 13), regret_one_in=5, release_gate=OPEN
+    days=1,
+    ads=200,
+    visits=12_000,
+    hours=(12, 13),
+    epochs=1,
+    regret_one_in=5,
+    release_gate=OPEN,
 )
-PATIENCE_S = 120.0
+PATIENCE_S = 400.0
 
 
 def begun(folder):
