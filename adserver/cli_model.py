@@ -59,7 +59,7 @@ def train(
     pull: Annotated[float, typer.Option(help="How strongly back to the former weights.")] = 0.0,
     kind: Annotated[Kind, typer.Option(help="The click model, or a baseline.")] = Kind.MODEL,
     seed: Annotated[int, typer.Option(help="Same seed, same model.")] = 7,
-    epochs: Annotated[int, typer.Option(help="Passes over the data.")] = 3,
+    epochs: Annotated[int, typer.Option(help="Passes over the data; 0: by their size.")] = 0,
     folder: Folder = Path("var/model"),
     data: Annotated[
         list[Path] | None,
@@ -86,11 +86,9 @@ def train(
             table = _shared(lambda: _logged(labels, since, until, chosen), folder, ranks)
         else:
             table = _shared(lambda: _simulated(ads, visits, seed, heard), folder, ranks)
+        usual = training.TrainSettings.for_rows(len(table))
         settings = replace(
-            training.TrainSettings.for_rows(len(table)),
-            epochs=epochs,
-            pull=pull,
-            stream=form is Form.STREAM,
+            usual, epochs=epochs or usual.epochs, pull=pull, stream=form is Form.STREAM
         )
         try:
             if kind is Kind.MODEL:

@@ -123,3 +123,15 @@ def test_a_logistic_run_is_continued_too(plain: Path, days: list[Impressions], t
     again = logistic_only(days[0], tmp_path / "again", SETTINGS, seed=1, start=plain)
 
     assert entropy(again, days[2]) < entropy(untrained(tmp_path / "none", 1, days[0]), days[2])
+
+
+def test_settings_fit_the_number_of_impressions_and_say_what_is_wrong():
+    day, year = TrainSettings.for_rows(68_000), TrainSettings.for_rows(10_000_000)
+
+    assert (day.negatives, day.epochs) == (1.0, 2)
+    assert (year.negatives, year.epochs) == (0.15, 3)
+    assert day.batch < year.batch
+    assert 0.15 < TrainSettings.for_rows(1_000_000).negatives < 1
+    assert list(day.problems()) == list(TrainSettings.for_rows(0).problems()) == []
+    wrong = replace(day, negatives=0.0, dropout=1.0, pull=-1.0, epochs=0)
+    assert len(list(wrong.problems())) == 4

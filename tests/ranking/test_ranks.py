@@ -55,7 +55,7 @@ def labels(table: Impressions, tmp_path: Path) -> Path:
 
 
 def test_two_processes_train_what_one_trains(labels: Path, tmp_path: Path):
-    options = ["--labels", str(labels), "--epochs", "2", "--seed", "5"]
+    options = ["--labels", str(labels), "--seed", "5"]
     launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
     two = tmp_path / "two"
     environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
@@ -66,8 +66,7 @@ def test_two_processes_train_what_one_trains(labels: Path, tmp_path: Path):
         [*launch, "-m", "adserver", "train", *options, "--folder", str(two)],
         check=True, cwd=ROOT, env=environment, capture_output=True,
     )  # fmt: skip
-    one = train(table, tmp_path / "one", settings.__class__(
-        epochs=2, batch=settings.batch, negatives=settings.negatives), seed=5)  # fmt: skip
+    one = train(table, tmp_path / "one", settings, seed=5)
 
     both = [reference.score(dict(np.load(run / "weights.npz")), table).full for run in (one, two)]
     assert_allclose(both[1], both[0], atol=LOG_ODDS)
