@@ -15,6 +15,8 @@ from ranking.tabular.logistic import probability
 
 SHAPES = ((7, 20), (7, 100), (31, 20), (31, 100))
 """Leaves, and rows that each must hold, tried on the validation rows."""
+MANY = 200_000
+"""Training rows from which on only the last shape is tried: it costs minutes."""
 ROUNDS = 500
 PATIENCE = 30
 LEARNING_RATE = 0.05
@@ -48,7 +50,8 @@ def settled(train: Inputs, validation: Inputs, seed: int) -> Trees:
     """Of the shape, and with as many rounds, as predict the validation rows best."""
     best, least = None, np.inf
     known, judged = _dataset(train), _dataset(validation)
-    for leaves, leaf_rows in SHAPES:
+    shapes = SHAPES if len(train) < MANY else SHAPES[-1:]
+    for leaves, leaf_rows in shapes:
         stop = lgb.early_stopping(PATIENCE, verbose=False)
         made = lgb.train(
             _parameters(leaves, leaf_rows, seed), known, ROUNDS, [judged], callbacks=[stop]
@@ -102,7 +105,7 @@ def _few(data: Inputs) -> list[int]:
     rows = {one.field: one.rows for one in data.load}
     return [
         at
-        for at, field in enumerate(data.fields)
+        for at, field in enumerate(data.fields[: data.embedded])
         if rows.get(field, MOST_CATEGORIES) < MOST_CATEGORIES
     ]
 

@@ -15,12 +15,13 @@ from numpy.typing import NDArray
 from ranking.tabular.kernels import U64, hash_words
 from ranking.tabular.parts import Parts
 from ranking.tabular.rows import Rows
-from ranking.tabular.running import count, counted
+from ranking.tabular.running import count, counted, paired
 from ranking.tabular.vocabulary import LIMITS, Limits, Load, Table, loads
 
 STEPS = 20
 """Buckets of about as many training rows that a number falls into, beside its own size."""
 HOUR_S, DAY_S, WEEK_S = 3_600.0, 86_400.0, 604_800.0
+Numbers = dict[str, NDArray[np.float32]]
 WIDEST = 4.0
 """Standard deviations that a number is cut off at."""
 
@@ -42,6 +43,8 @@ class Inputs:
     """[D] of the numbers."""
     fields: list[str]
     """[F]"""
+    embedded: int
+    """The first so many fields are worth vectors; the rest are running counts in steps."""
     load: list[Load]
     first_row: NDArray[np.int32]
     """[F] of each field."""
@@ -54,34 +57,53 @@ class Inputs:
     def part(self, at: slice | NDArray[np.int64]) -> Inputs:
         """Some of the rows."""
         second = None if self.second is None else self.second[at]
-        bare = (self.bags, self.names, self.fields, self.load, self.first_row, self.rows)
-        return Inputs(self.click[at], self.first[at], second, self.number[at], *bare)
+        bare = (self.bags, self.names, self.fields, self.embedded)
+        rest = (self.load, self.first_row, self.rows)
+        return Inputs(self.click[at], self.first[at], second, self.number[at], *bare, *rest)
 
 
 def inputs(rows: Rows, parts: Parts, limits: Limits = LIMITS) -> Inputs:
     """Encode all rows by what the training rows tell."""
     names, number = _numbers(rows, parts)
-    fields = [name for name, _ in _columns(rows, parts)]
-    first = np.zeros((len(rows), len(fields)), np.int32)
-    second: NDArray[np.int32] | None = None
-    first_row = np.zeros(len(fields), np.int32)
+    counts = dict(zip(names, number.T, strict=True)) if paired(rows) else {}
+    stepped = {name: one for name, one in counts.items() if name not in rows.count}
     tables: dict[str, Table] = {}
-    start = 0
-    for at, (name, hashed) in enumerate(_columns(rows, parts)):
+    fields, firsts, seconds, starts, start = [], [], [], [], 0
+    for name, hashed in _columns(rows, parts, stepped):
         field = name.partition("[")[0]
         if field not in tables:
-            start = start + tables[list(tables)[-1]].rows - 1 if tables else 0
+            start += tables[list(tables)[-1]].rows - 1 if tables else 0
             tables[field] = _table(rows, field, hashed, parts, limits)
         one, two = tables[field].pair(hashed)
-        first[:, at] = np.where(one > 0, one + start, 0)
-        first_row[at] = start
-        if two.any():
-            second = np.zeros_like(first) if second is None else second
-            second[:, at] = np.where(two > 0, two + start, 0)
-    load = loads(list(tables.values()), list(tables))
-    total = 1 + sum(table.rows - 1 for table in tables.values())
-    bags = _bags(fields)
-    return Inputs(rows.click, first, second, number, bags, names, fields, load, first_row, total)
+        fields.append(name)
+        starts.append(start)
+        firsts.append(_shifted(one, start))
+        seconds.append(_shifted(two, start) if two.any() else None)
+    return Inputs(
+        click=rows.click,
+        first=np.column_stack(firsts),
+        second=_second(seconds, len(rows)),
+        number=number,
+        bags=_bags(fields),
+        names=names,
+        fields=fields,
+        embedded=len(fields) - len(stepped),
+        load=loads(list(tables.values()), list(tables)),
+        first_row=np.array(starts, np.int32),
+        rows=1 + sum(table.rows - 1 for table in tables.values()),
+    )
+
+
+def _shifted(row: NDArray[np.int32], start: int) -> NDArray[np.int32]:
+    """Of one embedding over all fields, of which this one's begins behind `start`."""
+    return np.where(row > 0, row + start, 0).astype(np.int32)
+
+
+def _second(columns: list[NDArray[np.int32] | None], rows: int) -> NDArray[np.int32] | None:
+    if all(one is None for one in columns):
+        return None
+    nothing = np.zeros(rows, np.int32)
+    return np.column_stack([nothing if one is None else one for one in columns])
 
 
 def _table(rows: Rows, field: str, hashed: U64, parts: Parts, limits: Limits) -> Table:
@@ -89,7 +111,7 @@ def _table(rows: Rows, field: str, hashed: U64, parts: Parts, limits: Limits) ->
     return Table.empty(limits).grown(seen[seen != 0])
 
 
-def _columns(rows: Rows, parts: Parts) -> Iterator[tuple[str, U64]]:
+def _columns(rows: Rows, parts: Parts, more: Numbers) -> Iterator[tuple[str, U64]]:
     """Each field's hashes: categories, numbers in steps, hours and days, a bag's tokens."""
     yield from rows.category.items()
     for name, number in rows.count.items():
@@ -100,6 +122,8 @@ def _columns(rows: Rows, parts: Parts) -> Iterator[tuple[str, U64]]:
     for name, tokens in rows.bag.items():
         used = int((tokens != 0).any(axis=0).sum())
         yield from ((f"{name}[{at}]", tokens[:, at]) for at in range(used))
+    for name, number in more.items():
+        yield f"{name} in steps", _stepped(number, number[parts.train])
 
 
 def _bags(fields: list[str]) -> tuple[slice, ...]:

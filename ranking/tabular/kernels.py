@@ -13,6 +13,8 @@ _SPREAD = np.uint64(0x9E3779B97F4A7C15)
 _MIX = np.uint64(0xBF58476D1CE4E5B9)
 _FNV_START, _FNV_PRIME = np.uint64(0xCBF29CE484222325), np.uint64(0x100000001B3)
 _32, _29 = np.uint64(32), np.uint64(29)
+LONG_AGO = -10.0
+"""When, in units of the fading, a value was last shown that never was; rows begin at 0."""
 
 
 @njit(cache=True, nogil=True)
@@ -90,15 +92,18 @@ def running(
     moment: NDArray[np.float64],
     prior: NDArray[np.float64],
     strength: float,
+    unit: float,
     cells: int,
     out: NDArray[np.float32],
 ) -> None:
-    """What was known of each row's value before its moment, into [R, 4].
+    """What was known of each row's value before its moment, into [R, 5].
 
     Rows stand in order of their moments, whose unit is that of the decay; rows of one moment do
-    not see each other. Smoothed rate over the prior, log(1 + shown), the same two with decay.
+    not see each other. Smoothed rate over the prior, log(1 + shown), the same two with decay, and
+    log(1 + units since it was last shown), as if that were long ago before the first time.
     """
     state = np.zeros((cells, 5))
+    state[:, 4] = LONG_AGO
     begin = 0
     while begin < len(code):
         end = begin
@@ -111,6 +116,7 @@ def running(
             lately = fade * cell[2]
             out[end, 2] = math.log((fade * cell[3] + strength * p) / ((lately + strength) * p))
             out[end, 3] = math.log1p(lately)
+            out[end, 4] = math.log1p(unit * (moment[end] - cell[4]))
             end += 1
         for row in range(begin, end):
             cell = state[code[row]]

@@ -18,7 +18,8 @@ from ranking.tabular.kernels import linear, linear_gradient
 
 PENALTIES = (1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1000.0, 3000.0)
 """Tried on the validation rows: half of this times the squared weights is added to the loss."""
-STEPS = 100
+STEPS, ENOUGH = 100, 1e-6
+"""L-BFGS ends after so many steps, or once one betters the loss by less than this share."""
 Floats = NDArray[np.float64]
 
 
@@ -68,20 +69,26 @@ def fit(data: Inputs, penalty: float, start: Floats | None = None) -> Logistic:
         loss = np.logaddexp(0.0, logit) - data.click * logit
         return float(loss.sum() + penalty / 2 * weight[1:] @ weight[1:]), gradient
 
-    found = minimize(objective, start, jac=True, method="L-BFGS-B", options={"maxiter": STEPS})
+    found = minimize(
+        objective, start, jac=True, method="L-BFGS-B", options={"maxiter": STEPS, "ftol": ENOUGH}
+    )
     return Logistic(np.asarray(found.x), penalty)
 
 
 def settled(train: Inputs, validation: Inputs) -> Logistic:
-    """With the penalty that predicts the validation rows best."""
-    best, least = None, np.inf
+    """With the penalty that predicts the validation rows best; from the largest down, until two
+    in a row have predicted worse."""
+    best, least, worse = None, np.inf, 0
     start: Floats | None = None
     for penalty in sorted(PENALTIES, reverse=True):
         one = fit(train, penalty, start)
         start = one.weight
         loss = losses(validation.click, probability(one.log_odds(validation))).mean()
+        worse += 1
         if loss < least:
-            best, least = one, float(loss)
+            best, least, worse = one, float(loss), 0
+        if worse == 2:
+            break
     assert best is not None
     return best
 

@@ -69,14 +69,16 @@ class Net(nn.Module):
         with torch.no_grad():
             self.table.weight[0] = 0.0
         inside = sum(bag.stop - bag.start for bag in data.bags)
-        self.fields = len(data.fields) - inside
+        self.embedded = data.embedded
+        self.fields = data.embedded - inside
         inputs = (self.fields + len(data.bags)) * settings.dim + data.number.shape[1]
         self.head = head(_shape(inputs, settings), inputs)
 
     def forward(self, first: Tensor, second: Tensor | None, number: Tensor) -> Tensor:
+        first = first[:, : self.embedded]
         vector = self.table(first)
         if second is not None:
-            vector = vector + self.table(second)
+            vector = vector + self.table(second[:, : self.embedded])
         wide = [vector[:, : self.fields].flatten(1)]
         for bag in self.bags:
             held = (first[:, bag] != 0).sum(1, keepdim=True).clamp(min=1)

@@ -2,8 +2,9 @@
 
 Click rates are drawn towards the rate of all rows so far, (clicks + α p) / (shown + α) with α = 20
 (He et al. 2014), beside the logarithm of the counts that they rest on; both once over all that was
-before and once fading by 1/e a day. Rows of one moment do not see each other. They go on through
-validation and test, as they do where a model serves, each row knowing what came before it.
+before and once fading by 1/e a day; and how long ago the value was last shown. Rows of one moment
+do not see each other. Counting goes on through validation and test, as it does where a model
+serves, each row knowing what came before it.
 """
 
 from __future__ import annotations
@@ -25,15 +26,20 @@ FEWEST_MOMENTS = 100
 """A log with fewer different times is taken to tell time by its order."""
 MOST_PAIRED = 6
 """Fields of a log of which pairs are counted too."""
-EACH = 4
+EACH = 5
 Floats = NDArray[np.float64]
+
+
+def told_by_time(rows: Rows) -> bool:
+    """Whether the log's times, and not its order alone, tell what was before what."""
+    time_s = rows.time_s
+    return time_s is not None and 1 + int((np.diff(time_s) > 0).sum()) >= FEWEST_MOMENTS
 
 
 def moments(rows: Rows) -> Floats:
     """[R] when each row was, in units of the fading."""
-    time_s = rows.time_s
-    if time_s is not None and 1 + int((np.diff(time_s) > 0).sum()) >= FEWEST_MOMENTS:
-        return np.asarray((time_s - time_s[0]) / DAY_S)
+    if rows.time_s is not None and told_by_time(rows):
+        return np.asarray((rows.time_s - rows.time_s[0]) / DAY_S)
     return np.arange(len(rows), dtype=np.float64) * (FADING_ROWS / len(rows))
 
 
@@ -46,7 +52,7 @@ def priors(click: NDArray[np.uint8], moment: Floats) -> Floats:
 
 def counted(rows: Rows) -> list[str]:
     """Names of the numbers that `count` makes."""
-    kinds = ("rate", "shown", "rate lately", "shown lately")
+    kinds = ("rate", "shown", "rate lately", "shown lately", "since")
     return [f"{' × '.join(key)}: {kind}" for key in _keys(rows) for kind in kinds]
 
 
@@ -54,15 +60,22 @@ def count(rows: Rows, out: NDArray[np.float32]) -> None:
     """Into out [R, EACH · fields counted] the running counts of each field, or pair of fields."""
     moment = moments(rows)
     prior = priors(rows.click, moment)
+    unit = DAY_S if told_by_time(rows) else len(rows) / FADING_ROWS
     for number, key in enumerate(_keys(rows)):
         cells, code = np.unique(_hashed(rows, key), return_inverse=True)
         column = out[:, EACH * number : EACH * (number + 1)]
-        running(code.astype(np.int32), rows.click, moment, prior, STRENGTH, len(cells), column)
+        known = (code.astype(np.int32), rows.click, moment, prior)
+        running(*known, STRENGTH, unit, len(cells), column)
+
+
+def paired(rows: Rows) -> bool:
+    """Whether fields are few enough to count pairs of them too."""
+    return len(rows.category) <= MOST_PAIRED
 
 
 def _keys(rows: Rows) -> Iterator[tuple[str, ...]]:
     yield from ((name,) for name in rows.category)
-    if len(rows.category) <= MOST_PAIRED:
+    if paired(rows):
         yield from combinations(rows.category, 2)
 
 

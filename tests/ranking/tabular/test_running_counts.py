@@ -9,7 +9,8 @@ import pytest
 from clicked import crossed
 from numpy.testing import assert_allclose, assert_array_equal
 
-from ranking.tabular.running import EACH, STRENGTH, count, counted, moments, priors
+from ranking.tabular.kernels import LONG_AGO
+from ranking.tabular.running import DAY_S, EACH, STRENGTH, count, counted, moments, priors
 
 
 def counts(rows) -> np.ndarray:
@@ -35,6 +36,8 @@ def test_counts_are_those_of_the_rows_before():
         ]
         wanted = [np.log(rates[0] / prior[at]), np.log1p(shown)]
         wanted += [np.log(rates[1] / prior[at]), np.log1p(fade.sum())]
+        last = moment[past].max() if past.any() else LONG_AGO
+        wanted.append(np.log1p(DAY_S * (moment[at] - last)))
         assert_allclose(found[at, EACH : 2 * EACH], wanted, rtol=1e-5, atol=1e-6)
 
 
