@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
+from threading import Event
 from typing import Annotated, Any
 
 import typer
@@ -15,9 +16,16 @@ from rich.table import Table
 
 from adserver.cli_database import settings_given
 from adserver.deadline import wall
-from adserver.releases import about
+from adserver.money import open_store
+from adserver.releases import about, standing
+from adserver.releases.collecting import statistics
+from adserver.releases.judge import EVERY_MS, rulings
+from adserver.releases.judging import Ruling
 from adserver.releases.registry import Registry, RegistryError
 from adserver.releases.states import State
+from adserver.releases.statistics import Stats
+from adserver.settings import Settings
+from adserver.state.store import StateStore
 
 app = typer.Typer(no_args_is_help=True)
 console = Console()
@@ -32,6 +40,7 @@ class Format(StrEnum):
 As = Annotated[Format, typer.Option("--format", help="How to show it.")]
 Version = Annotated[int, typer.Argument(help="Number of a version.")]
 SHORT = ("version", "state", "from", "to")
+EVERY_S = EVERY_MS / 1000
 Why = Annotated[str, typer.Option(help="For the history.")]
 
 
@@ -48,9 +57,12 @@ def _registry() -> Iterator[Registry]:
 
 @app.command("list")
 def list_all(form: As = Format.TABLE) -> None:
-    """Every version: state, since when, click rate, AUC, calibration, where it comes from."""
+    """Every version: state, since when, AUC, calibration, and what it lately did in service."""
     with _registry() as registry:
-        _show(about.versions(registry), form, "versions")
+        lately = _lately(registry)
+        rows = about.versions(registry)
+    rows = [row | standing.served(lately.get(row["version"], Stats())) for row in rows]
+    _show(rows, form, "versions")
 
 
 @app.command()
@@ -58,6 +70,8 @@ def show(version: Version, form: As = Format.TABLE) -> None:
     """One version's manifest, and its history."""
     with _registry() as registry:
         facts, history = about.version(registry, version), about.history(registry, version)
+        lately = standing.served(_lately(registry).get(version, Stats()))
+    facts |= {f"served.{name}": value for name, value in lately.items()}
     if form is Format.JSON:
         typer.echo(json.dumps({"facts": facts, "history": history}, indent=1))
         return
@@ -101,6 +115,24 @@ def rollback(
 
 
 @app.command()
+def watch(
+    form: As = Format.TABLE,
+    once: Annotated[bool, typer.Option(help="Show it once and end.")] = False,
+) -> None:
+    """What is judged now: the version on trial beside production, and the limits."""
+    with _registry() as registry, settings_given() as settings, _store(settings) as store:
+        while True:
+            now_ms, limits = int(wall() * 1000), settings.trial_limits
+            found = rulings(registry.read(), registry, store, limits, now_ms)
+            if not once:
+                console.clear()
+            _show_rulings(found, form, now_ms)
+            if once:
+                return
+            Event().wait(EVERY_S)
+
+
+@app.command()
 def diff(
     one: Version,
     other: Version,
@@ -112,6 +144,46 @@ def diff(
     """How far two versions are from each other: metrics, data, weights, calibration, scores."""
     with _registry() as registry:
         _show(about.difference(registry, one, other, slice_file), form, f"{one} and {other}")
+
+
+def _show_rulings(found: Sequence[Ruling], form: Format, now_ms: int) -> None:
+    if form is Format.JSON:
+        typer.echo(json.dumps([_told(one, now_ms) for one in found]))
+        return
+    for one in found:
+        title = f"version {one.watch.version}, {one.watch.state}: {one.verdict.reason}"
+        _show(standing.rows(one.case, one.limits) if one.case else [], form, title)
+    if not found:
+        console.print("nothing is on trial")
+
+
+def _told(one: Ruling, now_ms: int) -> dict[str, Any]:
+    return {
+        "version": one.watch.version,
+        "state": str(one.watch.state),
+        "age_s": one.watch.age_s(now_ms),
+        "call": str(one.verdict.call),
+        "reason": one.verdict.reason,
+        "figures": standing.rows(one.case, one.limits) if one.case else [],
+    }
+
+
+def _lately(registry: Registry) -> dict[int, Stats]:
+    """What every version did in the phases that are still counted; nothing where no server ran."""
+    with settings_given() as settings:
+        if not (settings.adserver_data / "state").is_dir():
+            return {}
+        with _store(settings) as store:
+            return statistics(store, 0, registry.read().phase)
+
+
+@contextmanager
+def _store(settings: Settings) -> Iterator[StateStore]:
+    store = open_store(settings)
+    try:
+        yield store
+    finally:
+        store.close()
 
 
 def _show(rows: list[dict[str, Any]], form: Format, title: str) -> None:

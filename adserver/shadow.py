@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
+import msgspec
 import numpy as np
 import structlog
 from numpy.typing import NDArray
@@ -20,7 +21,7 @@ from adserver.columns import odds_of, pairs_of
 from adserver.deadline import Clock
 from adserver.edition import Edition
 from adserver.encode import as_seen_by
-from adserver.releases.statistics import Scored
+from adserver.releases.statistics import Scored, took
 from adserver.weighed import Weighed
 from auction.columns import PPM, Bids, Slate
 from ranking.scorer import FALLBACK, FULL
@@ -93,8 +94,10 @@ class Shadowing:
             log.exception("a shadow failed", model=shadow.model)
             scored = None
         if scored is not None:
-            arm_metrics.SHADOW_SECONDS.observe(self.clock() - began)
-            self._tell(shadow, decided.arm, scored)
+            spent = self.clock() - began
+            arm_metrics.SHADOW_SECONDS.observe(spent)
+            timed = msgspec.structs.replace(scored, took_ms=took(spent, requests))
+            self._tell(shadow, decided.arm, timed)
             return
         arm_metrics.SHADOWED.labels("failed").inc(requests)
         if self.observer:

@@ -66,6 +66,11 @@ async def open_loop(target: Target, load: Sequence[Shot], plan: Plan) -> Summary
     recorder = Recorder(target, plan.connections, plan.timeout_s)
     if plan.events:
         recorder.viewer = Viewer(target.host, np.random.default_rng([plan.seed, 3]).random)
+    return summarise(recorder.tally, await sent(recorder, load, plan))
+
+
+async def sent(recorder: Recorder, load: Sequence[Shot], plan: Plan) -> Run:
+    """The same with a recorder of the caller's, who reads its tally."""
     await recorder.client.open(min(plan.connections, 32))
     pacer = _Pacer(recorder, load, arrivals(plan), plan.warm_up_s)
     try:
@@ -76,7 +81,7 @@ async def open_loop(target: Target, load: Sequence[Shot], plan: Plan) -> Summary
         pacer.alarm.close()
         await recorder.client.close()
     late = np.quantile(pacer.late, 0.99) if pacer.late else 0.0
-    return summarise(recorder.tally, Run(plan.seconds, len(pacer.late), cpu_s, float(late * 1000)))
+    return Run(plan.seconds, len(pacer.late), cpu_s, float(late * 1000))
 
 
 class _Pacer:

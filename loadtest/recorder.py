@@ -47,6 +47,7 @@ class Recorder:
         if due >= self.measured_from:
             tally = self.tally
             tally.route.append(shot.route)
+            tally.due_s.append(due)
             tally.latency_s.append(now - due)
             tally.status.append(status)
             tally.quality.append(answers.quality_of(answer, body))

@@ -10,9 +10,9 @@ import re
 import signal
 import socket
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from time import monotonic, sleep
 from urllib.error import URLError
@@ -40,6 +40,8 @@ class Wanted:
     workers: int
     data: Path
     """Its data folder; a catalogue found there is used."""
+    settings: Mapping[str, str] = field(default_factory=dict)
+    """Further environment variables."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +98,7 @@ def serving(wanted: Wanted, log: Path) -> Iterator[Server]:
         "WORKERS": str(wanted.workers),
         "SCORER": wanted.scorer,
         "ADSERVER_DATA": str(wanted.data),
+        **wanted.settings,
     }
     command = [sys.executable, "-m", "adserver", "demo"]
     with log.open("wb") as written:

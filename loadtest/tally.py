@@ -25,6 +25,8 @@ class Tally:
     """One row per answer; half a microsecond each."""
 
     route: array[int] = field(default_factory=lambda: array("b"))
+    due_s: array[float] = field(default_factory=lambda: array("d"))
+    """When it should have been sent, on the monotonic clock."""
     latency_s: array[float] = field(default_factory=lambda: array("d"))
     server_ms: array[float] = field(default_factory=lambda: array("d"))
     status: array[int] = field(default_factory=lambda: array("h"))

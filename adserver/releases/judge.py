@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Final
 
 import structlog
@@ -17,11 +17,12 @@ import structlog
 from adserver.releases import judging
 from adserver.releases.collecting import RECENT, forget, statistics
 from adserver.releases.guardrails import Call
-from adserver.releases.judging import Ruling, Watch
+from adserver.releases.judging import Phases, Ruling, Watch
 from adserver.releases.limits import Limits
 from adserver.releases.packing import read_manifest
 from adserver.releases.registry import Registry, RegistryError
 from adserver.releases.states import Releases, State
+from adserver.releases.statistics import Stats
 from adserver.state.store import StateStore, Values
 
 EVERY_MS: Final = 2_000
@@ -49,7 +50,6 @@ class Judge:
     """Of the last sitting."""
     _sat_ms: int = -(1 << 60)
     _said: str = ""
-    _expected: dict[int, float | None] = field(default_factory=dict)
 
     def sit(self, now_ms: int) -> None:
         """Judge what is watched, when it is time and this worker's turn.
@@ -60,11 +60,10 @@ class Judge:
             return
         self._sat_ms = now_ms
         releases = self.registry.read()
-        watches = tuple(judging.watches(releases))
-        if not watches or not self._takes_turn(now_ms):
-            self.rulings = ()
+        self.rulings = ()
+        if not any(judging.watches(releases)) or not self._takes_turn(now_ms):
             return
-        self.rulings = tuple(self._ruling(releases, watch, now_ms) for watch in watches)
+        self.rulings = rulings(releases, self.registry, self.store, self.limits, now_ms)
         forget(self.store, releases.phase - RECENT + 1)
         for one in self.rulings:
             if one.verdict.call is Call.ROLL_BACK or (one.moves and self.promotes):
@@ -78,22 +77,6 @@ class Judge:
             return [_Turn.pack(now_ms, self.worker) if mine else found[0]], mine
 
         return self.store.update([_TURN], change)
-
-    def _ruling(self, releases: Releases, watch: Watch, now_ms: int) -> Ruling:
-        limits = self.limits
-        if watch.state is State.SHADOW:
-            limits = limits.expecting(self._correlation(watch))
-        return judging.ruling(watch, lambda phases: statistics(self.store, *phases), limits, now_ms)
-
-    def _correlation(self, watch: Watch) -> float | None:
-        """What the gate measured of the version and of the production it stands beside."""
-        if watch.version not in self._expected:
-            try:
-                manifest = read_manifest(self.registry.folder(watch.version))
-            except ValueError:
-                return None
-            self._expected[watch.version] = gated_correlation(manifest, watch.control)
-        return self._expected[watch.version]
 
     def _carry_out(self, ruled: Ruling, now_ms: int) -> None:
         version, said = ruled.watch.version, ruled.verdict
@@ -126,9 +109,28 @@ def gated_correlation(manifest: Mapping[str, Any], production: int) -> float | N
     return None
 
 
-def seen_now(store: StateStore, registry: Registry, limits: Limits, now_ms: int) -> list[Ruling]:
-    """What a judge would say now; changes nothing. StoreFailed, RegistryError."""
-    return [
-        judging.ruling(watch, lambda phases: statistics(store, *phases), limits, now_ms)
-        for watch in judging.watches(registry.read())
-    ]
+def rulings(
+    releases: Releases, registry: Registry, store: StateStore, limits: Limits, now_ms: int
+) -> tuple[Ruling, ...]:
+    """On every version that is watched, as of now; changes nothing. StoreFailed."""
+
+    def find(phases: Phases) -> dict[int, Stats]:
+        return statistics(store, *phases)
+
+    def limits_of(watch: Watch) -> Limits:
+        return limits.expecting(_correlation(registry, watch))
+
+    return tuple(
+        judging.ruling(watch, find, limits_of(watch), now_ms) for watch in judging.watches(releases)
+    )
+
+
+def _correlation(registry: Registry, watch: Watch) -> float | None:
+    """What the gate measured of a shadow and of the production it stands beside."""
+    if watch.state is not State.SHADOW:
+        return None
+    try:
+        manifest = read_manifest(registry.folder(watch.version))
+    except ValueError:
+        return None
+    return gated_correlation(manifest, watch.control)

@@ -49,6 +49,8 @@ class Ruling:
 
     watch: Watch
     case: Case | None
+    """None where a promoted version has been watched for its time."""
+    limits: Limits
     verdict: Verdict
 
     @property
@@ -118,7 +120,7 @@ def ruling(watch: Watch, find: Find, limits: Limits, now_ms: int) -> Ruling:
     """On a watched version as of now; a production beyond its watch is let be."""
     age = watch.age_s(now_ms)
     if watch.state is State.PRODUCTION and age > limits.watch_s:
-        return Ruling(watch, None, Verdict(Call.KEEP, WATCHED))
+        return Ruling(watch, None, limits, Verdict(Call.KEEP, WATCHED))
     case = Case(
         watch.state,
         age,
@@ -126,7 +128,7 @@ def ruling(watch: Watch, find: Find, limits: Limits, now_ms: int) -> Ruling:
         find(watch.control_phases).get(watch.control, Stats()),
         find(watch.before).get(watch.control, Stats()),
     )
-    return Ruling(watch, case, verdict(case, limits))
+    return Ruling(watch, case, limits, verdict(case, limits))
 
 
 def carried_out(releases: Releases, ruled: Ruling, at_ms: int) -> Releases:

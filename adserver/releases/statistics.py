@@ -119,6 +119,11 @@ class Stats(msgspec.Struct, frozen=True, array_like=True):
         return p99_ms(self.took_ms)
 
 
+def took(seconds: float, requests: int) -> Took:
+    """So many requests of one batch that took so long."""
+    return (*[0] * min(int(1000 * seconds), SLOWEST_MS), requests)
+
+
 def p99_ms(took: Took) -> float:
     """Upper end of the millisecond that holds the 99th percentile; 0 of nothing."""
     left = 0.01 * sum(took)

@@ -9,12 +9,15 @@ import msgspec
 import numpy as np
 import pytest
 from model_variants import exported, repository_at
+from typer.testing import CliRunner
 
+from adserver.cli import app
 from adserver.releases.collecting import add, statistics
 from adserver.releases.judge import CORRELATION, Judge, gated_correlation
 from adserver.releases.limits import Limits
 from adserver.releases.registry import Registry
 from adserver.releases.states import SHARE_PPM, State
+from adserver.state.disk import DiskStore
 from adserver.state.memory import MemoryStore
 from bench.trial import FAULTS, GOOD, Behaviour, past, shadow_at
 
@@ -60,6 +63,13 @@ class Place:
             if self.state is not state:
                 return second + 1
         return seconds
+
+    def copy_to(self, data):
+        """What is counted, where a server's commands look for it."""
+        store = DiskStore(data / "state", 1 << 20)
+        for key, value in self.store.scan(b"trial/"):
+            store.update([key], lambda _, value=value: ([value], None))
+        store.close()
 
     def _replace(self, phase, stats):
         known = statistics(self.store, phase, phase).get(2)
@@ -169,3 +179,32 @@ def test_the_correlation_that_a_shadow_must_show_is_that_of_the_same_two_models(
     assert gated_correlation(manifest, 4) == 0.7
     assert gated_correlation(manifest, 5) is None
     assert gated_correlation({"gate": {"passed": True}, "lineage": {"parent": 4}}, 4) is None
+
+
+def test_who_watches_sees_the_trial_beside_production_and_the_limits(tmp_path):
+    place = Place(tmp_path / "place", promotes=False)
+    place.promote(State.CANARY_10)
+    place.pass_by(30)
+    data = tmp_path / "data"
+    place.copy_to(data)
+    environment = {"MODEL_REPOSITORY": str(place.registry.repository), "ADSERVER_DATA": str(data)}
+
+    told = _models(environment, "watch", "--once", "--format", "json")
+    shown = _models(environment, "watch", "--once")
+    (newest, oldest) = json.loads(_models(environment, "list", "--format", "json"))
+
+    (one,) = json.loads(told)
+    figures = {row["what"]: row for row in one["figures"]}
+    assert (one["version"], one["state"], one["call"]) == (2, "canary10", "keep")
+    assert figures["requests"]["trial"] == pytest.approx(1500, rel=0.2)
+    assert figures["requests"]["production"] > 10_000
+    assert figures["p99 ms"]["limit"] == "40"
+    assert "version 2, canary10" in shown
+    assert (newest["version"], newest["requests"]) == (2, figures["requests"]["trial"])
+    assert oldest["ctr"] == pytest.approx(0.012, rel=0.9)
+
+
+def _models(environment, *arguments):
+    result = CliRunner().invoke(app, ["models", *arguments], env=environment)
+    assert result.exit_code == 0, result.output
+    return result.output

@@ -111,7 +111,9 @@ def test_an_advance_is_one_step_with_its_numbers():
     before = released(*UP[:2])
     (watch,) = watches(before)
     case = Case(watch.state, 1.0, Stats(), Stats())
-    ruled = Ruling(watch, case, Verdict(Call.ADVANCE, "every limit is kept", {"copc": 1.0}))
+    ruled = Ruling(
+        watch, case, Limits(), Verdict(Call.ADVANCE, "every limit is kept", {"copc": 1.0})
+    )
 
     after = carried_out(before, ruled, 10**9)
 
@@ -122,7 +124,7 @@ def test_an_advance_is_one_step_with_its_numbers():
 def test_a_ruling_on_a_record_that_has_changed_moves_nothing():
     before = released(*UP[:3])
     (watch,) = watches(before)
-    ruled = Ruling(watch, None, Verdict(Call.ROLL_BACK, "too slow"))
+    ruled = Ruling(watch, None, Limits(), Verdict(Call.ROLL_BACK, "too slow"))
     meanwhile = states.promoted(before, Move(1, 2, State.CANARY_10))
 
     with pytest.raises(MoveRefused, match="meanwhile"):
