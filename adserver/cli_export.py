@@ -17,7 +17,8 @@ from rich.table import Table
 from adserver import progress
 from adserver.cli_database import settings_given
 from adserver.deadline import wall
-from adserver.releases.registry import Registry
+from adserver.releases.registry import Registry, RegistryError
+from ranking.bundle import Bundle, BundleError
 
 console = Console(stderr=True)
 Pages = Annotated[int, typer.Option(help="Pages sold by both models; 0: none are.")]
@@ -32,17 +33,23 @@ def export(
     ] = Path("var/export"),
     version: Annotated[int, typer.Option(help="Number in the manifest.")] = 1,
     pages: Pages = 10_000,
+    incumbent: Annotated[
+        int, typer.Option(help="Version that it must not rank worse than; -1: production, 0: none.")
+    ] = -1,
 ) -> None:
-    """Quantise to INT8, calibrate, judge against FP32, and refuse with the numbers if it lost."""
+    """Quantise to INT8, calibrate, judge against FP32 and the incumbent; refuse with numbers."""
     from feedback.gate_pages import replay_newest  # noqa: PLC0415
     from ranking import export as exporting  # noqa: PLC0415 — onnx is in an extra
 
     with settings_given() as settings:
         limits, auctions = settings.gate_limits, settings.auction
+        rival = _incumbent(Registry(settings.model_repository), incumbent)
     with _refusal_exits_1(), progress.shares(console, "export") as heard:
         replay = replay_newest(run / "test_slice.npz", pages, auctions)
-        manifest = exporting.export(run, out, version, limits, replay, heard)
+        manifest = exporting.export(run, out, version, limits, replay, heard, rival)
     _show(manifest["gate"])
+    if rival:
+        _show(manifest["challenge"])
     typer.echo(str(out))
 
 
@@ -70,6 +77,18 @@ def calibrate(
         number = registry.register(out, int(wall() * 1000))
         console.print(f"registered as version {number}, a candidate")
     typer.echo(str(out))
+
+
+def _incumbent(registry: Registry, asked: int) -> Bundle | None:
+    """None, and said so, where nobody is in production by this feature schema."""
+    try:
+        version = registry.traffic().production if asked < 0 else asked
+        return Bundle.load(registry.folder(version)) if version else None
+    except (RegistryError, BundleError) as error:
+        if asked > 0:
+            raise typer.BadParameter(str(error), param_hint="--incumbent") from None
+        console.print(f"[yellow]no incumbent to compare with:[/yellow] {error}", highlight=False)
+        return None
 
 
 @contextmanager

@@ -52,7 +52,7 @@ STATED_H = {
 """Hours within which docs/operations.md says that a shift is told, by visits a day as in SIZES."""
 SHIFTS = {
     ShiftKind.CLICKS_FALL: (0.5, "phone"),
-    ShiftKind.INTERESTS_SWAP: (0.5, ""),
+    ShiftKind.INTERESTS_SWAP: (1.0, ""),
     ShiftKind.DOMAIN_FLOODS: (0.1, ""),
     ShiftKind.SEGMENTS_VANISH: (0.5, ""),
 }

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from ranking import gate, judge, reference
 from ranking.bundle import FILES, S8S8, Bundle, compact
 from ranking.calibration import Calibration
+from ranking.challenge import CHALLENGE, challenge, told
 from ranking.dataset import Impressions
 from ranking.features import FEATURE_SCHEMA, REQUEST_FIELDS
 from ranking.gate import Compared, GateRefused, GateSettings, Replay, Replayed
@@ -46,10 +47,12 @@ def export(
     settings: GateSettings = USUAL,
     replay: Replay | None = None,
     progress: Progress = unheard,
+    incumbent: Bundle | None = None,
 ) -> Manifest:
     """Write the model files and the manifest into `out`, or raise GateRefused and write none there.
 
-    The gate's report is left in the run's folder as gate.json either way. Without `replay` no pages
+    The gate's report is left in the run's folder as gate.json either way; challenge.json too where
+    there is an incumbent, which the new model must not rank worse than. Without `replay` no pages
     are sold, and what they would show is not judged. Files of other owners in `out` (Triton's
     model.py) stay. Returns the manifest.
     """
@@ -68,14 +71,34 @@ def export(
         progress("judge", 1.0)
         report.require()
         write_json(made / GATE, report.as_json())
+        challenged = _challenged(bundle, incumbent, (run, test), settings, replay)
         findings = {
             "metrics": judged.metrics,
             "gate": report.as_json(),
+            "challenge": challenged,
             "embedding_version": bundle.tables_sha256[:16],
         }
         manifest = write_manifest(made, about | findings, ALL)
         publish(made, out)
     return manifest
+
+
+def _challenged(
+    bundle: Bundle,
+    incumbent: Bundle | None,
+    judged_on: tuple[Path, Impressions],
+    settings: GateSettings,
+    replay: Replay | None,
+) -> Manifest:
+    """What the manifest says of it; GateRefused."""
+    if incumbent is None:
+        return {"skipped": "there was no incumbent to compare with"}
+    run, test = judged_on
+    report = challenge(bundle, incumbent, test, settings, replay)
+    about = told(report, incumbent)
+    write_json(run / CHALLENGE, about)
+    report.require()
+    return about
 
 
 def publish(made: Path, out: Path) -> None:

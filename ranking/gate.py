@@ -44,6 +44,10 @@ class GateSettings:
     candidate_auc_drop: float = 0.001
     """How much worse than the model in production a candidate may rank the newest impressions
     before a canary even begins: twice what INT8 may cost, as both models are uncertain."""
+    candidate_copc: float = 0.1
+    """How far from 1 a candidate may leave clicks over predicted clicks of the newest impressions,
+    if there are enough clicks to tell: what is off is refitted in seconds, what is far off is not
+    calibration."""
     calibrated_copc: float = 0.03
     """How far from 1 a refitted map may leave clicks over predicted clicks, if there are enough
     clicks to tell."""
@@ -209,15 +213,19 @@ def quantisation(compared: Compared, replayed: Replayed | None, limits: GateSett
 def candidate(compared: Compared, replayed: Replayed | None, limits: GateSettings) -> Report:
     """A candidate against the model in production, both as served, on the newest impressions.
 
-    Only ranking is judged: other winners and other revenue are what a new model is for, and are
+    It may not rank worse, nor lose logloss for certain (its paired interval wholly above nothing),
+    nor be badly calibrated. Other winners and other revenue are what a new model is for, and are
     reported for whoever reads of the canary.
     """
     before, after, change = compared.before, compared.after, compared.change
     drop, rise = change.get("auc"), change.get("logloss")
+    certain = [Check("logloss rise for certain", rise.low, None, 0.0)] if rise else []
     checks = [
         Check("AUC change", after.auc - before.auc, -limits.candidate_auc_drop, None, drop),
-        _ece(compared, limits),
+        *certain,
         Check("logloss change", after.logloss - before.logloss, interval=rise),
+        _ece(compared, limits),
+        _copc(compared, limits.candidate_copc),
         Check("correlation of log-odds", compared.correlation),
     ]
     if replayed:
@@ -231,11 +239,10 @@ def candidate(compared: Compared, replayed: Replayed | None, limits: GateSetting
 def calibration(compared: Compared, limits: GateSettings) -> Report:
     """A new map behind an old model, on impressions that it was not fitted to."""
     before, after, own = compared.before, compared.after, compared.own
-    chance = 2.0 / max(compared.clicks, 1) ** 0.5
     checks = (
         _ece(compared, limits),
         Check("logloss rise", after.logloss / before.logloss - 1, None, limits.logloss_rise),
-        _either_way("COPC off 1", after.copc - 1, max(limits.calibrated_copc, chance)),
+        _copc(compared, limits.calibrated_copc),
         Check("COPC before", before.copc),
         Check("COPC", after.copc, interval=own.get("copc")),
     )
@@ -245,6 +252,12 @@ def calibration(compared: Compared, limits: GateSettings) -> Report:
 def _ece(compared: Compared, limits: GateSettings) -> Check:
     most = min(limits.ece, limits.ece_share * compared.click_rate)
     return Check("ECE beyond chance", max(compared.after.ece - compared.chance, 0.0), None, most)
+
+
+def _copc(compared: Compared, limit: float) -> Check:
+    """Two deviations of so many clicks are let pass."""
+    chance = 2.0 / max(compared.clicks, 1) ** 0.5
+    return _either_way("COPC off 1", compared.after.copc - 1, max(limit, chance))
 
 
 def _either_way(name: str, value: float, limit: float, interval: Interval | None = None) -> Check:
