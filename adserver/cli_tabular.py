@@ -27,6 +27,8 @@ def train_on(data: Sequence[Path], format: str, folder: Path, seed: int) -> None
 
     Exit code 2, and the reason, where the data cannot be read or do not suffice.
     """
+    from pyarrow import ArrowException  # noqa: PLC0415 — as late as what reads with it
+
     from ranking.tabular import runs  # noqa: PLC0415 — torch is in an extra
     from ranking.tabular.network import NetSettings  # noqa: PLC0415
     from ranking.tabular.rows import TooLittle  # noqa: PLC0415
@@ -36,7 +38,7 @@ def train_on(data: Sequence[Path], format: str, folder: Path, seed: int) -> None
         try:
             with progress.shares(console, "train") as heard:
                 outcome = runs.run(columns, folder, NetSettings(), seed, heard)
-        except TooLittle as error:
+        except (TooLittle, ArrowException) as error:
             raise ConfigError([f"{', '.join(map(str, data))}: {error}"]) from None
     shown(outcome)
     typer.echo(f"{folder / runs.METRICS}: all of it, with the load of each field's table")

@@ -20,6 +20,8 @@ MANY = 200_000
 ROUNDS = 500
 PATIENCE = 30
 LEARNING_RATE = 0.05
+BINS = {"feature_pre_filter": False, "verbosity": -1}
+"""Of the binned rows: all numbers are kept, or the rows of a leaf could not be changed."""
 MOST_CATEGORIES = 256
 """Fields with fewer rows are told to be categories; of the others trees read the counts."""
 
@@ -84,19 +86,15 @@ def _parameters(leaves: int, leaf_rows: int, seed: int) -> dict[str, Any]:
         "seed": seed,
         "deterministic": True,
         "num_threads": 1,
-        "verbosity": -1,
-        "feature_pre_filter": False,  # or leaf_rows could not be changed
+        **BINS,
     }
 
 
 def _dataset(data: Inputs) -> lgb.Dataset:
-    fields = list(range(data.number.shape[1], data.number.shape[1] + len(_few(data))))
+    table, few = _table(data), len(_few(data))
+    fields = list(range(table.shape[1] - few, table.shape[1]))
     return lgb.Dataset(
-        _table(data),
-        data.click,
-        categorical_feature=fields,
-        free_raw_data=False,
-        params={"feature_pre_filter": False, "verbosity": -1},
+        table, data.click, categorical_feature=fields, params=BINS, free_raw_data=False
     )
 
 

@@ -26,7 +26,9 @@ FEWEST_MOMENTS = 100
 """A log with fewer different times is taken to tell time by its order."""
 MOST_PAIRED = 6
 """Fields of a log of which pairs are counted too."""
-EACH = 5
+KINDS = ("rate", "shown", "rate lately", "shown lately", "since")
+FEWER = KINDS[:3]
+"""Of a log of many fields, whose numbers would otherwise take more memory than all the rest."""
 Floats = NDArray[np.float64]
 
 
@@ -52,20 +54,25 @@ def priors(click: NDArray[np.uint8], moment: Floats) -> Floats:
 
 def counted(rows: Rows) -> list[str]:
     """Names of the numbers that `count` makes."""
-    kinds = ("rate", "shown", "rate lately", "shown lately", "since")
-    return [f"{' × '.join(key)}: {kind}" for key in _keys(rows) for kind in kinds]
+    return [f"{' × '.join(key)}: {kind}" for key in _keys(rows) for kind in kinds(rows)]
+
+
+def kinds(rows: Rows) -> tuple[str, ...]:
+    """Of KINDS, what is known of each value."""
+    return KINDS if paired(rows) else FEWER
 
 
 def count(rows: Rows, out: NDArray[np.float32]) -> None:
-    """Into out [R, EACH · fields counted] the running counts of each field, or pair of fields."""
+    """Into out [R, kinds · fields counted] the running counts of each field, or pair of fields."""
     moment = moments(rows)
     prior = priors(rows.click, moment)
+    each, made = len(kinds(rows)), np.empty((len(rows), len(KINDS)), np.float32)
     unit = DAY_S if told_by_time(rows) else len(rows) / FADING_ROWS
     for number, key in enumerate(_keys(rows)):
         cells, code = np.unique(_hashed(rows, key), return_inverse=True)
-        column = out[:, EACH * number : EACH * (number + 1)]
         known = (code.astype(np.int32), rows.click, moment, prior)
-        running(*known, STRENGTH, unit, len(cells), column)
+        running(*known, STRENGTH, unit, len(cells), made)
+        out[:, each * number : each * (number + 1)] = made[:, :each]
 
 
 def paired(rows: Rows) -> bool:

@@ -75,6 +75,19 @@ def test_what_cannot_be_learnt_from_is_refused_with_the_reason(tmp_path, text, r
     assert "Traceback" not in refused.output
 
 
+def test_a_part_cut_short_is_refused_without_a_traceback(tmp_path):
+    log = tmp_path / "log.tsv"
+    log.write_text(drawn_criteo(200, 2))
+    CliRunner().invoke(app, ["data", "import", "auto", str(log), "--out", str(tmp_path / "data")])
+    part = next((tmp_path / "data").glob("part-*"))
+    part.write_bytes(part.read_bytes()[:-100])
+
+    refused = train(tmp_path / "data", tmp_path / "run")
+
+    assert refused.exit_code == 2
+    assert "error:" in refused.output
+
+
 def test_few_clicks_are_said_beside_the_figures(tmp_path):
     log = tmp_path / "log.csv"
     log.write_text(clicks_at(*range(0, 300, 11), rows=300))

@@ -10,7 +10,7 @@ from clicked import crossed
 from numpy.testing import assert_allclose, assert_array_equal
 
 from ranking.tabular.kernels import LONG_AGO
-from ranking.tabular.running import DAY_S, EACH, STRENGTH, count, counted, moments, priors
+from ranking.tabular.running import DAY_S, KINDS, STRENGTH, count, counted, moments, priors
 
 
 def counts(rows) -> np.ndarray:
@@ -38,7 +38,7 @@ def test_counts_are_those_of_the_rows_before():
         wanted += [np.log(rates[1] / prior[at]), np.log1p(fade.sum())]
         last = moment[past].max() if past.any() else LONG_AGO
         wanted.append(np.log1p(DAY_S * (moment[at] - last)))
-        assert_allclose(found[at, EACH : 2 * EACH], wanted, rtol=1e-5, atol=1e-6)
+        assert_allclose(found[at, len(KINDS) : 2 * len(KINDS)], wanted, rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize("timed", [True, False])
@@ -72,4 +72,14 @@ def test_pairs_are_counted_too_where_fields_are_few():
     names = counted(crossed(100, 6))
 
     assert "one × two: rate" in names
-    assert len(names) == EACH * 6
+    assert len(names) == len(KINDS) * 6
+
+
+def test_a_log_of_many_fields_has_fewer_numbers_and_no_pairs():
+    rows = crossed(100, 7)
+    wide = replace(rows, category={f"{n}{at}": c for n, c in rows.category.items() for at in "abc"})
+
+    names = counted(wide)
+
+    assert len(names) == 9 * 3
+    assert counts(wide).shape == (100, 27)
