@@ -63,6 +63,12 @@ NOT_OPENED = Counter(
     ["model"],
     registry=REGISTRY,
 )
+MOVED = Counter(
+    "adserver_release_moves",
+    "Versions that the guardrails moved by themselves: advance, roll back",
+    ["call"],
+    registry=REGISTRY,
+)
 
 
 def observe_arm(verdict: Verdict, seconds: float, rank_s: float) -> None:

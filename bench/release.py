@@ -55,9 +55,12 @@ READY_WITHIN_S: Final = 180.0
 
 
 class Passer(Viewer):
-    """Sees every ad, and clicks without asking what the model thinks."""
+    """Sees its share of the ads, and clicks without asking what the model thinks."""
+
+    share = 1.0
 
     def look_at(self, ads: list[Ad]) -> list[Shot]:
+        ads = [ad for ad in ads if self.chance() < self.share]
         seen = [get(IMPRESSION, ad.impression, self.host) for ad in ads]
         clicked = [ad for ad in ads if ad.click and self.chance() < RATE]
         return seen + [get(CLICK, ad.click, self.host) for ad in clicked]
@@ -163,13 +166,14 @@ def _readiness(url: str) -> dict[str, Any]:
     return found
 
 
-async def under_load(release: Release, rate: float, load: list[Shot]) -> Recorder:
+async def under_load(release: Release, flags: argparse.Namespace, load: list[Shot]) -> Recorder:
     """The load for as long as the story lasts, and all answers."""
     target = target_of(release.server.url)
     recorder = Recorder(target, 256, 2.0)
-    recorder.viewer = Passer(target.host, np.random.default_rng(3).random)
+    recorder.viewer = viewer = Passer(target.host, np.random.default_rng(3).random)
+    viewer.share = flags.seen
     story = asyncio.create_task(release.play())
-    asking = asyncio.create_task(sent(recorder, load, Plan(rate, 1e4, WARM_UP_S)))
+    asking = asyncio.create_task(sent(recorder, load, Plan(flags.rate, 1e4, WARM_UP_S)))
     done, _ = await asyncio.wait({story, asking}, return_when=asyncio.FIRST_COMPLETED)
     asking.cancel()
     await asyncio.gather(asking, return_exceptions=True)
@@ -251,7 +255,7 @@ def bench(scorer: str, flags: argparse.Namespace, folder: Path) -> Iterator[dict
     registry = Registry(repository)
     with serving(wanted, folder / "server.log") as server:
         release = Release(server, registry, folder / "exported", flags.hold, flags.breaks)
-        recorder = uvloop.run(under_load(release, flags.rate, load))
+        recorder = uvloop.run(under_load(release, flags, load))
         yield from figures(release, recorder)
     found = scored(folder / "data", registry)
     yield {"figure": "mixtures", "value": found.mixtures, **asdict(found)}
@@ -263,6 +267,7 @@ def main() -> int:
     parser.add_argument("--ads", type=int, default=20_000)
     parser.add_argument("--rate", type=float, default=500.0, help="ad requests per second")
     parser.add_argument("--hold", type=float, default=15.0, help="seconds after each move")
+    parser.add_argument("--seen", type=float, default=1.0, help="share of the ads that are seen")
     parser.add_argument("--quick", action="store_true", help="few ads, low rate, short")
     flags = parser.parse_args()
     flags.breaks = (State.CANARY_10, State.CANARY_1)
@@ -271,9 +276,15 @@ def main() -> int:
         flags.breaks = (State.CANARY_10,)  # a hundredth of so few is a minute's wait for each fact
     for scorer in flags.scorer:
         with tempfile.TemporaryDirectory(prefix="release-") as folder:
-            about = {"scorer": scorer, "ads": flags.ads, "per_s": flags.rate, "hold_s": flags.hold}
+            about = {
+                "scorer": scorer,
+                "ads": flags.ads,
+                "per_s": flags.rate,
+                "hold_s": flags.hold,
+                "seen": flags.seen,
+            }
             for line in bench(scorer, flags, Path(folder)):
-                sys.stdout.buffer.write(orjson.dumps({"bench": "release", **about, **line}) + b"\n")
+                sys.stdout.buffer.write(orjson.dumps(about | line) + b"\n")
                 sys.stdout.flush()
     return 0
 

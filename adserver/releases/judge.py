@@ -14,6 +14,7 @@ from typing import Any, Final
 
 import structlog
 
+from adserver import arm_metrics
 from adserver.releases import judging
 from adserver.releases.collecting import RECENT, forget, statistics
 from adserver.releases.guardrails import Call
@@ -85,6 +86,7 @@ class Judge:
         except (RegistryError, OSError) as error:
             self._tell(f"version {version}: {said.call}, {said.reason}: {error}")
             return
+        arm_metrics.MOVED.labels(str(said.call)).inc()
         log.warning(
             "release", version=version, call=str(said.call), reason=said.reason, **said.numbers
         )
@@ -98,14 +100,12 @@ class Judge:
 
 def gated_correlation(manifest: Mapping[str, Any], production: int) -> float | None:
     """None unless the gate compared the version with this very production."""
-    if manifest.get("lineage", {}).get("parent") != production:
+    report = manifest.get("challenge")
+    if not isinstance(report, Mapping) or report.get("incumbent") != production:
         return None
-    for report in manifest.get("gate", {}).values():
-        checks = report.get("checks", ()) if isinstance(report, Mapping) else ()
-        for check in checks:
-            if isinstance(check, Mapping) and check.get("name") == CORRELATION:
-                value = check.get("value")
-                return float(value) if isinstance(value, int | float) else None
+    for check in report.get("checks", ()):
+        if check.get("name") == CORRELATION and check.get("value") is not None:
+            return float(check["value"])
     return None
 
 

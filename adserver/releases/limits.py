@@ -37,12 +37,12 @@ class Limits:
     clicks: float = 20.0
     """Clicks that a canary must have predicted in each of its states; 0 where there are none."""
     correlation: float = 0.9
-    """Least correlation of log-odds of a shadow with production's, where the gate did not compare
-    the two: less is another model. One that has learnt a lot may have less, so where the gate did
-    compare them, what it measured is the yardstick."""
-    correlation_drop: float = 0.05
-    """How far a shadow's correlation may be below what the gate measured of the same two models:
-    more, and what is served is not what was judged."""
+    """Least correlation of a shadow's log-odds with production's: less is another model. One that
+    has learnt a lot may have less: where the gate has compared the two, its figure counts."""
+    correlation_drop: float = 0.2
+    """How far a shadow's correlation may be below what the gate measured of the same two models.
+    The gate looks at ads that were shown, a shadow at all candidates, where models agree less: a
+    fault of serving, such as another model's table, leaves next to nothing."""
     ratio: float = 2.0
     """Mean click rate over production's, either way: a prediction that jumps by more is a fault."""
     copc: float = 0.1
@@ -73,7 +73,8 @@ class Limits:
         """For a shadow of which the gate measured this; None if it measured nothing."""
         if correlation is None:
             return self
-        return replace(self, correlation=correlation - self.correlation_drop)
+        expected = correlation - self.correlation_drop
+        return replace(self, correlation=min(self.correlation, expected))
 
     @property
     def afterwards(self) -> Limits:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 from dataclasses import replace
+from types import SimpleNamespace
 
 import msgspec
 import numpy as np
@@ -20,6 +22,8 @@ from adserver.releases.states import SHARE_PPM, State
 from adserver.state.disk import DiskStore
 from adserver.state.memory import MemoryStore
 from bench.trial import FAULTS, GOOD, Behaviour, past, shadow_at
+from ranking import gate
+from ranking.challenge import told
 
 START_MS = 1_790_000_000_000
 QUICK = Limits(
@@ -173,12 +177,14 @@ def _fails(*_):
 
 
 def test_the_correlation_that_a_shadow_must_show_is_that_of_the_same_two_models():
-    gate = {"candidate": {"passed": True, "checks": [{"name": CORRELATION, "value": 0.7}]}}
-    manifest = {"lineage": {"parent": 4}, "gate": gate}
+    report = gate.Report("candidate", (gate.Check(CORRELATION, 0.7),))
+    manifest = {"challenge": told(report, SimpleNamespace(version=4))}
 
+    assert f'"{CORRELATION}"' in inspect.getsource(gate.candidate)
     assert gated_correlation(manifest, 4) == 0.7
-    assert gated_correlation(manifest, 5) is None
-    assert gated_correlation({"gate": {"passed": True}, "lineage": {"parent": 4}}, 4) is None
+    assert gated_correlation(manifest, 3) is None
+    assert gated_correlation({"challenge": {"skipped": "nobody there"}}, 4) is None
+    assert gated_correlation({}, 0) is None
 
 
 def test_who_watches_sees_the_trial_beside_production_and_the_limits(tmp_path):

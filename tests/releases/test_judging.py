@@ -159,5 +159,6 @@ def test_the_page_of_the_limits_names_each_with_its_default():
 def test_what_the_gate_measured_is_what_a_shadow_must_show():
     """A model that has learnt a lot correlates little, and one that is served wrongly less."""
     assert Limits().expecting(None).correlation == 0.9
-    assert Limits().expecting(0.4).correlation == pytest.approx(0.35)
-    assert Limits().expecting(0.99).correlation == pytest.approx(0.94)
+    assert Limits().expecting(0.4).correlation == pytest.approx(0.2)
+    assert Limits().expecting(0.99).correlation == pytest.approx(0.79)
+    assert Limits(correlation=0.3).expecting(0.99).correlation == 0.3
