@@ -98,6 +98,7 @@ class Editions:
         viewability = self.settings.viewability_ppm
         overlay = Overlay(snapshot, self._database, now_s, viewability, table.bias)
         calibrate(retriever, overlay.live, monotonic, _typical_vectors(bundle))
+        retriever.retrieve([], overlay.live, self.settings.candidates)  # what it makes once
         return Edition(snapshot, index, retriever, overlay, bundle, table, shelf)
 
     async def introduce(self, edition: Edition) -> str:
@@ -107,8 +108,10 @@ class Editions:
         if self._local:
             self._local.add(bundle, edition.version, edition.table)
         none = np.zeros((1, bundle.first.request.shape[0]), np.float32)
-        ends, first = np.array([0, 1], np.int32), np.zeros(1, np.int32)
-        pairs = Pairs(edition.version, none, none[:, 0], first, ends, bundle.version)
+        rows = self.settings.candidates  # as many as in earnest, from all over the table
+        ad = np.linspace(0, len(edition.table) - 1, rows).astype(np.int32)
+        ends = np.array([0, rows], np.int32)
+        pairs = Pairs(edition.version, none, none[:, 0], ad, ends, bundle.version)
         try:
             await self.scorer.score(pairs, INTRODUCE_S)
         except RankerError as error:

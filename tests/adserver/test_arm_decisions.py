@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,8 +15,9 @@ from model_variants import exported, repository_at
 from test_pipeline import System
 
 from adserver.arms import Arm, Beside
+from adserver.batcher import Ask
 from adserver.catalogue.tables import add_tables, are_there
-from adserver.deadline import Clocks
+from adserver.deadline import Clocks, Deadline
 from adserver.editions import Editions
 from adserver.errors import ConfigError
 from adserver.features.log import read
@@ -131,6 +134,54 @@ def test_every_click_rate_is_of_the_model_that_the_decision_names(version, place
     own, others = (np.where(model == one, rates[1], rates[version]) for one in (1, version))
     assert rate == pytest.approx(own, rel=1e-3, abs=2e-6)
     assert np.median(np.abs(rate / others - 1)) > 0.01
+
+
+class Absent:
+    """A scorer that lets the loop turn before it answers, as one behind a network does."""
+
+    def __init__(self, scorer, turns):
+        self.scorer, self.turns = scorer, turns
+
+    async def score(self, pairs, timeout_s):
+        for _ in range(next(self.turns)):
+            await asyncio.sleep(0)
+        return await self.scorer.score(pairs, timeout_s)
+
+
+def test_a_batch_in_flight_keeps_the_editions_it_began_with(place, pages):
+    """Whatever replaces them meanwhile: a click rate never mixes two models."""
+    system, rng = place.system, np.random.default_rng(3)
+    turns = iter(rng.integers(0, 9, 10_000).tolist())
+    place.pipeline.ranks.scorer = Absent(place.editions.scorer, turns)
+    editions = {1: system.edition, 2: place.edition(2), 3: place.edition(3)}
+    deadline = Deadline(system.clock() + 1.0, system.clock)
+
+    async def ask():
+        some = [Ask(pages[n], deadline, system.clock()) for n in rng.integers(0, len(pages), 6)]
+        return await place.pipeline.decide(some)
+
+    async def run():
+        asked = []
+        for _ in range(60):
+            production, other = rng.permutation([1, 2, 3])[:2]
+            place.pipeline.edition = editions[production]
+            place.pipeline.beside = Beside(editions[other], None, HALF, "s")
+            asked.append(asyncio.ensure_future(ask()))
+            for _ in range(int(rng.integers(0, 6))):
+                await asyncio.sleep(0)
+        await asyncio.gather(*asked)
+        for _ in range(4):
+            await asyncio.sleep(0)
+
+    asyncio.run(run())
+
+    table = place.logged()
+    model = table["model"].to_numpy()
+    rates = {v: rates_by(place.editions.bundle(v), table) for v in (1, 2, 3)}
+    own = np.select([model == v for v in (1, 2, 3)], [rates[v] for v in (1, 2, 3)])
+    assert len(table) > 200
+    assert set(model) == {1, 2, 3}
+    assert table["pctr"].to_numpy() == pytest.approx(own, rel=1e-3, abs=2e-6)
 
 
 def test_answers_come_in_the_order_of_the_questions(place, pages):
@@ -440,11 +491,20 @@ def test_a_production_model_that_cannot_be_loaded_leaves_the_old_one_deciding(fo
     assert follower.step(20) == {"production": 1}
 
 
-def test_a_model_taken_off_trial_goes_also_where_its_heir_cannot_come(follower):
-    promote(follower, 2, State.CANARY_1)
-    assert follower.step() == {"production": 1, "canary": 2}
+def mapped(path):
+    return str(path) in Path("/proc/self/maps").read_text()
 
-    follower.registry.roll_back(2, 0, "", {})
-    assert follower.step() == {"production": 1}
-    assert follower.step() == {"production": 1}
+
+def test_what_is_served_no_more_is_closed(follower):
+    snapshot = follower.now.production.snapshot.folder
+    add_tables(snapshot, Bundle.load(follower.registry.folder(3)))
+    promote(follower, 3, State.CANARY_1)
+    assert follower.step() == {"production": 1, "canary": 3}
+    assert mapped(snapshot / "models")
+
+    follower.registry.roll_back(3, 0, "", {})
+    assert follower.step(2) == {"production": 1}
+    gc.collect()
+
+    assert not mapped(snapshot / "models")
     assert set(follower.following.editions._local.models) == {1}
