@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
@@ -10,11 +11,14 @@ import orjson
 import typer
 from rich.console import Console
 
+from adserver.auctions.other_model import OtherModel
 from adserver.auctions.sample import Damage
+from adserver.catalogue.snapshot import SnapshotError
 from adserver.cli_database import settings_given
 from adserver.cli_labels import wall_ms
 from adserver.deadline import wall
 from adserver.errors import ConfigError
+from adserver.releases.registry import RegistryError
 from adserver.settings import Settings
 from feedback.compaction import compact
 from feedback.labels.build import labels
@@ -22,8 +26,11 @@ from feedback.labels.settings import LabelSettings, Window
 from feedback.policy.policies import FORMS, Policy, policy_of
 from feedback.policy.recorded import Kept, Repeated, Trial, clicked_of
 from feedback.policy.report import GREEDY, Finding, as_json, findings, findings_table
+from feedback.replay.changes import Changes
+from ranking.bundle import BundleError
 
 BASELINE = "baseline"
+_MODEL = re.compile(r"model=(\d{1,9})")
 console = Console()
 
 
@@ -45,7 +52,7 @@ def replay(
     with settings_given() as given:
         settings = replace(given, adserver_data=data or given.adserver_data)
         names = [one for one in policy if one != BASELINE]
-        policies = [policy_of(one, settings.squash_reference_ppm) for one in names]
+        policies = [_policy(one, settings) for one in names]
         kept = Kept(
             settings.auctions,
             wall_ms(since, "--since") if since else 0,
@@ -57,6 +64,17 @@ def replay(
     _tell(repeated, trial, findings(trial, clip) if trial else [], as_lines, out)
     if repeated is not None and not repeated.exact:
         raise typer.Exit(1)
+
+
+def _policy(name: str, settings: Settings) -> Policy:
+    version = _MODEL.fullmatch(name)
+    if version is None:
+        return policy_of(name, settings.squash_reference_ppm)
+    try:
+        model = OtherModel.open(settings, int(version[1]))
+    except (RegistryError, BundleError, SnapshotError) as error:
+        raise ConfigError([f"--policy {name}: {error}"]) from None
+    return Policy(name, Changes(), rates=model.rates)
 
 
 def _repeated(kept: Kept, settings: Settings) -> Repeated:
@@ -104,6 +122,7 @@ def _tell(
         },
         "pages": trial.pages if trial else 0,
         "without_outcome": trial.unlabelled if trial else 0,
+        "without_context": trial.unjudged if trial else 0,
         "policies": as_json(found),
     }
     text = orjson.dumps(told, option=orjson.OPT_INDENT_2).decode()

@@ -15,8 +15,7 @@ import structlog
 
 from adserver import arm_metrics
 from adserver.arms import ALONE, CANARY, PRODUCTION, Arm, Beside, Observer, among, in_order, keys_of
-from adserver.auctions.record import Scarce
-from adserver.auctions.recorder import Recorder
+from adserver.auctions.recorder import Found, Recorder
 from adserver.batcher import EWMA, Ask
 from adserver.columns import bids_of, counted_of, gate, odds_of, pairs_of, within_terms
 from adserver.commit import Till
@@ -159,7 +158,7 @@ class Pipeline:
             exposure = None if all(ask.request.test for ask in asks) else self.exposure
             with self.till.money() as money:  # another batch may have sold meanwhile
                 slate = run_auction(bids, slots, exposure, money, self.prices.settings)
-                budgets = self.recorder.budgets(numbers, bids, slots, slate, money)
+                found = self.recorder.found(weighed, bids, slate, money)
         verdict = Verdict(
             *(asks, numbers, edition, weighed.encoded, weighed.candidates, bids, slate),
             *(weighed.quality, seen, self.prices.contracts, weighed.arm),
@@ -169,7 +168,7 @@ class Pipeline:
             decisions = self.till.commit(verdict, now_ms, trace.milliseconds())
         # Two turns of the loop later: when the answers have been sent.
         turn = asyncio.get_running_loop().call_soon
-        turn(turn, self._record, verdict, decisions, now_ms, budgets, shown)
+        turn(turn, self._record, verdict, decisions, now_ms, found, shown)
         if self.beside.shadow is not None:
             decided = Decided(weighed, slate, partial(self._sold_again, weighed))
             turn(turn, self.shadowing.offer, self.beside.shadow, decided)
@@ -211,12 +210,12 @@ class Pipeline:
         verdict: Verdict,
         decisions: list[Decision],
         now_ms: int,
-        budgets: dict[int, Scarce],
+        found: dict[int, Found],
         shown: Shown,
     ) -> None:
         trace = Trace(self.clock)
         with trace.stage("record"):
-            self.recorder.write(verdict, decisions, now_ms, budgets)
+            self.recorder.write(verdict, decisions, now_ms, found)
             self.features.log.put(rows_of(verdict, shown, decisions, now_ms))
         observe_stages(trace)
 

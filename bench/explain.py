@@ -179,7 +179,7 @@ async def stage_share(worker: Worker, load: Load, turns: int) -> dict[str, Any]:
     recorder, spent = worker.recorder, [0.0]
 
     class Timed:
-        budgets = staticmethod(recorder.budgets)
+        found = staticmethod(recorder.found)
 
         @staticmethod
         def write(*arguments: Any) -> None:

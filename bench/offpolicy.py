@@ -226,12 +226,12 @@ def _figure(name: str, value: Value, truth: float, readings: list[Reading]) -> d
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--policies", nargs="+", default=["gamma=0.6", "bid", "floor=+20%"])
-    parser.add_argument("--pages", type=int, nargs="+", default=[2_000, 6_000, 18_000])
+    parser.add_argument("--pages", type=int, nargs="+", default=[1_500, 4_500, 13_500])
     parser.add_argument("--runs", type=int, default=200)
     parser.add_argument("--quick", action="store_true", help="few runs of one size")
     flags = parser.parse_args()
     if flags.quick:
-        flags.pages, flags.runs = [2_000], 20
+        flags.pages, flags.runs = [1_500], 20
     made = pool()
     for name in flags.policies:
         for pages in flags.pages:

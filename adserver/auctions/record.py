@@ -75,6 +75,18 @@ class Scarce:
 
 
 @dataclass(frozen=True, slots=True)
+class Context:
+    """What the click model was given of a page, so that another one can be asked in its stead."""
+
+    features: NDArray[np.int32]
+    """[B, width(REQUEST_FIELDS)] encoded requests."""
+    slot_ids: NDArray[np.int32]
+    """[T, 3] encoded slots."""
+    counts: NDArray[np.float32]
+    """[R, S * COUNTS] of each row in each slot of its request, as of the auction."""
+
+
+@dataclass(frozen=True, slots=True)
 class AuctionRecord:
     """B pages, R candidate rows, T slots, as columns; rows and slots end to end."""
 
@@ -85,7 +97,9 @@ class AuctionRecord:
     slots: Slots
     slate: Slate
     scarce: Scarce | None = None
-    """Only in the durable sample."""
+    """Only in the durable sample,"""
+    context: Context | None = None
+    """as is this."""
     model: str = ""
 
     def __len__(self) -> int:
@@ -103,10 +117,13 @@ class AuctionRecord:
             self.model,
         )
 
-    def sampled(self, page: int, request: AdRequest, scarce: Scarce) -> AuctionRecord:
-        """One page as the sample keeps it: with that request, and the budgets that were short."""
+    def sampled(
+        self, page: int, request: AdRequest, scarce: Scarce, context: Context | None = None
+    ) -> AuctionRecord:
+        """One page as the sample keeps it: with that request, and what only pages kept long have."""
         part = replace(self, asked=[b""] * len(self)).page(page)
-        return replace(part, asked=split(pack([request])), scarce=scarce)
+        asked = split(pack([request]))
+        return replace(part, asked=asked, scarce=scarce, context=context)
 
     def pages(self) -> Iterator[AuctionRecord]:
         return (self.page(number) for number in range(len(self)))
@@ -118,7 +135,10 @@ TABLES: dict[str, type] = {
     "slots": Slots,
     "slate": Slate,
     "scarce": Scarce,
+    "context": Context,
 }
+_ALWAYS = {"scarce": "scarce.offset", "context": "context.features"}
+"""A column by which it is known whether a record has one of the tables that not all have."""
 ROW_NUMBERS = {"slate.winner", "slate.runner_up", "slate.plain_winner", "slate.greedy"}
 """Columns whose values are rows of the batch, -1 for none."""
 _USUAL = {
@@ -127,6 +147,7 @@ _USUAL = {
     "slots": Axis.SLOT,
     "slate": Axis.SLOT,
     "scarce": Axis.ACCOUNT,
+    "context": Axis.ROW,
 }
 _UNUSUAL = {
     "notes.ad_id": Axis.ROW,
@@ -142,6 +163,8 @@ _UNUSUAL = {
     "slate.dual": Axis.ROW,
     "slate.room": Axis.ROW,
     "scarce.offset": Axis.ACCOUNT_EDGE,
+    "context.features": Axis.PAGE,
+    "context.slot_ids": Axis.SLOT,
 }
 _EDGES = {
     Axis.ROW: "bids.offset",
@@ -177,7 +200,7 @@ def assembled(
     tables = {
         table: _table(kind, {f.name: columns.get(f"{table}.{f.name}") for f in fields(kind)})
         for table, kind in TABLES.items()
-        if table != "scarce" or "scarce.offset" in columns
+        if _ALWAYS.get(table, "notes.number") in columns
     }
     return AuctionRecord(asked=asked, model=model, **tables)
 

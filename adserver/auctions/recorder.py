@@ -14,17 +14,27 @@ from numpy.typing import NDArray
 
 from adserver.auctions import asked
 from adserver.auctions.encoding import encode
-from adserver.auctions.record import AuctionRecord, Notes, Scarce
+from adserver.auctions.record import AuctionRecord, Context, Notes, Scarce
 from adserver.auctions.ring import RingWriter
 from adserver.auctions.sample import SampleSettings, SampleWriter, is_sampled, pseudonymous
 from adserver.deadline import Clock
 from adserver.decision import Decision
 from adserver.settings import Settings
 from adserver.verdict import Verdict
+from adserver.weighed import Weighed
 from auction.columns import MILLE, PPM, Bids, Rejection, Slate, Slots
+from ranking.counts import COUNTS
 
 EXPLORED = "explored"
 """Folder of the explored pages, inside that of the sample."""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What a page found that is to be kept: money, and what its ads had been counted."""
+
+    scarce: Scarce
+    context: Context
 
 
 @dataclass(slots=True)
@@ -74,18 +84,20 @@ class Recorder:
         self.explored.close()
         self.ring.close()
 
-    def budgets(
+    def found(
         self,
-        numbers: Sequence[int],
+        weighed: Weighed,
         bids: Bids,
-        slots: Slots,
         slate: Slate,
         remaining_micros: NDArray[np.int64],
-    ) -> dict[int, Scarce]:
-        """Of each page that will be kept; to be asked before the sales change the money."""
+    ) -> dict[int, Found]:
+        """Of each page that will be kept; to be asked before the sales change money and counts."""
+        slots = weighed.encoded.slots
         return {
-            page: scarce_of(bids, slots, slate, page, remaining_micros)
-            for page, number in enumerate(numbers)
+            page: Found(
+                scarce_of(bids, slots, slate, page, remaining_micros), context_of(weighed, page)
+            )
+            for page, number in enumerate(weighed.numbers)
             if is_sampled(number, self.one_in) or _to_explore(slots, page)
         }
 
@@ -94,17 +106,18 @@ class Recorder:
         verdict: Verdict,
         decisions: Sequence[Decision],
         at_ms: int,
-        budgets: Mapping[int, Scarce],
+        found: Mapping[int, Found],
     ) -> None:
-        """One batch; `budgets` is what `budgets` said of its auction."""
+        """One batch; `found` is what `found` said of its auction."""
         requests = [ask.request for ask in verdict.asks]
         record = _record(verdict, decisions, at_ms)
         packed = encode(record, asked.pack(requests))
         self.ring.append(packed, verdict.numbers[0], len(requests), at_ms)
-        for page, scarce in budgets.items():
+        for page, known in found.items():
             if requests[page].test:
                 continue
-            kept = record.sampled(page, pseudonymous(requests[page], self.key), scarce)
+            request = pseudonymous(requests[page], self.key)
+            kept = record.sampled(page, request, known.scarce, known.context)
             if is_sampled(verdict.numbers[page], self.one_in):
                 self.sample.put(kept)
             if _to_explore(record.slots, page):
@@ -131,6 +144,21 @@ def _record(verdict: Verdict, decisions: Sequence[Decision], at_ms: int) -> Auct
     )
     slots = verdict.encoded.slots
     return AuctionRecord((), notes, verdict.bids, slots, verdict.slate, model=edition.model)
+
+
+def context_of(weighed: Weighed, page: int) -> Context:
+    """As of now: what is counted changes. Slots end to end within a row's counts."""
+    encoded, offset = weighed.encoded, weighed.candidates.offset
+    first, last = encoded.slots.offset[page : page + 2].tolist()
+    low, high = offset[page : page + 2].tolist()
+    pair = np.repeat(np.arange(low, high, dtype=np.intp), last - first)
+    place = np.tile(np.arange(last - first, dtype=np.intp), high - low)
+    counts = weighed.counted.counts(np.full(len(pair), page, np.intp), pair, place)
+    return Context(
+        features=encoded.features[page : page + 1],
+        slot_ids=encoded.slot_ids[first:last],
+        counts=counts.reshape(high - low, (last - first) * COUNTS),
+    )
 
 
 def scarce_of(

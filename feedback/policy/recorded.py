@@ -92,27 +92,34 @@ class Trial:
         self, policies: Sequence[Policy], rules: AuctionSettings, clicked: Clicked, one_in: int
     ) -> None:
         self.policies, self.rules, self.clicked, self.one_in = policies, rules, clicked, one_in
-        self.pages = self.unlabelled = 0
+        self.pages = self.unlabelled = self.unjudged = 0
         self._seen: dict[tuple[str, Value], list[Seen]] = {
             (policy.name, value): [] for policy in policies for value in Value
         }
 
     def see(self, page: AuctionRecord) -> None:
-        """Left out unless the outcome of all that was sold on it is known."""
+        """Left out unless the outcome of all that was sold on it is known, and what each policy
+        would do."""
         click = self._clicks(page)
         if click is None:
             self.unlabelled += 1
             return
+        chosen = [self._choose(policy, page) for policy in self.policies]
+        slates = [slate for slate in chosen if slate is not None]
+        if len(slates) < len(chosen):
+            self.unjudged += 1
+            return
         chances = chances_of(page.slots, page.slate, self.one_in)
-        for policy in self.policies:
-            chosen = self._choose(policy, page)
+        for policy, slate in zip(self.policies, slates, strict=True):
             for value in Value:
-                seen = seen_by(page.bids, page.slots, page.slate, chosen, chances, click, value)
+                seen = seen_by(page.bids, page.slots, page.slate, slate, chances, click, value)
                 self._seen[policy.name, value].append(seen)
         self.pages += 1
 
-    def _choose(self, policy: Policy, page: AuctionRecord) -> Slate:
-        bids, slots = policy.bids(page.bids), policy.slots(page.slots)
+    def _choose(self, policy: Policy, page: AuctionRecord) -> Slate | None:
+        bids, slots = policy.bids_on(page), policy.slots(page.slots)
+        if bids is None:
+            return None
         return run_auction(bids, slots, page.slate, money_of(page), self.rules)
 
     def _clicks(self, page: AuctionRecord) -> NDArray[np.bool_] | None:

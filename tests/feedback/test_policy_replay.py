@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+from adserver.auctions.other_model import OtherModel
 from adserver.auctions.sample import read_sample
 from adserver.cli import app
 from adserver.driving import place
@@ -107,6 +109,50 @@ def test_other_policies_are_told_with_intervals_against_what_is_served(played):
     assert found["bid", "clicks"]["clipped"] > 0
     assert not found["floor=+50%", "clicks"]["refused"]
     assert told["without_outcome"] < 0.1 * told["pages"]
+
+
+def test_the_model_that_decided_scores_recorded_pages_as_it_did(played):
+    """Requests, counts and ads are those of the decision: nothing has to be known again."""
+    settings, _ = played
+    model = OtherModel.open(settings, settings.registry.traffic().production)
+
+    pages = list(Kept(settings.auctions, one_in=2).pages())[:300]
+
+    for page in pages:
+        rates, slots = model.rates(page), len(page.slots.floor_micros)
+        assert rates is not None
+        off = np.abs(rates - page.bids.pctr_ppm)[:, :slots] / page.bids.pctr_ppm[:, :slots]
+        assert off.max(initial=0) < 1e-3
+
+
+def test_the_same_model_as_a_policy_is_the_greedy_one(played):
+    settings, _ = played
+    name = f"model={settings.registry.traffic().production}"
+
+    _, told = replayed(settings, name)
+
+    found = {(one["policy"], one["value"]): one for one in told["policies"]}
+    assert told["without_context"] == 0
+    gained = found[name, "clicks"]["gained"]["value"]
+    assert abs(gained) < 0.01 * found["greedy", "clicks"]["estimates"]["DR"]["value"]
+
+
+def test_a_record_without_what_the_model_was_given_is_not_guessed_at(played):
+    settings, _ = played
+    model = OtherModel.open(settings, settings.registry.traffic().production)
+    page = next(Kept(settings.auctions, one_in=2).pages())
+
+    assert model.rates(replace(page, context=None)) is None
+    strange = replace(page.notes, ad_id=page.notes.ad_id + 10**9)
+    assert model.rates(replace(page, notes=strange)) is None
+
+
+def test_a_model_that_is_not_there_is_named(played):
+    settings, _ = played
+
+    result, _ = replayed(settings, "model=987")
+
+    assert result.exit_code == 2
 
 
 def test_greedy_is_estimated_where_the_market_was(played):
