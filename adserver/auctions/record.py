@@ -120,7 +120,7 @@ class AuctionRecord:
     def sampled(
         self, page: int, request: AdRequest, scarce: Scarce, context: Context | None = None
     ) -> AuctionRecord:
-        """One page as the sample keeps it: with that request, and what only pages kept long have."""
+        """One page as the sample keeps it: with that request and what only pages kept long have."""
         part = replace(self, asked=[b""] * len(self)).page(page)
         asked = split(pack([request]))
         return replace(part, asked=asked, scarce=scarce, context=context)
