@@ -26,7 +26,7 @@ from adserver.following import Following, Serving
 from adserver.releases.registry import Registry
 from adserver.releases.states import State
 from adserver.wire import decision as wire_decision
-from ranking.bundle import Bundle
+from ranking.bundle import Bundle, BundleError
 from ranking.int8 import LocalScorer
 from ranking.scorer import FULL, Pairs, Refused
 from ranking.table import AdTable, table_folder
@@ -479,6 +479,16 @@ def test_a_model_that_cannot_be_loaded_is_tried_again_and_production_goes_on(fol
     damaged.write_bytes(whole)
 
     assert follower.step(12) == {"production": 1, "canary": 2}
+
+
+def test_a_model_of_another_feature_schema_is_not_served(follower):
+    promote(follower, 2, State.SHADOW)
+    manifest = follower.registry.folder(2) / "manifest.json"
+    manifest.write_text(json.dumps(json.loads(manifest.read_text()) | {"feature_schema": "x"}))
+
+    assert follower.step(3) == {"production": 1}
+    with pytest.raises(BundleError, match="feature schema"):
+        follower.following.editions.bundle(2)
 
 
 def test_a_production_model_that_cannot_be_loaded_leaves_the_old_one_deciding(follower):
