@@ -15,6 +15,9 @@ from ranking.logistic import LogisticWeights
 Weights = dict[str, NDArray[np.float32]]
 
 
+UNTRAINED = "untrained"
+
+
 class NotTrainable(Exception):
     """The table, the settings or the run to start from do not allow a training; says which."""
 
@@ -26,6 +29,8 @@ class Former:
     name: str
     weights: Weights
     logistic: LogisticWeights
+    learnt: bool
+    """False of an untrained run, from which there is nothing to continue."""
 
     @classmethod
     def load(cls, folder: Path) -> Former:
@@ -41,4 +46,4 @@ class Former:
                 f"start: {folder} was made for feature schema {about['feature_schema']}, "
                 f"this program encodes {FEATURE_SCHEMA}"
             )
-        return cls(folder.name, weights, logistic)
+        return cls(folder.name, weights, logistic, about.get("kind") != UNTRAINED)

@@ -25,7 +25,8 @@ def as_click_model(
     """Arrays like those of `made`, any click model's, that score as the regression does.
 
     A topic's embedding is a code, the hidden layer reads it back as one of `TOPICS`, and the
-    vectors of page and ad meet in the cross term.
+    vectors of page and ad meet in the cross term. Units that this leaves free are those of `made`,
+    with nothing behind them: a click model that is trained from here can use them.
     """
     weights = {name: np.zeros_like(one) for name, one in made.items()}
     for name in ("first.request", "first.ad", "first.bias", "second.weight", "third.weight"):
@@ -38,9 +39,11 @@ def as_click_model(
     )
     for side, fields, wide, vector, bias in sides:
         weights[f"{side}.wide"] = wide.copy()
+        weights[f"{side}.w1"][:, TOPICS:] = made[f"{side}.w1"][:, TOPICS:]
         _read_topic(weights, side, fields, code)
         weights[f"{side}.w2"][:TOPICS, :TOPICS] = vector
         weights[f"{side}.b2"][-1] = bias
+    weights["count.w1"][:, 2:] = made["count.w1"][:, 2:]
     weights["count.w1"][:, 0], weights["count.w1"][:, 1] = logistic.count, -logistic.count
     weights["count.w2"][:2] = 1.0, -1.0
     return weights

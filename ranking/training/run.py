@@ -15,11 +15,12 @@ import torch
 
 from ranking import reference
 from ranking.dataset import Impressions, Split, split, thinned
+from ranking.logistic import LogisticWeights
 from ranking.model import arrays
 from ranking.training.counted import count_ids
 from ranking.training.fallback import fit_logistic, nothing
 from ranking.training.fitting import fit, new_model
-from ranking.training.former import Former, NotTrainable, Weights
+from ranking.training.former import UNTRAINED, Former, NotTrainable, Weights
 from ranking.training.linear import as_click_model
 from ranking.training.progress import Progress, unheard
 from ranking.training.ranks import ALONE, Ranks
@@ -52,7 +53,7 @@ def train(
     """
     parts, former = _prepared(table, settings, start)
     torch.set_num_threads(settings.threads)
-    known = former.weights if former else None
+    known = former.weights if former and former.learnt else None
     saved = Saved(folder / UNDER_WAY, fingerprint(table, settings, seed, known))
     if resume and _ended(folder, saved):
         return folder
@@ -60,12 +61,14 @@ def train(
         ranks.wait()
         saved.forget()
         ranks.wait()
+    if known is None and settings.plain_first:
+        known = _plain(parts.train, settings, seed, progress, None)[0]
     fitted = fit(parts.train, settings, seed, known, progress, saved, ranks)
     if ranks.first:
         rng = np.random.default_rng([seed, BEHIND])
         weights, recent = fitted.weights, thinned(parts.train, settings.negatives, rng)
         count_ids(weights, recent, settings)
-        before = former.logistic if former else None
+        before = former.logistic if former and former.learnt else None
         beside = fit_logistic(recent, weights, settings, rng, progress, before)
         about = account("click model", table, settings, seed, former)
         about |= {"of": saved.of, "trained": {"rows": len(parts.train), "stepped": fitted.stepped}}
@@ -91,18 +94,31 @@ def logistic_only(
 ) -> Path:
     """The same of a logistic regression alone: the network of the run adds nothing to its score."""
     parts, former = _prepared(table, settings, start)
+    learnt = former if former and former.learnt else None
+    weights, logistic = _plain(parts.train, settings, seed, progress, learnt)
+    recent = thinned(parts.train, settings.negatives, np.random.default_rng([seed, BEHIND]))
+    count_ids(weights, recent, settings)
+    own = replace(logistic, request=weights["request.wide"], ad=weights["ad.wide"])
+    about = account("logistic regression", table, settings, seed, former)
+    return write(folder, about, weights, own, _weighed(parts, weights, settings))
+
+
+def _plain(
+    table: Impressions,
+    settings: TrainSettings,
+    seed: int,
+    progress: Progress,
+    former: Former | None,
+) -> tuple[Weights, LogisticWeights]:
+    """A logistic regression alone, as a click model too; ids are not counted yet."""
     torch.manual_seed(seed)
     rng = np.random.default_rng([seed, BEHIND])
-    recent = thinned(parts.train, settings.negatives, rng)
-    made = arrays(new_model(parts.train, settings))
+    recent = thinned(table, settings.negatives, rng)
+    made = arrays(new_model(table, settings))
     known = former.weights if former else {name: np.zeros_like(one) for name, one in made.items()}
     before = former.logistic if former else None
     fitted = fit_logistic(recent, known, settings, rng, progress, before, alone=True)
-    weights = as_click_model(fitted.logistic, fitted.slot, made, seed)
-    count_ids(weights, recent, settings)
-    own = replace(fitted.logistic, request=weights["request.wide"], ad=weights["ad.wide"])
-    about = account("logistic regression", table, settings, seed, former)
-    return write(folder, about, weights, own, _weighed(parts, weights, settings))
+    return as_click_model(fitted.logistic, fitted.slot, made, seed), fitted.logistic
 
 
 def untrained(folder: Path, seed: int, table: Impressions) -> Path:
@@ -111,7 +127,7 @@ def untrained(folder: Path, seed: int, table: Impressions) -> Path:
     settings = TrainSettings()
     weights = arrays(new_model(table, settings))
     logistic = nothing(table.click_rate(), weights)
-    about = account("untrained", table, settings, seed, None)
+    about = account(UNTRAINED, table, settings, seed, None)
     return write(folder, about, weights, logistic, split(table))
 
 

@@ -40,6 +40,8 @@ class TrainSettings:
     """Two wait for each other at every step, which costs more than it gives on a busy machine."""
     continued: float = 0.3
     """Both rates are multiplied by it when a former run's weights are continued."""
+    plain_first: bool = False
+    """Whether a new model begins as the logistic regression of the same impressions."""
     pull: float = 0.0
     """λ of λ‖θ - θ₀‖², which draws a continued run back to where it began. More makes releases
     differ less from each other, and what is new slower to be learnt."""
@@ -53,15 +55,20 @@ class TrainSettings:
     def for_rows(cls, rows: int) -> TrainSettings:
         """For so many impressions: all of few ones in small steps, a share of many in large ones.
 
-        On a simulated day of 68,000 with 1,100 clicks the AUC on the next was 0.704 with the three
-        passes and the dropout of many, 0.707 with these; a sixth pass made it 0.659.
+        Of what the true rates of a next day could tell, a simulated day of 68,000 impressions with
+        650 clicks teaches 0.28 by logistic regression, 0.23 by these settings, 0.27 by them after
+        it; continued for three days more, 0.36, 0.37 and 0.38.
         """
         negatives = min(1.0, max(0.15, MANY * 0.15 / max(rows, 1)))
         batch = 2_048
         while batch > 256 and rows * negatives < STEPS * batch:
             batch //= 2
         usual = cls(batch=batch, negatives=negatives)
-        return replace(usual, epochs=2, dropout=0.3) if rows * negatives < FEW else usual
+        return (
+            replace(usual, epochs=2, dropout=0.3, plain_first=True)
+            if rows * negatives < FEW
+            else usual
+        )
 
     def problems(self) -> Iterator[str]:
         """What cannot be trained with, by name."""

@@ -135,3 +135,37 @@ def test_settings_fit_the_number_of_impressions_and_say_what_is_wrong():
     assert list(day.problems()) == list(TrainSettings.for_rows(0).problems()) == []
     wrong = replace(day, negatives=0.0, dropout=1.0, pull=-1.0, epochs=0)
     assert len(list(wrong.problems())) == 4
+
+
+def test_an_untrained_start_is_a_new_beginning(days: list[Impressions], tmp_path: Path):
+    cold = untrained(tmp_path / "cold", seed=1, table=days[1])
+
+    begun = train(days[0], tmp_path / "begun", SETTINGS, seed=1, start=cold)
+    new = train(days[0], tmp_path / "new", SETTINGS, seed=1)
+
+    assert_array_equal(weights_of(begun)["last.weight"], weights_of(new)["last.weight"])
+
+
+def test_a_day_teaches_more_than_the_click_rate_and_two_days_more_than_one(
+    table: Impressions, tmp_path: Path
+):
+    """Judged by the true rates of the last requests, which none of them saw."""
+    first, second, newest = (
+        table.part(0, 8_000),
+        table.part(8_000, 16_000),
+        table.part(16_000, 18_000),
+    )
+    settings = TrainSettings.for_rows(len(first))
+    prior = untrained(tmp_path / "prior", seed=1, table=first)
+
+    one = train(first, tmp_path / "one", settings, seed=1)
+    two = train(second, tmp_path / "two", settings, seed=1, start=one)
+
+    losses = [true_loss(run, newest) for run in (prior, one, two)]
+    assert losses == sorted(losses, reverse=True)
+
+
+def true_loss(run: Path, table: Impressions) -> float:
+    """Expected log loss of each impression, by its true rate."""
+    rate, truth = reference.sigmoid(reference.score(weights_of(run), table).full), table.truth
+    return float(-(truth * np.log(rate) + (1 - truth) * np.log1p(-rate)).mean())
