@@ -28,6 +28,9 @@ OPEN_S = 1_200
 their decision, and clicks ten minutes after that."""
 SUSPECT_RATE = 0.16
 """Of an audience that clicks four times as often as usual."""
+CALIBRATION_ROWS, TEST_ROWS = 10_000, 6_000
+"""Of the newest impressions: some hundred clicks to calibrate by and to judge by, but no more than
+a quarter of what there is."""
 PAGES = 2_000
 """Sold by both forms of a model at the gate."""
 
@@ -60,7 +63,12 @@ def train(run: Run, day: int, state: State) -> Done:
     table = joined([Impressions.load(run.day(one) / "labels.npz") for one in days])
     out = run.day(day) / "run"
     shutil.rmtree(out, ignore_errors=True)
-    settings = replace(training.TrainSettings.for_rows(len(table)), epochs=run.settings.epochs)
+    settings = replace(
+        training.TrainSettings.for_rows(len(table)),
+        epochs=run.settings.epochs,
+        calibration=min(0.15, CALIBRATION_ROWS / len(table)),
+        test=min(0.1, TEST_ROWS / len(table)),
+    )
     alone = run.settings.ranker is Ranker.LOGISTIC
     fit = training.logistic_only if alone else training.train
     start = run.folder / state.run if state.run else None
@@ -84,7 +92,7 @@ def export(run: Run, day: int, state: State) -> Done:
         return done(state, {"refused": "nothing was trained"})
     if not _judgeable(trained / "test_slice.npz"):
         return done(state, {"refused": "the newest impressions have no clicks to judge by"})
-    settings = world(run.folder, state.data).settings(run.settings)
+    settings = world(run.folder, state.data).settings(run.settings, day)
     replay = replay_newest(trained / "test_slice.npz", PAGES, settings.auction)
     limits = settings.gate_limits
     try:

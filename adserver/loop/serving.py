@@ -32,7 +32,7 @@ def found(run: Run, day: int, state: State) -> Done:
     with changed(run.folder, state.data) as world:
         write_untrained(world.registry.folder(UNTRAINED), COLD_RATE, run.settings.seed)
         world.registry.change(lambda released: _begun(released, run.settings.seed))
-        place.prepare(run.market, world.settings(run.settings))
+        place.prepare(run.market, world.settings(run.settings, day))
     return done(state, data=state.data + 1, production=UNTRAINED)
 
 
@@ -84,7 +84,7 @@ async def _driven(
     settings = run.settings
     start_s = run.market.midnight_s(day) + 3600.0 * hours[0]
     driving = DriveSettings(regret_one_in=settings.regret_one_in)
-    drive = await place.opened(run.market, world.settings(settings), start_s, driving)
+    drive = await place.opened(run.market, world.settings(settings, day), start_s, driving)
     tally = await drive.play(day, hours, run.heard)
     await place.closed(drive)
     return tally, Predicted.joined(drive.predicted)
@@ -101,5 +101,5 @@ def promote(run: Run, day: int, state: State) -> Done:
         version = world.registry.register(exported, at_ms, run=f"day {day + 1}")
         reason = "it passed the gate"
         world.registry.promote(version, Stage.PRODUCTION, at_ms, reason, {})
-        place.build(run.market, world.settings(run.settings), day + 1)
+        place.build(run.market, world.settings(run.settings, day + 1), day + 1)
     return done(state, {"version": version}, data=state.data + 1, production=version)

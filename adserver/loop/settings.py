@@ -10,6 +10,7 @@ from enum import StrEnum
 from simulator.market.settings import MarketSettings
 
 HOURS = 24
+MOST_EXPLORATION = 0.2
 
 
 class Ranker(StrEnum):
@@ -44,6 +45,11 @@ class LoopSettings:
     candidates: int = 1_000
     """Ads scored per request. A model that knows nothing retrieves nothing useful: as many as fit
     usually, or good ads are never shown, and nothing is learnt of them."""
+    exploration: float = 0.02
+    """As the server's setting: in this share of the requests a slot goes by lot."""
+    first_exploration: float = 0.2
+    """The same on the first day, when there is nothing to lose: without it the untrained model
+    shows the highest bids alone, and nothing is learnt of other ads."""
     fairness_cap: float = 1.0
     """Largest share of sales of one advertiser; 1 is off. A cap costs value on purpose, and the
     oracle that regret is measured against knows no cap."""
@@ -61,7 +67,7 @@ class LoopSettings:
     """Stability: no training sooner after the last, whatever the evidence of drift."""
     release_gate: str = "{}"
     """As the server's setting: limits of the gate that differ from the usual ones."""
-    regret_one_in: int = 25
+    regret_one_in: int = 10
     """Visits compared with the oracle."""
 
     def problems(self) -> Iterator[str]:
@@ -72,6 +78,9 @@ class LoopSettings:
             yield f"hours {self.hours} must rise within 0 ... {HOURS}"
         if not 0 < self.min_interval_h <= self.max_age_h:
             yield f"min_interval_h ({self.min_interval_h}) must be above 0 and at most max_age_h"
+        for name in ("exploration", "first_exploration"):
+            if not 0 <= getattr(self, name) <= MOST_EXPLORATION:
+                yield f"{name} ({getattr(self, name)}) must lie in 0 ... {MOST_EXPLORATION}"
         yield from self.market.problems()
 
     @property

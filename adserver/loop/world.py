@@ -50,14 +50,15 @@ class World:
                 shutil.rmtree(path)
         (self._models / FILE).unlink()
 
-    def settings(self, of: LoopSettings) -> Settings:
-        """Of the server in this world."""
+    def settings(self, of: LoopSettings, day: int) -> Settings:
+        """Of the server in this world on that day."""
         base = Settings(
             model_repository=self._models,
             candidates=of.candidates,
             fewest_candidates=min(32, of.candidates),
             fairness_cap=of.fairness_cap,
             pacing=of.pacing,
+            exploration=of.exploration if day else of.first_exploration,
             release_gate=of.release_gate,
             seed=of.seed,
         )

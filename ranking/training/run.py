@@ -139,7 +139,8 @@ def _prepared(
         raise NotTrainable("; ".join(problems))
     if not table.click.any() or table.click.all():
         raise NotTrainable(f"table: {len(table)} impressions, {table.click.sum()} with a click")
-    return split(table), None if start is None else Former.load(start)
+    parts = split(table, settings.calibration, settings.test)
+    return parts, None if start is None else Former.load(start)
 
 
 def _weighed(parts: Split, weights: Weights, settings: TrainSettings) -> Split:

@@ -36,6 +36,10 @@ class TrainSettings:
     """Share of the pooled embeddings left out at random in training: less is learnt by heart."""
     dot_weight: float = 0.5
     """Weight of the dot product's own loss: the more, the better retrieval agrees with ranking."""
+    calibration: float = 0.05
+    """Share of the requests, before the newest, that the calibration map is fitted to."""
+    test: float = 0.05
+    """Share of the requests, the newest, that judge the model. Small tables need more of both."""
     threads: int = 1
     """Two wait for each other at every step, which costs more than it gives on a busy machine."""
     continued: float = 0.3
@@ -79,6 +83,8 @@ class TrainSettings:
             yield f"training.negatives ({self.negatives}) must be above 0 and at most 1"
         if not 0 <= self.dropout < 1:
             yield f"training.dropout ({self.dropout}) must lie in 0 … 1"
+        if not (self.calibration > 0 and self.test > 0 and self.calibration + self.test < 1):
+            yield "training.calibration and training.test must be above 0, and 1 in sum at most"
         for name in ("continued", "pull", "dot_weight"):
             if getattr(self, name) < 0:
                 yield f"training.{name} ({getattr(self, name)}) must not be negative"
