@@ -26,9 +26,11 @@ class State(msgspec.Struct, frozen=True):
     production: int = 0
     """Version that decides; 0: none yet."""
     candidate: int = 0
-    """Version on its way up; 0: none."""
+    """Version that was released last; 0: none yet."""
     run: str = ""
     """Folder of the newest training, in the run's folder; a warm start reads it."""
+    due: bool = True
+    """Whether a training is."""
     trained_ms: int = 0
     """Simulated wall ms to which the newest training's data reach; 0: none yet."""
 
@@ -55,10 +57,6 @@ class Journal(msgspec.Struct, frozen=True):
 
     def with_entry(self, entry: Entry) -> Journal:
         return Journal((*self.entries, entry))
-
-    def of(self, step: str) -> dict[int, Entry]:
-        """By day."""
-        return {entry.day: entry for entry in self.entries if entry.step == step}
 
 
 def load(folder: Path) -> Journal:

@@ -8,10 +8,12 @@ from collections.abc import Sequence
 from dataclasses import fields, replace
 from pathlib import Path
 
+import msgspec
 import numpy as np
 
+from adserver.drift.watch import look
 from adserver.loop.journal import State
-from adserver.loop.settings import Ranker
+from adserver.loop.settings import UNTRAINED, Ranker
 from adserver.loop.step import Done, Run, done
 from adserver.loop.world import changed, world
 from feedback.compaction import compact
@@ -43,6 +45,24 @@ def collect(run: Run, day: int, state: State) -> Done:
     return done(state, facts, data=state.data + 1)
 
 
+def watch(run: Run, day: int, state: State) -> Done:
+    """Whether the model in production meets what it learnt, and what is due: a training or none."""
+    now_ms = int(1000 * run.market.midnight_s(day + 1))
+    with changed(run.folder, state.data) as place:
+        settings = place.settings(run.settings, day)
+        found = look(settings, now_ms, place.registry)
+    knows_nothing = state.production == UNTRAINED
+    due = "it has learnt nothing yet" if knows_nothing else found.due and found.due.reason
+    facts = {
+        "model": found.model,
+        "alarms": found.alarms,
+        "due": due or "",
+        "note": found.note,
+        "figures": msgspec.to_builtins(found.days or found.figures),
+    }
+    return done(state, facts, data=state.data + 1, due=bool(due))
+
+
 def join(run: Run, day: int, state: State) -> Done:
     """What was shown with what was clicked: the day's labels."""
     place = world(run.folder, state.data)
@@ -59,10 +79,12 @@ def join(run: Run, day: int, state: State) -> Done:
 
 def train(run: Run, day: int, state: State) -> Done:
     """A run's checkpoint from the days so far."""
+    shutil.rmtree(run.day(day) / "run", ignore_errors=True)
+    if not state.due:
+        return done(state, {"refused": "none is due"})
     days = range(max(0, day + 1 - run.settings.history_days), day + 1)
     table = joined([Impressions.load(run.day(one) / "labels.npz") for one in days])
     out = run.day(day) / "run"
-    shutil.rmtree(out, ignore_errors=True)
     settings = replace(
         training.TrainSettings.for_rows(len(table)),
         epochs=run.settings.epochs,

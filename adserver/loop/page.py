@@ -24,7 +24,14 @@ def loop_page(report: Report) -> str:
         figure("Predicted and clicked on the last day", plots.curve(report["curve"])),
         figure("Who decided, hour by hour", plots.deciders(report["hours"]), BROAD),
     ]
-    tables = _days(days) + _releases(report["releases"]) + _gates(report["steps"])
+    tables = "".join(
+        [
+            _days(days),
+            _releases(report["releases"]),
+            _gates(report["steps"]),
+            _drift(report["steps"]),
+        ]
+    )
     return html.page(_moment(report), _tiles(report), figures, tables, title="Learning loop")
 
 
@@ -106,6 +113,23 @@ def _gates(steps: Sequence[Report]) -> str:
     return html.table("Gate", ("day", *GATES, "verdict"), rows, []) if rows else ""
 
 
+def _drift(steps: Sequence[Report]) -> str:
+    """What each look at the model in production found, and what it asked for."""
+    rows = [_drift_row(step["day"], step["facts"]) for step in steps if step["step"] == "watch"]
+    head = ("day", "version", "furthest features (PSI)", "alarms", "due")
+    return html.table("Drift", head, rows, []) if rows else ""
+
+
+def _drift_row(day: int, facts: Report) -> list[str]:
+    found = facts.get("figures")
+    known = [one for one in found["features"] if one["psi"] is not None] if found else []
+    furthest = sorted(known, key=lambda one: -one["psi"])[:FURTHEST]
+    named = ", ".join(f"{one['name']} {one['psi']:.3f}" for one in furthest)
+    alarms = ", ".join(facts["alarms"]) or "none"
+    return [f"{day + 1}", f"{facts['model']}", named or facts["note"], alarms, facts["due"]]
+
+
+FURTHEST = 3
 GATES = (
     "AUC change",
     "logloss rise",

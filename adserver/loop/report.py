@@ -29,7 +29,7 @@ Figures = dict[str, Any]
 def report(folder: Path, settings: LoopSettings, journal: Journal) -> Figures:
     """The same run gives the same figures."""
     played = tally(folder, "tally-*.json")
-    days = sorted(journal.of("simulate"))
+    days = sorted({entry.day for entry in journal.entries if entry.step.startswith("simulate")})
     each = [_day(folder, played, day) for day in days]
     control = _control(folder, settings)
     return {

@@ -15,16 +15,16 @@ from adserver.driving.counting import Predicted
 from adserver.driving.drive import DriveSettings
 from adserver.driving.tally import Tally
 from adserver.loop.journal import State
-from adserver.loop.step import Done, Run, done
+from adserver.loop.settings import UNTRAINED, LoopSettings
+from adserver.loop.step import Act, Done, Run, done
 from adserver.loop.untrained import write_untrained
 from adserver.loop.world import World, aside, changed
-from adserver.releases.states import Releases
+from adserver.releases.states import Releases, Traffic
 from adserver.releases.states import State as Stage
 
-UNTRAINED = 1
-"""Version of the model that has seen nothing."""
-COLD_RATE = 0.01
-"""Click rate that a server expects of whatever it knows nothing about."""
+COLD_RATE = 0.02
+"""Click rate that a server expects of whatever it knows nothing about: near enough to that of ads
+at random, or the guardrails take the first trained model's rates for a fault."""
 
 
 def found(run: Run, day: int, state: State) -> Done:
@@ -41,11 +41,17 @@ def _begun(released: Releases, seed: int) -> Releases:
     return msgspec.structs.replace(released, salt=f"{seed:016x}")
 
 
-def simulate(run: Run, day: int, state: State) -> Done:
-    """A day of the market."""
-    with changed(run.folder, state.data) as world:
-        outputs, facts = _played(run, world, day, range(*run.settings.hours))
-    return done(state, facts, outputs, data=state.data + 1)
+def simulate(hours: range) -> Act:
+    """Hours of a day of the market. The server itself judges what is on trial meanwhile, and moves
+    it up or rolls it back."""
+
+    def act(run: Run, day: int, state: State) -> Done:
+        with changed(run.folder, state.data) as world:
+            outputs, facts = _played(run, world, day, hours)
+            production = world.registry.traffic().production
+        return done(state, facts, outputs, data=state.data + 1, production=production)
+
+    return act
 
 
 def control(run: Run, day: int, state: State) -> Done:
@@ -90,16 +96,33 @@ async def _driven(
     return tally, Predicted.joined(drive.predicted)
 
 
-def promote(run: Run, day: int, state: State) -> Done:
-    """The candidate into production, and a snapshot with its tables; without one, nothing."""
+def release(run: Run, day: int, state: State) -> Done:
+    """The day's model into shadow, or into production where that knows nothing; its tables too.
+
+    What is still on trial gives way: a newer model has come.
+    """
     exported = run.day(day) / "export"
     if not exported.exists():
         return done(state, {"refused": True})
     now_s = run.market.midnight_s(day + 1)
     at_ms = int(1000 * now_s)
     with changed(run.folder, state.data) as world:
-        version = world.registry.register(exported, at_ms, run=f"day {day + 1}")
-        reason = "it passed the gate"
-        world.registry.promote(version, Stage.PRODUCTION, at_ms, reason, {})
+        registry = world.registry
+        traffic = registry.traffic()
+        for version in {traffic.shadow, traffic.canary} - {0}:
+            registry.roll_back(version, at_ms, "a newer model has come", {})
+        version = registry.register(exported, at_ms, run=f"day {day + 1}")
+        to, why = _first_stage(run.settings, traffic)
+        registry.promote(version, to, at_ms, why, {})
+        production = registry.traffic().production
         place.build(run.market, world.settings(run.settings, day + 1), day + 1)
-    return done(state, {"version": version}, data=state.data + 1, production=version)
+    facts = {"version": version, "to": str(to)}
+    return done(state, facts, data=state.data + 1, production=production, candidate=version)
+
+
+def _first_stage(settings: LoopSettings, traffic: Traffic) -> tuple[Stage, str]:
+    if traffic.production == UNTRAINED:
+        return Stage.PRODUCTION, "it passed the gate, and what it replaces has learnt nothing"
+    if not settings.trial:
+        return Stage.PRODUCTION, "it passed the gate"
+    return Stage.SHADOW, "it passed the gate"

@@ -9,8 +9,21 @@ from enum import StrEnum
 
 from simulator.market.settings import MarketSettings
 
+UNTRAINED = 1
+"""Version of the model that a run begins with."""
 HOURS = 24
 MOST_EXPLORATION = 0.2
+TRIAL = json.dumps(
+    {
+        "shadow_s": 3600,
+        "canary1_s": 5400,
+        "canary10_s": 7200,
+        "requests": 10,
+        "clicks": 0.2,
+        "correlation": 0.2,
+        "ratio": 5,
+    }
+)
 
 
 class Ranker(StrEnum):
@@ -65,13 +78,20 @@ class LoopSettings:
     """Freshness: a model trained on data that ended longer ago than this is replaced."""
     min_interval_h: float = 4.0
     """Stability: no training sooner after the last, whatever the evidence of drift."""
+    trial: bool = True
+    """A new model goes through shadow and canaries under the server's guardrails, some hours of
+    the next day; else straight into production once the gate let it pass."""
+    release_limits: str = TRIAL
+    """As the server's setting, for some hundred page views an hour of which 1 % are a handful."""
+    part_hours: int = 8
+    """A day is played in parts of so many hours: what a kill costs at most."""
     release_gate: str = "{}"
     """As the server's setting: limits of the gate that differ from the usual ones."""
     regret_one_in: int = 10
     """Visits compared with the oracle."""
 
     def problems(self) -> Iterator[str]:
-        for name in ("days", "ads", "visits", "candidates", "history_days", "epochs"):
+        for name in ("days", "ads", "visits", "candidates", "history_days", "epochs", "part_hours"):
             if getattr(self, name) < 1:
                 yield f"{name} ({getattr(self, name)}) must be at least 1"
         if not 0 <= self.hours[0] < self.hours[1] <= HOURS:
@@ -95,6 +115,13 @@ class LoopSettings:
             click_log_odds=self.click_log_odds,
             budget_usd_per_visit=self.budget_usd_per_visit,
         )
+
+    @property
+    def parts(self) -> list[range]:
+        """Hours of a day that are played in one step each."""
+        begin, end = self.hours
+        starts = range(begin, end, self.part_hours)
+        return [range(one, min(one + self.part_hours, end)) for one in starts]
 
     def as_json(self) -> str:
         return json.dumps(asdict(self), indent=1, sort_keys=True)

@@ -13,21 +13,21 @@ from adserver.loop.settings import LoopSettings
 from adserver.loop.step import Step
 
 FIRST = Step("found", serving.found)
-DAY = (
-    Step("simulate", serving.simulate),
+LEARN = (
     Step("collect", learning.collect),
+    Step("watch", learning.watch),
     Step("join", learning.join),
     Step("train", learning.train),
     Step("export", learning.export),
-    Step("promote", serving.promote),
+    Step("release", serving.release),
 )
 LAST = Step("control", serving.control)
 
 
 def plan(settings: LoopSettings) -> Iterator[tuple[int, Step]]:
     """All steps of a run in their order; the day after the last only shows what was learnt."""
+    serve = [Step(f"simulate {one[0]:02}", serving.simulate(one)) for one in settings.parts]
     yield 0, FIRST
     for day in range(settings.days):
-        yield from ((day, step) for step in DAY)
-    yield settings.days, LAST
-    yield settings.days, DAY[0]
+        yield from ((day, step) for step in (*serve, *LEARN))
+    yield from ((settings.days, step) for step in (LAST, *serve))

@@ -19,6 +19,8 @@ from adserver.releases.layout import sync_folder
 from adserver.releases.registry import FILE, Registry
 from adserver.settings import Settings
 
+MODELS_KEPT = 1_000
+"""All: the control plays with the first."""
 PREFIX, DRAFT = "world.", ".draft"
 SHARED = ("snapshots", "events", "features", "warehouse", "models")
 """Folders whose files are written once, under new names, or replaced by renaming."""
@@ -36,7 +38,7 @@ class World:
 
     @property
     def registry(self) -> Registry:
-        return Registry(self._models, keep=1_000)
+        return Registry(self._models, MODELS_KEPT)
 
     @property
     def _models(self) -> Path:
@@ -60,6 +62,10 @@ class World:
             pacing=of.pacing,
             exploration=of.exploration if day else of.first_exploration,
             release_gate=of.release_gate,
+            release_limits=of.release_limits,
+            models_kept=MODELS_KEPT,
+            retrain_max_age_h=of.max_age_h,
+            retrain_min_interval_h=of.min_interval_h,
             seed=of.seed,
         )
         return place.settings_for(self.data, base)
