@@ -1,7 +1,7 @@
-"""Which slots go by lot, and with what probability each ad came to stand where it stood.
+"""On which pages a slot goes by lot, and with what probability each ad came to stand where it is.
 
-Chance comes from the decision's own seed, so that a replay explores what was explored. Who is
-drawn is the auction's to say (`auction.kernels.exploring`).
+Chance comes from the seed of the decision, so that a replay explores what was explored. Which slot
+and who is drawn is the auction's to say (`auction.kernels.exploring`).
 """
 
 from __future__ import annotations
@@ -16,47 +16,38 @@ from adserver.encode import Encoded
 from adserver.request import AdRequest
 from auction.columns import PPM, Slate, Slots
 
-_COIN, _PLACE = np.uint64(0x8EBC6AF09C88C6E3), np.uint64(0x589965CC75374CC3)
+_COIN = np.uint64(0x8EBC6AF09C88C6E3)
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 _MIX1, _MIX2 = np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
 
 
 def exploring(encoded: Encoded, requests: Sequence[AdRequest], share: float) -> Encoded:
-    """The batch with a slot named in a share of its requests, tests never among them.
+    """The batch with a share of its requests to be explored, tests never among them.
 
     As it was where the share is 0.
     """
     if share <= 0:
         return encoded
     slots, ppm = encoded.slots, round(share * PPM)
-    drawn = places(slots.seed, np.diff(slots.offset), ppm)
     test = np.array([request.test for request in requests], np.bool_)
     return replace(
         encoded,
         slots=replace(
             slots,
-            explore=np.where(test, np.int8(-1), drawn),
+            explore=to_explore(slots.seed, ppm) & ~test,
             explore_ppm=np.where(test, 0, ppm).astype(np.int32),
         ),
     )
 
 
-def places(seed: NDArray[np.uint64], slots: NDArray[np.int32], ppm: int) -> NDArray[np.int8]:
-    """[B] of `ppm` of a million requests one of their slots, each as likely; -1 of all others.
-
-    `seed` and `slots` [B]. 64 bits modulo a small number: exact to 2**-44.
-    """
-    explored = _mixed(seed ^ _COIN) % np.uint64(PPM) < np.uint64(ppm)
-    place = _mixed(seed ^ _PLACE) % np.maximum(slots, 1).astype(np.uint64)
-    return np.where(explored & (slots > 0), place.astype(np.int8), np.int8(-1))
-
-
-def _mixed(x: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    """splitmix64."""
-    x = x + _GOLDEN
+def to_explore(seed: NDArray[np.uint64], ppm: int) -> NDArray[np.bool_]:
+    """[B] true of `ppm` in a million requests, by the seeds [B] of their decisions."""
+    x = (seed ^ _COIN) + _GOLDEN
     x = (x ^ (x >> np.uint64(30))) * _MIX1
     x = (x ^ (x >> np.uint64(27))) * _MIX2
-    return x ^ (x >> np.uint64(31))
+    mixed = x ^ (x >> np.uint64(31))  # splitmix64
+    explored: NDArray[np.bool_] = mixed % np.uint64(PPM) < np.uint64(ppm)
+    return explored
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,10 +74,12 @@ def chances_of(slots: Slots, slate: Slate, one_in: int = 1) -> Chances:
     """What `Chances` says, of pages of which all were kept whose slot was to be drawn, and one in
     so many of the others.
 
-    With ε of the kept pages to be explored, S slots of which k have nobody to draw (they are sold
-    as ever), and m rows that could be drawn for this one,
+    With ε of the kept pages to be explored, s slots on the page that somebody could be drawn for,
+    and m rows that could be drawn for this one,
 
-        shown = g·[greedy] + ε/S/m·[could be drawn],  used = g + ε/S·[m > 0],  g = 1 - ε + ε·k/S
+        shown = (1 - ε)·[greedy] + ε/s/m·[could be drawn],  used = 1 - ε + ε/s·[m > 0]
+
+    and 1 where s is 0.
     """
     count = np.diff(slots.offset)
     owner = np.repeat(np.arange(len(count)), count)
@@ -95,11 +88,12 @@ def chances_of(slots: Slots, slate: Slate, one_in: int = 1) -> Chances:
     share = slots.explore_ppm / PPM
     share = share / (share + (1 - share) / one_in)
     possible = slate.eligible > 0
-    part = (share / np.maximum(count, 1))[owner]
-    usual = (1 - share)[owner] + part * np.bincount(owner, ~possible, len(count))[owner]
+    open_slots = np.bincount(owner, possible, len(count))
+    part = (share / np.maximum(open_slots, 1))[owner] * possible
+    usual = np.where(open_slots > 0, 1 - share, 1.0)[owner]
     shown = usual * (slate.winner == slate.greedy)
     shown += part / np.maximum(slate.eligible, 1) * slate.among
-    return Chances(np.where(beside_explored(slots, slate), 0.0, shown), usual + part * possible)
+    return Chances(np.where(beside_explored(slots, slate), 0.0, shown), usual + part)
 
 
 def beside_explored(slots: Slots, slate: Slate) -> NDArray[np.bool_]:

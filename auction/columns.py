@@ -164,11 +164,11 @@ class Slots:
     nowhere. None: scope 0 for all."""
     private: NDArray[np.bool_] | None = None
     """[T] only rows with a deal may buy."""
-    explore: NDArray[np.int8] | None = None
-    """[B] place of the slot that goes by lot to one of the rows that could buy it; -1: none. None:
-    nothing is explored, and nothing is counted for it."""
+    explore: NDArray[np.bool_] | None = None
+    """[B] one of the slots goes by lot to one of the rows that could buy it. None: nothing is
+    explored, and nothing is counted for it."""
     explore_ppm: NDArray[np.int32] | None = None
-    """[B] with what probability, in millionths, such a slot was named in a request like this."""
+    """[B] with what probability, in millionths, `explore` is true of a request like this."""
 
 
 @dataclass(frozen=True, slots=True)

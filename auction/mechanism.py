@@ -174,15 +174,11 @@ def _rules(settings: AuctionSettings) -> Rules:
     )
 
 
-def _explore(slots: Slots) -> NDArray[np.int8] | None:
-    """[B] places that exist in their requests, -1 elsewhere."""
-    place = slots.explore
-    if place is None:
-        return None
-    if len(place) != len(slots.seed):
-        raise ValueError(f"{len(place)} requests to explore of {len(slots.seed)}")
-    inside = place < np.diff(slots.offset)
-    return _column(np.where(inside, place, -1).astype(np.int8), np.int8)
+def _explore(slots: Slots) -> NDArray[np.bool_] | None:
+    explore = slots.explore
+    if explore is not None and len(explore) != len(slots.seed):
+        raise ValueError(f"{len(explore)} requests to explore of {len(slots.seed)}")
+    return None if explore is None else _column(explore, np.bool_)
 
 
 def _scope(slots: Slots) -> NDArray[np.int32]:

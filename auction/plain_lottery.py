@@ -29,6 +29,12 @@ def could_be_drawn(page: PlainPage) -> list[list[Bidder]]:
     return [[b for b in first if slot in b.passes and page.within_cap(slot, b)] for slot in slots]
 
 
+def drawn_slot(could: list[list[Bidder]], seed: int) -> int:
+    """Of the slots that somebody could be drawn for, each as likely as any other; -1: none."""
+    slots = [slot for slot, bidders in enumerate(could) if bidders]
+    return slots[tie_rank(seed ^ LOT, len(could)) % len(slots)] if slots else -1
+
+
 def drawn(could: list[Bidder], slot: int, seed: int) -> Bidder | None:
     """Each as likely as any other."""
     return could[tie_rank(seed ^ LOT, slot) % len(could)] if could else None

@@ -194,8 +194,8 @@ class Lottery(NamedTuple):
     """Slots given away by lot, and what is to be known of the chances of all."""
 
     on: bool
-    place: I8
-    """[B] slot of each request to be explored; -1: none."""
+    explore: Flag
+    """[B] one slot of the request goes by lot."""
     eligible: I32
     """[T] written, as the next three: rows that could be drawn for the slot."""
     among: Flag
@@ -205,13 +205,13 @@ class Lottery(NamedTuple):
     """[n] of a page: slots for which the row could be drawn."""
 
     @classmethod
-    def sized(cls, place: I8 | None, slots: int, rows: int) -> Lottery:
+    def sized(cls, explore: Flag | None, slots: int, rows: int) -> Lottery:
         """`rows` of the greatest page. Empty when nothing is explored."""
-        on = place is not None
+        on = explore is not None
         total = slots if on else 0
         return cls(
             on=on,
-            place=np.zeros(0, np.int8) if place is None else place,
+            explore=np.zeros(0, np.bool_) if explore is None else explore,
             eligible=np.zeros(total, np.int32),
             among=np.zeros(total, np.bool_),
             greedy=np.full(total, -1, np.int32),

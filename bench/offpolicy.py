@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from adserver.exploring import chances_of, places
+from adserver.exploring import chances_of, to_explore
 from auction.columns import LEVELS, PPM, Bids, Slate, Slots
 from auction.mechanism import run_auction
 from auction.settings import AuctionSettings
@@ -182,7 +182,7 @@ def logged(of: Pool, choice: Choice, pages: int, rng: np.random.Generator) -> di
     page = rng.integers(0, len(of.truth), pages)
     bids, slots = of.drawn(page, rng.integers(0, 2**63, pages).astype(np.uint64))
     ppm = round(KEPT * PPM)
-    drawn = places(slots.seed, np.diff(slots.offset), ppm)
+    drawn = to_explore(slots.seed, ppm)
     slots = replace(slots, explore=drawn, explore_ppm=np.full(pages, ppm, np.int32))
     slate = run_auction(bids, slots, None, MONEY, RULES)
     chosen, chances = choice.drawn(page, slate), chances_of(slots, slate)

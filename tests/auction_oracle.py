@@ -23,7 +23,7 @@ from auction.fairness_rules import MOST_RIVALS
 from auction.plain import PlainPage
 from auction.plain_bidder import Bidder
 from auction.plain_exposure import PlainExposure
-from auction.plain_lottery import could_be_drawn, drawn
+from auction.plain_lottery import could_be_drawn, drawn, drawn_slot
 from auction.settings import AuctionSettings
 
 
@@ -60,9 +60,9 @@ def plain_auction(
 
 def _explore(slate: Slate, slots: Slots, request: int, page: PlainPage, again: PlainPage) -> bool:
     """Note the chances of a page as it was sold; sell it `again` if one of its slots is drawn."""
-    could, base, place = could_be_drawn(again), int(slots.offset[request]), -1
-    if slots.explore is not None and slots.explore[request] < len(could):
-        place = int(slots.explore[request])
+    could, base = could_be_drawn(again), int(slots.offset[request])
+    explore = slots.explore is not None and bool(slots.explore[request])
+    place = drawn_slot(could, page.seed) if explore else -1
     lucky = drawn(could[place], place, page.seed) if place >= 0 else None
     for slot, bidders in enumerate(could):
         won = page.sales[slot].winner.row if slot in page.sales else -1

@@ -126,7 +126,7 @@ class Recorder:
 
 def _to_explore(slots: Slots, page: int) -> bool:
     """By the coin alone, whatever came of it: so the pages of this folder are like all others."""
-    return slots.explore is not None and bool(slots.explore[page] >= 0)
+    return slots.explore is not None and bool(slots.explore[page])
 
 
 def _record(verdict: Verdict, decisions: Sequence[Decision], at_ms: int) -> AuctionRecord:

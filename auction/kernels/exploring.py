@@ -66,6 +66,21 @@ def count(could: U32, slot: int) -> int:
 
 
 @njit(cache=True, nogil=True, no_cpython_wrapper=True, error_model="numpy")
+def draw_slot(could: U32, slots: int, seed: np.uint64) -> int:
+    """One of the slots that somebody could be drawn for, each as likely; -1 when there is none."""
+    found = 0
+    for s in range(slots):
+        found += count(could, s) > 0
+    left = int(tie_rank(seed ^ _LOT, slots) % np.uint64(max(found, 1)))
+    for s in range(slots):
+        if count(could, s) > 0:
+            if left == 0:
+                return s
+            left -= 1
+    return -1
+
+
+@njit(cache=True, nogil=True, no_cpython_wrapper=True, error_model="numpy")
 def draw(could: U32, place: int, seed: np.uint64) -> int:
     """A row for the slot, each that could be drawn as likely as any other; -1 when there is none.
 

@@ -9,7 +9,14 @@ from __future__ import annotations
 from numba import njit
 
 from auction.kernels.accounts import take_off
-from auction.kernels.exploring import could_be_drawn, draw, note_chances, sell_by_lot, take_back
+from auction.kernels.exploring import (
+    could_be_drawn,
+    draw,
+    draw_slot,
+    note_chances,
+    sell_by_lot,
+    take_back,
+)
 from auction.kernels.exposure import (
     count_rivals,
     forget_fairness,
@@ -168,7 +175,7 @@ def sell(
             copy_sales(unfair, sold)
         if lottery.on:
             note_chances(could, sold, base, low, lottery)
-            place = lottery.place[request]
+            place = draw_slot(could, end - base, lots.seed) if lottery.explore[request] else -1
             drawn = draw(could, place, lots.seed)
             if drawn >= 0:
                 take_back(here, sold, remaining)

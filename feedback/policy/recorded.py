@@ -46,7 +46,7 @@ class Kept:
         begin = self._begin()
         for record in read_sample(self.folder, begin, self.until_ms, damage):
             for page in record.pages():
-                if page.slots.explore is None or page.slots.explore[0] < 0:
+                if page.slots.explore is None or not page.slots.explore[0]:
                     yield page
         for record in read_sample(self.folder / EXPLORED, begin, self.until_ms, damage):
             yield from record.pages()

@@ -15,7 +15,7 @@ from adserver.auctions.again import again
 from adserver.auctions.explain import Explanation
 from adserver.auctions.recorder import EXPLORED
 from adserver.auctions.sample import read_sample
-from adserver.exploring import places, propensities
+from adserver.exploring import propensities, to_explore
 from adserver.features.log import read
 from adserver.wire import decision as wire_decision
 from auction.columns import Slate, Slots
@@ -34,27 +34,24 @@ def asked():
 
 
 @pytest.mark.parametrize("ppm", [10_000, 200_000])
-def test_pages_and_their_slots_are_drawn_as_often_as_is_said(ppm):
-    slots = np.full(len(SEED), 3, np.int32)
+def test_pages_are_explored_as_often_as_is_said(ppm):
+    explored = int(to_explore(SEED, ppm).sum())
 
-    drawn = places(SEED, slots, ppm)
-
-    counts = np.bincount(drawn + 1, minlength=4)
-    expected = len(SEED) * np.array([1 - ppm / 1e6] + [ppm / 3e6] * 3)
-    assert ((counts - expected) ** 2 / expected).sum() < chi2.ppf(0.999, 3)
+    expected = len(SEED) * ppm / 1e6
+    assert (explored - expected) ** 2 / (expected * (1 - ppm / 1e6)) < chi2.ppf(0.999, 1)
 
 
 def test_no_share_draws_nothing():
-    assert (places(SEED[:1000], np.full(1000, 2, np.int32), 0) == -1).all()
+    assert not to_explore(SEED[:1000], 0).any()
 
 
-def page(slots: int, ppm: int, place: int) -> Slots:
+def page(slots: int, ppm: int, explore: bool) -> Slots:
     return Slots(
         offset=np.array([0, slots], np.int32),
         floor_micros=np.zeros(slots, np.int64),
         first_price=np.zeros(1, np.bool_),
         seed=np.zeros(1, np.uint64),
-        explore=np.array([place], np.int8),
+        explore=np.array([explore]),
         explore_ppm=np.array([ppm], np.int32),
     )
 
@@ -81,22 +78,22 @@ def sold(winner: list[int], greedy: list[int], eligible: list[int], explored: li
 
 
 def test_the_winner_of_an_auction_could_also_have_been_drawn():
-    chance = propensities(page(2, 100_000, -1), sold([5, 6], [5, 6], [4, 1], [False, False]))
+    chance = propensities(page(2, 100_000, False), sold([5, 6], [5, 6], [4, 1], [False, False]))
 
     assert chance == pytest.approx([(0.9 + 0.05 / 4) / 0.95, 1.0])
 
 
 def test_a_drawn_ad_stands_there_with_the_chance_of_the_draw_and_its_neighbours_with_none_known():
-    chance = propensities(page(2, 100_000, 0), sold([3, 6], [5, 6], [4, 2], [True, False]))
+    chance = propensities(page(2, 100_000, True), sold([3, 6], [5, 6], [4, 2], [True, False]))
 
     assert chance[0] == pytest.approx(0.05 / 4 / 0.95)
     assert np.isnan(chance[1])
 
 
-def test_a_slot_that_nobody_could_be_drawn_for_leaves_its_page_as_it_was():
-    chance = propensities(page(2, 100_000, 0), sold([5, 6], [5, 6], [0, 4], [False, False]))
+def test_a_slot_that_nobody_could_be_drawn_for_leaves_the_lot_to_the_others():
+    chance = propensities(page(2, 100_000, False), sold([5, 6], [5, 6], [0, 4], [False, False]))
 
-    assert chance == pytest.approx([1.0, (0.95 + 0.05 / 4) / (0.95 + 0.05)])
+    assert chance == pytest.approx([1.0, 0.9 + 0.1 / 4])
 
 
 MARKET = Request(
@@ -111,8 +108,9 @@ def test_ads_stand_in_a_slot_as_often_as_is_logged(place):
     """Chi-square over the pages that are used: those without a neighbour given away."""
     ppm, pages = 200_000, 20_000
     bids, slots = columns([replace(MARKET, seed=int(seed)) for seed in SEED[:pages]])
-    drawn = places(slots.seed, np.diff(slots.offset), ppm)
-    slots = replace(slots, explore=drawn, explore_ppm=np.full(pages, ppm, np.int32))
+    slots = replace(
+        slots, explore=to_explore(slots.seed, ppm), explore_ppm=np.full(pages, ppm, np.int32)
+    )
     slate = run_auction(bids, slots, None, RICH, AuctionSettings())
     chance = propensities(slots, slate)[place::3]
     won = slate.winner[place::3] - bids.offset[:-1]
@@ -140,7 +138,7 @@ def test_what_is_logged_is_what_was_recorded(tmp_path, clock, asked):
     recorded = np.concatenate([p.slate.explored[p.notes.sold] for p in pages])
     assert explored.sum() == recorded.sum() > 50
     assert ((chance[explored] > 0) & (chance[explored] < 1)).all()
-    assert sum(len(record) for record in kept) == sum(p.slots.explore[0] >= 0 for p in pages)
+    assert sum(len(record) for record in kept) == sum(p.slots.explore[0] for p in pages)
     assert np.isnan(chance).sum() > 0
 
 

@@ -32,12 +32,12 @@ PAGE = Request(
 """Ad 4 is below the floors; ad 5 shares an advertiser with ad 1."""
 
 
-def explored(slots: Slots, place: int) -> Slots:
-    return replace(slots, explore=np.full(len(slots.seed), place, np.int8))
+def explored(slots: Slots, explore: bool = True) -> Slots:
+    return replace(slots, explore=np.full(len(slots.seed), explore))
 
 
 def some_exploring(rng: np.random.Generator, slots: Slots) -> Slots:
-    return replace(slots, explore=rng.integers(-1, 4, len(slots.seed)).astype(np.int8))
+    return replace(slots, explore=rng.random(len(slots.seed)) < 0.7)
 
 
 @pytest.mark.parametrize("mechanism", [GSP, VCG])
@@ -72,7 +72,7 @@ def test_a_batch_in_which_nothing_is_drawn_is_sold_as_if_nothing_could_be(rng):
         caps = FairnessSettings(max_share=0.3, window=20)
 
         off = as_dict(run_auction(bids, slots, Exposure(caps), money, rules))
-        none = as_dict(run_auction(bids, explored(slots, -1), Exposure(caps), money, rules))
+        none = as_dict(run_auction(bids, explored(slots, False), Exposure(caps), money, rules))
 
         assert {name: none[name] for name in off} == off
         assert none["greedy"] == off["winner"]
@@ -83,10 +83,12 @@ def test_a_drawn_slot_costs_its_floor_and_the_rest_of_the_page_is_sold_around_it
     for seed in range(64):
         bids, slots = columns([replace(PAGE, seed=seed)])
 
-        slate = run_auction(bids, explored(slots, 0), None, RICH, RULES)
+        slate = run_auction(bids, explored(slots), None, RICH, RULES)
 
         assert slate.explored is not None
-        assert slate.explored.tolist() == [True, False]
+        assert slate.explored.sum() == 1
+        if slate.explored[1]:
+            continue
         assert slate.runner_up[0] == -1
         winners[int(slate.winner[0])] = (int(slate.clear_micros[0]), int(slate.winner[1]))
     # Ad 3 bids per click, at half a percent: the floor is a whole 100000 micros a click.
@@ -94,25 +96,27 @@ def test_a_drawn_slot_costs_its_floor_and_the_rest_of_the_page_is_sold_around_it
 
 
 def test_each_row_that_could_buy_is_drawn_equally_often():
-    frequency, eligible = frequencies(PAGE, place=0, pages=8_000)
+    """And each slot: the second has three that could buy it."""
+    (first, able), (second, others) = (frequencies(PAGE, place, pages=8_000) for place in (0, 1))
 
-    assert eligible == 4
-    expected = np.array([2_000, 2_000, 2_000, 0, 2_000])
-    possible = expected > 0
-    statistic = ((frequency - expected)[possible] ** 2 / 2_000).sum()
-    assert frequency[3] == 0
-    assert statistic < chi2.ppf(0.999, 3)
+    assert (able, others) == (4, 3)
+    assert first[3] == 0
+    assert second[3] == second[4] == 0
+    counts = np.concatenate([first[[0, 1, 2, 4]], second[:3]])
+    expected = np.repeat([1_000, 4_000 / 3], [4, 3])
+    assert ((counts - expected) ** 2 / expected).sum() < chi2.ppf(0.999, 6)
 
 
 def frequencies(page: Request, place: int, pages: int) -> tuple[np.ndarray, int]:
-    """How often each row won the place, and how many are said to have had the chance."""
+    """How often each row was drawn for the place, and how many are said to have had the chance."""
     bids, slots = columns(
         [replace(page, seed=seed * 0x9E3779B97F4A7C15 % 2**64) for seed in range(pages)]
     )
-    slate = run_auction(bids, explored(slots, place), None, RICH, RULES)
+    slate = run_auction(bids, explored(slots), None, RICH, RULES)
     first = slots.offset[:-1] + place
-    won = slate.winner[first] - bids.offset[:-1]
     assert slate.eligible is not None
+    assert slate.explored is not None
+    won = (slate.winner[first] - bids.offset[:-1])[slate.explored[first]]
     return np.bincount(won, minlength=len(page.ads)), int(slate.eligible[first[0]])
 
 
@@ -129,7 +133,7 @@ def frequencies(page: Request, place: int, pages: int) -> tuple[np.ndarray, int]
 def test_what_was_promised_is_never_given_away_by_lot(page):
     bids, slots = columns([page])
 
-    slate = run_auction(bids, explored(slots, 1), None, RICH, RULES)
+    slate = run_auction(bids, explored(slots), None, RICH, RULES)
 
     assert slate.explored is not None
     assert slate.eligible is not None
@@ -155,7 +159,7 @@ def test_an_advertiser_past_its_share_is_not_drawn():
             exposure.remember(1, value=50_000_000)
         bids, slots = columns([replace(PAGE, seed=seed)])
 
-        slate = run_auction(bids, explored(slots, 0), exposure, RICH, RULES)
+        slate = run_auction(bids, explored(slots), exposure, RICH, RULES)
 
         assert slate.eligible is not None
         assert slate.eligible[0] == 2
@@ -192,4 +196,4 @@ def test_a_lot_for_each_request_is_wanted():
     bids, slots = columns([PAGE])
 
     with pytest.raises(ValueError, match="2 requests to explore of 1"):
-        run_auction(bids, replace(slots, explore=np.zeros(2, np.int8)), None, RICH, RULES)
+        run_auction(bids, replace(slots, explore=np.zeros(2, np.bool_)), None, RICH, RULES)

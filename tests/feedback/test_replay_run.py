@@ -63,7 +63,7 @@ def test_explored_pages_are_explored_again_as_they_were(week):
     rng = np.random.default_rng(3)
     lots = []
     for one in week:
-        drawn = rng.integers(-1, 2, len(one)).astype(np.int8)
+        drawn = rng.random(len(one)) < 0.5
         slots = replace(one.slots, explore=drawn, explore_ppm=np.full(len(one), 10_000, np.int32))
         lots.append(Held(one.at_s, one.bids, slots, sold(one.bids, slots)))
 
