@@ -11,9 +11,11 @@ All are replaced whole. Deleting any of them costs the time to make it again.
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TypeVar
+from zipfile import BadZipFile
 
 import msgspec
 import numpy as np
@@ -22,6 +24,9 @@ from feedback.drift.hours import Hours
 from feedback.drift.reference import Reference
 from feedback.drift.report import Figures
 from feedback.drift.retrain import Response
+
+_UNFIT = (OSError, EOFError, KeyError, TypeError, ValueError, BadZipFile)
+"""How a file shows that it is not there, torn, or of another program."""
 
 
 class Findings(msgspec.Struct, frozen=True):
@@ -73,8 +78,11 @@ class DriftFiles:
     folder: Path
 
     def reference(self, family: str) -> Reference | None:
+        """None where there is none that this program has written whole."""
         path = self.folder / f"reference-{family}.npz"
-        return Reference.load(path) if path.exists() else None
+        with suppress(*_UNFIT):
+            return Reference.load(path)
+        return None
 
     def keep_reference(self, family: str, reference: Reference) -> None:
         draft = self._draft("reference.npz")
@@ -82,13 +90,13 @@ class DriftFiles:
         draft.replace(self.folder / f"reference-{family}.npz")
 
     def observed(self, version: int) -> Observed | None:
+        """None likewise."""
         path = self.folder / f"observed-{version}.npz"
-        if not path.exists():
-            return None
-        with np.load(path) as stored:
+        with suppress(*_UNFIT), np.load(path) as stored:
             about = str(stored["against"]), int(stored["until_ms"])
             columns = {name: stored[name] for name in stored if name not in {"against", "until_ms"}}
-        return Observed(Hours(**columns) if columns else None, about[1], about[0])
+            return Observed(Hours(**columns) if columns else None, about[1], about[0])
+        return None
 
     def keep_observed(self, version: int, observed: Observed) -> None:
         """Those of other versions are of no use any more."""

@@ -35,7 +35,7 @@ def drift_table(found: Figures, most: int = MOST, calibrated: bool = True) -> Ta
         table.add_row(name, *map(_number, _values(one)), _verdict(one))
     hidden = sum(not one.differs for one in ranked[most:])
     if hidden:
-        table.add_row(f"[dim]{hidden} more, none differs[/dim]")
+        table.add_row(f"[dim]{hidden} as usual[/dim]")
     table.add_section()
     for row in _rest(found, calibrated):
         table.add_row(*row)

@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import msgspec
+import numpy as np
 import pytest
 from drift_site import HOUR_MS, write_site
 from drifting import MONDAY_MS, USUAL, Scene
@@ -102,6 +103,21 @@ def test_hours_counted_against_another_reference_are_counted_anew(settings, site
 
     assert old.exists()
     assert found.figures.windows == 30
+
+
+@pytest.mark.parametrize("content", [b"", b"PK torn", None])
+def test_files_that_are_torn_or_of_another_program_are_made_again(settings, site, content):
+    _, end_ms, _ = site
+    first = look(settings, end_ms + LATER_MS)
+    for one in settings.drift_folder.glob("*.npz"):
+        if content is None:
+            np.savez(one, of=np.zeros(1))
+        else:
+            one.write_bytes(content)
+
+    again = look(settings, end_ms + LATER_MS)
+
+    assert (again.alarms, again.figures.windows) == (first.alarms, first.figures.windows)
 
 
 def test_before_two_days_there_is_nothing_to_compare_with(settings):
