@@ -166,6 +166,22 @@ def test_greedy_is_estimated_where_the_market_was(played):
     assert low < sums.clicks / sums.slots < high
 
 
+def test_a_terminal_is_told_in_a_table_and_a_file_in_json(played, tmp_path):
+    settings, _ = played
+    environment = {"ADSERVER_DATA": str(settings.adserver_data), "AUCTION_SAMPLE_ONE_IN": "2"}
+    out = tmp_path / "policies.json"
+    options = ["--policy", "baseline", "--policy", "floor=+50%", "--out", str(out)]
+
+    result = CliRunner(env=environment | {"COLUMNS": "160"}).invoke(app, ["replay", *options])
+
+    assert result.exit_code == 0
+    assert "(100.0000%)" in result.stdout
+    assert "against greedy" in result.stdout
+    assert {one["policy"] for one in json.loads(out.read_text())["policies"]} == {
+        "greedy", "floor=+50%",
+    }  # fmt: skip
+
+
 def test_mistakes_are_named():
     result = CliRunner().invoke(app, ["replay", "--policy", "gamma=2"])
 
