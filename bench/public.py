@@ -135,7 +135,7 @@ def _format(log: Log) -> str:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--samples", type=Path, default=Path("var/samples"))
-    parser.add_argument("--rows", type=int, nargs="+", default=[50_000, 200_000])
+    parser.add_argument("--rows", type=int, nargs="+", default=[30_000, 200_000])
     parser.add_argument("--quick", action="store_true", help="a few generated lines only")
     flags = parser.parse_args()
     if flags.quick:

@@ -27,6 +27,8 @@ SHARES = np.linspace(0.0, 1.0, 11)
 CERTAIN = 2.0
 """Standard errors of the gain in validation loss that it takes to give the network a share: the
 same rows have stopped its training, and flatter it."""
+FEWEST_CLICKS = 100
+"""Among the validation rows, below which nothing is certain."""
 Heard = Callable[[str, float], None]
 Floats = NDArray[np.float64]
 
@@ -107,7 +109,8 @@ def mixing(validation: Based, added: Floats) -> float:
     best = int(np.argmin([one.mean() for one in each]))
     gain = each[0] - each[best]
     error = float(gain.std() / np.sqrt(len(gain)))
-    return float(SHARES[best]) if gain.mean() > CERTAIN * error else 0.0
+    certain = click.sum() >= FEWEST_CLICKS and gain.mean() > CERTAIN * error
+    return float(SHARES[best]) if certain else 0.0
 
 
 def judged(

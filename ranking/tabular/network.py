@@ -42,14 +42,16 @@ class NetSettings:
     dropout: float = 0.2
     """Of embeddings and hidden layers."""
     rate: float = 1e-3
-    table_rate: float = 0.1
+    table_rate: float = 0.03
     decay: float = 1e-4
     """Weight decay of the layers."""
     epochs: int = 20
     """Passes at most; so many are made where validation does not stop it."""
-    patience: int = 5
+    steps: int = 50
+    """Of a pass, about: the batch grows with the rows, from 64 to 4096."""
+    patience: int = 6
     """Looks at the validation rows without getting better that end it."""
-    looks: int = 2
+    looks: int = 4
     """At the validation rows in a pass."""
     seeds: int = 3
     """Networks averaged, where there are fewer than `many` rows."""
@@ -172,7 +174,7 @@ class _Training:
             torch.optim.AdamW(layers, lr=settings.rate, weight_decay=settings.decay),
             torch.optim.Adagrad([self.net.table.weight], lr=settings.table_rate),
         )
-        self.batch = int(np.clip(len(data.base) // 50, 64, 4_096))
+        self.batch = int(np.clip(len(data.base) // settings.steps, 64, 4_096))
         self._rng = np.random.default_rng(seed)
         self._order = np.zeros(0, np.int64)
 
