@@ -175,13 +175,20 @@ def main() -> int:
     parser.add_argument("--days", type=int, default=usual.days)
     parser.add_argument("--ads", type=int, default=usual.ads)
     parser.add_argument("--visits", type=int, default=usual.visits)
+    parser.add_argument("--click-log-odds", type=float, default=usual.click_log_odds)
     parser.add_argument("--jobs", type=int, default=2, help="loops at the same time")
     parser.add_argument("--folder", type=Path, help="where the loops live; else they are removed")
     parser.add_argument("--quick", action="store_true", help="two days of a tiny market, one seed")
     flags = parser.parse_args()
-    settings = replace(usual, days=flags.days, ads=flags.ads, visits=flags.visits)
+    settings = replace(
+        usual,
+        days=flags.days,
+        ads=flags.ads,
+        visits=flags.visits,
+        click_log_odds=flags.click_log_odds,
+    )
     if flags.quick:
-        settings = replace(usual, days=1, ads=300, visits=20_000, hours=(12, 14), epochs=1)
+        settings = replace(usual, days=1, ads=300, visits=20_000, hours=(12, 14))
         flags.seeds = flags.seeds[:1]
     with tempfile.TemporaryDirectory(prefix="loop-") as place:
         for line in lines(flags.folder or Path(place), settings, flags.seeds, flags.jobs):

@@ -78,22 +78,22 @@ def join(run: Run, day: int, state: State) -> Done:
 
 
 def train(run: Run, day: int, state: State) -> Done:
-    """A run's checkpoint from the days so far."""
+    """A run's checkpoint from the days so far, or by continuing the last one with the new day."""
     shutil.rmtree(run.day(day) / "run", ignore_errors=True)
     if not state.due:
         return done(state, {"refused": "none is due"})
-    days = range(max(0, day + 1 - run.settings.history_days), day + 1)
+    warm = run.settings.warm and bool(state.run)
+    days = [day] if warm else range(max(0, day + 1 - run.settings.history_days), day + 1)
     table = joined([Impressions.load(run.day(one) / "labels.npz") for one in days])
     out = run.day(day) / "run"
     settings = replace(
         training.TrainSettings.for_rows(len(table)),
-        epochs=run.settings.epochs,
         calibration=min(0.15, CALIBRATION_ROWS / len(table)),
         test=min(0.1, TEST_ROWS / len(table)),
     )
     alone = run.settings.ranker is Ranker.LOGISTIC
     fit = training.logistic_only if alone else training.train
-    start = run.folder / state.run if state.run else None
+    start = run.folder / state.run if warm else None
     try:
         fit(table, out, settings, run.settings.seed + day, run.heard, start)
     except training.NotTrainable as refusal:

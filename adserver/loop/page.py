@@ -45,7 +45,6 @@ def _moment(report: Report) -> str:
 
 def _tiles(report: Report) -> list[html.Tile]:
     first, last, summary = report["days"][0], report["days"][-1], report["summary"]
-    promoted = [move for move in report["releases"] if move["to"] == "production"]
     held = "the untrained start on the same day" if report["control"] else "the first day"
     return [
         ("Regret", f"{last['regret']:.1%}", f"first day {first['regret']:.1%}"),
@@ -54,7 +53,6 @@ def _tiles(report: Report) -> list[html.Tile]:
         ("Click rate", f"{last['ctr']:.2%}", f"first day {first['ctr']:.2%}"),
         ("Clicks / predicted", f"{last['calibration']:.3f}", f"ECE {last['ece']:.4f}"),
         ("AUC", f"{last['auc']:.3f}", f"the truth's {last['auc_of_truth']:.3f}"),
-        ("Releases", f"{len(promoted)}", "reached production"),
     ]
 
 

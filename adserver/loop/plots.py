@@ -25,7 +25,8 @@ def regret(days: Days, control: dict[str, Any] | None) -> str:
         _with_error(axes, at, value, value - low, high - value, "as served")
         if control:
             axes.plot(control["day"], control["regret"], "D", color=SECOND, label="untrained")
-        axes.set_ylim(0, None)
+        highest = max([*high.tolist(), control["regret"] if control else 0.0])
+        axes.set_ylim(0, 1.1 * highest)
         axes.yaxis.set_major_formatter(PercentFormatter(1))
         _days(axes, days)
         axes.legend(loc="lower left")
@@ -37,7 +38,9 @@ def revenue(days: Days, control: dict[str, Any] | None) -> str:
     """Billed."""
 
     def draw(axes: Axes) -> None:
-        axes.bar(_column(days, "day"), _column(days, "revenue_usd"), 0.6, color=FIRST)
+        made = _column(days, "revenue_usd")
+        axes.bar(_column(days, "day"), made, 0.6, color=FIRST)
+        axes.set_ylim(0, 1.25 * float(made.max()))
         if control:
             axes.plot(control["day"], control["revenue_usd"], "D", color=SECOND, label="untrained")
             axes.legend(loc="upper left")

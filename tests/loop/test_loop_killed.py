@@ -34,7 +34,6 @@ TINY = LoopSettings(
     ads=200,
     visits=12_000,
     hours=(12, 13),
-    epochs=1,
     regret_one_in=5,
     release_gate=OPEN,
 )

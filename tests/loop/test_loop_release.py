@@ -21,7 +21,6 @@ SMALL = LoopSettings(
     ads=200,
     visits=12_000,
     hours=(12, 13),
-    epochs=1,
     release_gate=OPEN,
     release_limits=QUICK,
 )
