@@ -176,6 +176,7 @@ def main() -> int:
     parser.add_argument("--ads", type=int, default=usual.ads)
     parser.add_argument("--visits", type=int, default=usual.visits)
     parser.add_argument("--click-log-odds", type=float, default=usual.click_log_odds)
+    parser.add_argument("--visits-per-user", type=float, default=usual.visits_per_user)
     parser.add_argument("--jobs", type=int, default=2, help="loops at the same time")
     parser.add_argument("--folder", type=Path, help="where the loops live; else they are removed")
     parser.add_argument("--quick", action="store_true", help="two days of a tiny market, one seed")
@@ -186,6 +187,7 @@ def main() -> int:
         ads=flags.ads,
         visits=flags.visits,
         click_log_odds=flags.click_log_odds,
+        visits_per_user=flags.visits_per_user,
     )
     if flags.quick:
         settings = replace(usual, days=1, ads=300, visits=20_000, hours=(12, 14))

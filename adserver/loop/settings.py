@@ -53,6 +53,8 @@ class LoopSettings:
     some two thousand of them, as a day of a small site would."""
     hours: tuple[int, int] = (0, 24)
     """Of each day, the end not included: fewer for a quick look."""
+    visits_per_user: float = 12.0
+    """A day, on average. More makes what a person did tell more."""
     new_share: float = 0.03
     """Of the ads: begin each midnight, and as many end."""
     candidates: int = 1_000
@@ -114,6 +116,7 @@ class LoopSettings:
             visits_per_day=self.visits,
             days=self.days + 1,
             new_share=self.new_share,
+            visits_per_user=self.visits_per_user,
             click_log_odds=self.click_log_odds,
             budget_usd_per_visit=self.budget_usd_per_visit,
         )
