@@ -32,6 +32,9 @@ from retrieval.vectors import AdVectors
 Progress = Callable[[str, int, int], None]
 """Called with what is being done, how much is done, and how much there is."""
 DRAFT = ".building-"
+POLITE = 10
+"""Nice value of the process that makes them: a tenth of a core where everything is busy. At the
+lowest, 19, a release would wait for minutes on a machine at its limit."""
 
 
 def silent(_step: str, _done: int, _total: int) -> None:
@@ -125,5 +128,5 @@ def _alone(folder: Path) -> Iterator[None]:
 
 
 if __name__ == "__main__":
-    os.nice(19)
+    os.nice(POLITE)
     add_tables(Path(sys.argv[1]), Bundle.load(Path(sys.argv[2])))

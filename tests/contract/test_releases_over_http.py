@@ -104,7 +104,7 @@ class Release:
 
     async def until(self, **serving: int) -> None:
         """Every worker has these models in these arms, and has answered what it began before."""
-        async with asyncio.timeout(120):
+        async with asyncio.timeout(300):
             while await self._arms() != {"canary": 0, "shadow": 0} | serving:  # noqa: ASYNC110 - asked
                 await asyncio.sleep(0.2)
         await asyncio.sleep(1.5)  # a share that changed shows in no gauge
