@@ -17,7 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -74,13 +74,13 @@ def _each(batches: Iterator[Any], part: str, spent: dict[str, float]) -> Iterato
         yield found
 
 
-def figures(table: Impressions, ranks: Ranks) -> Iterator[dict[str, Any]]:
+def figures(table: Impressions, batch: int, ranks: Ranks) -> Iterator[dict[str, Any]]:
     """One line for each share of the negatives."""
     torch.set_num_threads(1)
     spent = dict.fromkeys(PARTS, 0.0)
     timed(spent)
     for negatives in NEGATIVES:
-        settings = TrainSettings(epochs=1, negatives=negatives)
+        settings = TrainSettings(epochs=1, negatives=negatives, batch=batch)
         fitting.fit(table.part(0, 3_000), settings, SEED, None, unheard, None, ranks)
         spent.update(dict.fromkeys(PARTS, 0.0))
         begin, cpu = time.perf_counter(), time.process_time()
@@ -103,15 +103,15 @@ def figures(table: Impressions, ranks: Ranks) -> Iterator[dict[str, Any]]:
         }
 
 
-def _two(file: Path) -> None:
+def _two(table: Sequence[str]) -> None:
     """The same by two processes; the first one prints."""
     launch = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
-    command = [sys.executable, *launch, "-m", "bench.training", "--table", str(file)]
+    command = [sys.executable, *launch, "-m", "bench.training", *table]
     subprocess.run(command, check=True, env=os.environ | {"OMP_NUM_THREADS": "1"})
 
 
-def _print(table: Impressions, ranks: Ranks) -> None:
-    for line in figures(table, ranks):
+def _print(table: Impressions, batch: int, ranks: Ranks) -> None:
+    for line in figures(table, batch, ranks):
         if ranks.first:
             print(json.dumps(line), flush=True)
 
@@ -119,11 +119,12 @@ def _print(table: Impressions, ranks: Ranks) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
     parser.add_argument("--impressions", type=int, nargs="+", default=list(SIZES))
+    parser.add_argument("--batch", type=int, default=TrainSettings().batch, help="of all processes")
     parser.add_argument("--quick", action="store_true", help="one small size")
     parser.add_argument("--table", type=Path, help="of impressions; for the processes it starts")
     flags = parser.parse_args()
     if flags.table:
-        _print(Impressions.load(flags.table), Ranks.joined(os.environ))
+        _print(Impressions.load(flags.table), flags.batch, Ranks.joined(os.environ))
         return
     with tempfile.TemporaryDirectory(prefix="training-") as folder:
         sizes = [20_000] if flags.quick else flags.impressions
@@ -132,8 +133,9 @@ def main() -> None:
         for size in sizes:
             table = market.part(0, int(len(market.request) * size / max(sizes)))
             table.save(file)
-            subprocess.run([sys.executable, "-m", "bench.training", "--table", file], check=True)
-            _two(file)
+            options = ["--table", str(file), "--batch", str(flags.batch)]
+            subprocess.run([sys.executable, "-m", "bench.training", *options], check=True)
+            _two(options)
 
 
 if __name__ == "__main__":

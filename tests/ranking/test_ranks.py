@@ -17,9 +17,9 @@ from ranking.dataset import Impressions, batches
 from ranking.training import TrainSettings, train
 
 ROOT = Path(__file__).parents[2]
-LOG_ODDS = 2e-3
+LOG_ODDS = 1e-4
 """How far two processes may end from one, in the log-odds of any impression: sums of float32 in
-another order, magnified by the steps between."""
+another order, magnified by the steps between (1.4e-6 was seen on 10,000 impressions)."""
 
 
 def test_the_parts_of_a_batch_are_the_batch(table: Impressions):
