@@ -44,8 +44,8 @@ MODEL = Path(__file__).parent.parent / "model_repository" / "ctr_ranker" / "1"
 SHIFT_HOUR = 10
 SIZES = (10_000, 30_000, 100_000)
 STATED_H = {
-    ShiftKind.CLICKS_FALL: (134, 38, 14),
-    ShiftKind.INTERESTS_SWAP: (None, 86, 62),
+    ShiftKind.CLICKS_FALL: (134, 62, 38),
+    ShiftKind.INTERESTS_SWAP: (62, 62, 62),
     ShiftKind.DOMAIN_FLOODS: (3, 3, 3),
     ShiftKind.SEGMENTS_VANISH: (3, 3, 3),
 }

@@ -13,6 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
+FEWEST_CLICKS = 10.0
+"""Expected clicks of a window below which it is left out: so few are far from normal, and three
+instead of one would count as two deviations. Longer windows tell of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +47,11 @@ def sums(found: Calibration, tolerance: float, slack: float) -> Sums:
     deviation = np.sqrt(np.maximum(found.variance, 1e-12))
     excess = (found.click - (1 + tolerance) * found.expected) / deviation
     shortfall = ((1 - tolerance) * found.expected - found.click) / deviation
-    return Sums(_summed(excess - slack), _summed(shortfall - slack))
+    told = found.expected >= FEWEST_CLICKS
+    return Sums(
+        _summed(np.where(told, excess - slack, 0.0)),
+        _summed(np.where(told, shortfall - slack, 0.0)),
+    )
 
 
 def _summed(step: Floats) -> Floats:

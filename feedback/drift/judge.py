@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from math import erf
+from math import erf, sqrt
 
 import numpy as np
 from numpy.typing import NDArray
@@ -100,7 +100,7 @@ def judge(
     ]
     compared = _compared(reference, observed, parts, settings)
     calibration = _calibration(reference, parts, settings)
-    both = sums(calibration, settings.tolerance, settings.slack)
+    both = sums(calibration, settings.tolerance + _doubt(reference), settings.slack)
     apart = _apart(reference, parts, settings, rng)
     return Verdict(
         name=reference.bins.name,
@@ -194,6 +194,11 @@ def _calibration(
     usual = float(np.clip(squares.mean(), 1.0, settings.most_dispersion))
     found = np.array([_clicks(part) for part in parts]).reshape(-1, 3).T
     return Calibration(found[0], found[1], usual * found[2])
+
+
+def _doubt(reference: Reference) -> float:
+    """Two deviations of the reference's clicks, as a share: no calibration is known better."""
+    return 2 / sqrt(max(1.0, float(reference.hours.click.sum())))
 
 
 def _clicks(part: Hours) -> tuple[float, float, float]:
