@@ -9,8 +9,9 @@ from ranking.model import Shape
 
 MANY = 3_000_000
 """Impressions from which on time is short and negatives are plenty."""
-FEW = 300_000
-"""Impressions to step on up to which little can be learnt that is not by heart."""
+FEW = 400_000
+"""Impressions to step on up to which little can be learnt that is not by heart. Of 340,000 with
+3,300 clicks the settings for few teach 0.42 of what can be told, logistic regression 0.39."""
 STEPS = 60
 """So many steps a pass at least: fewer would be gone before the rates have risen and fallen."""
 
