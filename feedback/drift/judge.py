@@ -29,7 +29,8 @@ Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 DAY_HOURS = 24
 ANCHOR_HOURS = DAY_HOURS
-"""Outcomes are compared with the first day after the release: another model has others."""
+"""Outcomes are compared with the day before: another model has others, and the ads that are scored
+change a little every day. In the first day after the release, with that day."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +134,7 @@ class _Compared:
 def _compared(
     reference: Reference, observed: Hours, parts: Sequence[Hours], settings: DriftSettings
 ) -> _Compared:
-    """Inputs against the reference, outcomes against the first day of `observed`."""
+    """Inputs against the reference, outcomes against the day before."""
     start, outcome = reference.bins.start, reference.bins.role != Role.INPUT
     stray = _expected_noise(reference, settings)
     begin = observed.hour[:1].sum()
@@ -142,7 +143,10 @@ def _compared(
     chance = np.full((2, len(parts), len(start) - 1), np.nan)
     spread = np.full((len(parts), len(start) - 1), np.nan)
     for at, part in enumerate(parts):
-        for role, hours in ((~outcome, reference.hours), (outcome, first_day)):
+        before = observed.hour - part.hour[0]
+        yesterday = observed.where((before < 0) & (before >= -ANCHOR_HOURS))
+        anchor = first_day if matched(part, yesterday) is None else yesterday
+        for role, hours in ((~outcome, reference.hours), (outcome, anchor)):
             expected = matched(part, hours)
             if expected is None:
                 continue
