@@ -21,7 +21,7 @@ from feedback.replay.money import Money
 from feedback.replay.run import Outcome, Run
 from simulator.catalogue import catalogue
 from simulator.contenders import Contenders, contenders
-from simulator.impressions import Market, market_of
+from simulator.impressions import Pools, pools_of
 from simulator.visits import HOUR_WEIGHT, Visits, visits
 from simulator.world import World
 
@@ -61,8 +61,8 @@ class Marketplace:
         self._catalogue = catalogue(World(setup.seed), setup.ads, setup.seed, MONDAY_S)
 
     @cached_property
-    def _market(self) -> Market:
-        return market_of(self._catalogue, MONDAY_S)
+    def _market(self) -> Pools:
+        return pools_of(self._catalogue, MONDAY_S)
 
     @property
     def curve(self) -> Curve:

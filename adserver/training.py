@@ -1,27 +1,41 @@
-"""The simulated marketplace's log in the click model's terms: the one place that knows both."""
+"""The simulated market's log in the click model's terms: the one place that knows both."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import ceil
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from adserver.features.cells import place_hash
+from adserver.features.replay import Decided, Events, Keys, Known, Replay
 from ranking.columns import Coded, RequestColumns, encode_request_columns
 from ranking.dataset import Impressions
 from ranking.features import (
+    AD_FIELDS,
     AdFields,
     encode_ads,
     encode_slot,
+    encoded_topic,
     words_of,
 )
-from simulator.catalogue import Catalogue, catalogue
-from simulator.impressions import Shown, ad_columns, impressions, request_columns, slot_names
+from simulator.catalogue import Catalogue
+from simulator.impressions import ad_columns, request_columns, slot_names
+from simulator.market.log import Logged, logged
+from simulator.market.market import Market
+from simulator.market.settings import MarketSettings
 from simulator.visits import SLOTS
 from simulator.world import World
 
 Progress = Callable[[str, float], None]
+DAYS = 14
+"""Of the market that is played: two of the longest window in which is counted."""
+HOUR_MS = 3_600_000
+RENDERED_MS = 1_000
+"""From decision to impression."""
+NEW_SHARE = MarketSettings().new_share
 
 
 def simulated(
@@ -30,23 +44,96 @@ def simulated(
     seed: int,
     progress: Progress = lambda stage, share: None,
 ) -> Impressions:
-    """About 1.7 impressions a visit on the catalogue that `adserver demo` makes of `ads` ads.
+    """About 1.6 impressions a visit, of the people of two weeks of the default market.
 
-    About 25 s per million visits. The catalogue is always the default one; `seed` draws the visits.
+    Its ads, those of all days, are the `ads` ads that `adserver demo` makes; counts and histories
+    are what a server would have known at each decision, of an empty store on the first day. About
+    14 s per million visits. `seed` draws what is shown and clicked.
     """
-    world = World()
-    market = catalogue(world, ads)
-    slots = _slots(world)
-    requests, columns, seen = [], [], 0
-    for shown in impressions(market, visits, np.random.default_rng(seed)):
-        requests.append(_requests(world, shown))
-        slot = slots[shown.placement, shown.number]
-        columns.append((shown.of + np.int32(seen), shown.ad, slot, shown.click, shown.truth))
-        seen += len(shown.visit)
-        progress("impressions", seen / visits)
-    of, ad, slot, click, truth = (np.concatenate(part) for part in zip(*columns, strict=True))
-    request = np.concatenate(requests)
-    return Impressions.uncounted(request, encoded_ads(market), of, ad, slot, click, truth)
+    market = Market(
+        MarketSettings(
+            ads=ceil(ads / (1 + NEW_SHARE * DAYS)), visits_per_day=visits // DAYS, days=DAYS
+        )
+    )
+    catalogue = encoded_ads(market.catalogue)
+    log = _Log(market, catalogue)
+    for hour in logged(market, np.random.default_rng(seed)):
+        log.add(hour)
+        progress("impressions", log.visits / visits)
+    return log.impressions(catalogue)
+
+
+class _Log:
+    """Hours of a market, encoded one after the other."""
+
+    def __init__(self, market: Market, catalogue: NDArray[np.int32]) -> None:
+        made = market.catalogue
+        keys = Keys(
+            ad=np.arange(1, len(made.ads) + 1),
+            advertiser=made.ad_advertiser().astype(np.int64) + 1,
+            topic=encoded_topic(AD_FIELDS, catalogue).astype(np.int64),
+            place=np.array([place_hash(one.key) for one in market.world.placement], np.uint64),
+        )
+        self.market, self.slots, self.visits = market, _slots(market.world), 0
+        start_ms = int(market.midnight_s(0) * 1000)
+        self.replay = Replay(keys, market.settings.users, start_ms)
+        self.requests: list[NDArray[np.int32]] = []
+        self.columns: list[tuple[NDArray[Any], ...]] = []
+
+    def add(self, hour: Logged) -> None:
+        """The next hour."""
+        time_ms = (hour.traffic.at_s * 1000).astype(np.int64)
+        user = hour.traffic.visit.user
+        decided = Decided(time_ms, user, hour.of, hour.ad, hour.placement)
+        until_ms = (int(time_ms[0]) // HOUR_MS + 1) * HOUR_MS
+        known = self.replay.play(decided, _events(decided, hour), until_ms)
+        self.requests.append(_requests(self.market.world, hour, known))
+        of, slot = hour.of + np.int32(self.visits), self.slots[hour.placement, hour.number]
+        columns = (of, hour.ad, slot, hour.click, hour.truth, known.counts, time_ms[hour.of])
+        self.columns.append(columns)
+        self.visits += len(time_ms)
+
+    def impressions(self, catalogue: NDArray[np.int32]) -> Impressions:
+        """All of them; the log is empty afterwards, which halves the memory at the peak."""
+        request = _joined(self.requests)
+        parts = [list(part) for part in zip(*self.columns, strict=True)]
+        self.columns.clear()
+        of, ad, slot, click, truth, counts, time_ms = (_joined(part) for part in parts)
+        return Impressions(
+            request=request,
+            catalogue=catalogue,
+            of=of,
+            ad=ad,
+            slot=slot,
+            click=click.astype(np.uint8),
+            truth=truth.astype(np.float32),
+            counts=counts,
+            weight=np.ones(len(of), np.float32),
+            time_ms=time_ms,
+        )
+
+
+def _joined(parts: list[NDArray[Any]]) -> NDArray[Any]:
+    """End to end; `parts` is emptied on the way."""
+    length = sum(map(len, parts))
+    whole = np.empty((length, *parts[0].shape[1:]), parts[0].dtype)
+    while parts:
+        last = parts.pop()
+        whole[length - len(last) : length] = last
+        length -= len(last)
+    return whole
+
+
+def _events(decided: Decided, hour: Logged) -> Events:
+    """An impression of each ad shown, and the clicks, at their moments."""
+    rendered_ms = decided.time_ms[decided.of] + RENDERED_MS
+    person = decided.person[decided.of]
+    row = np.flatnonzero(hour.click)
+    clicked_ms = rendered_ms[row] + (hour.click_delay_s[row] * 1000).astype(np.int64)
+    seen = np.zeros(len(rendered_ms), np.bool_)
+    shown = Events(rendered_ms, person, hour.ad, hour.placement, seen)
+    hit = Events(clicked_ms, person[row], hour.ad[row], hour.placement[row], hour.click[row])
+    return shown.joined(hit)
 
 
 def encoded_ads(market: Catalogue) -> NDArray[np.int32]:
@@ -56,12 +143,13 @@ def encoded_ads(market: Catalogue) -> NDArray[np.int32]:
     return encode_ads(AdFields(**columns, words=words))
 
 
-def _requests(world: World, shown: Shown) -> NDArray[np.int32]:
+def _requests(world: World, hour: Logged, known: Known) -> NDArray[np.int32]:
     fields: dict[str, Any] = {
         name: Coded(*column) if isinstance(column, tuple) else column
-        for name, column in request_columns(world, shown.visit).items()
+        for name, column in request_columns(world, hour.traffic.visit).items()
     }
-    return encode_request_columns(RequestColumns(**fields))
+    columns = RequestColumns(**fields, clicked=known.clicked, seen=known.seen)
+    return encode_request_columns(columns)
 
 
 def _slots(world: World) -> NDArray[np.int32]:

@@ -10,8 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from simulator.impressions import Market, targeting_values
-from simulator.kernels import draw_fitting
+from simulator.impressions import Pools, drawn
 from simulator.targeting import DIMENSION
 from simulator.truth import audience, ctr
 from simulator.visits import SLOTS, Visits
@@ -35,66 +34,33 @@ class Contenders:
     """[R, SLOTS] true click rate in each slot."""
 
 
-def contenders(market: Market, sample: Visits, each: int, rng: np.random.Generator) -> Contenders:
+def contenders(pools: Pools, sample: Visits, each: int, rng: np.random.Generator) -> Contenders:
     """Up to `each` ads per slot of these visits, drawn at random among those that fit."""
     of, number = np.nonzero(sample.placement >= 0)
-    drawn = _drawn(market, sample, of.astype(np.int32), number, each, rng)
-    slot, column = np.nonzero(drawn >= 0)
-    ads = len(market.catalogue.ads)
+    chance = rng.random((len(of), DRAWS * each), dtype=np.float32)
+    found = drawn(pools, sample, of.astype(np.int32), sample.placement[of, number], chance, each)
+    slot, column = np.nonzero(found >= 0)
+    ads = len(pools.catalogue.ads)
     key, place = np.unique(
-        of[slot].astype(np.int64) * ads + drawn[slot, column], return_inverse=True
+        of[slot].astype(np.int64) * ads + found[slot, column], return_inverse=True
     )
     page, ad = key // ads, (key % ads).astype(np.int32)
-    fits = _elsewhere(market, sample, page, ad)
+    fits = _elsewhere(pools, sample, page, ad)
     np.bitwise_or.at(fits, place, np.uint32(1) << number[slot].astype(np.uint32))
     return Contenders(
         visit=sample,
         offset=np.searchsorted(page, np.arange(len(sample) + 1)).astype(np.int32),
         ad=ad,
         fits=fits,
-        truth=_truth(market, sample, page, ad),
+        truth=_truth(pools, sample, page, ad),
     )
-
-
-def _drawn(
-    market: Market,
-    sample: Visits,
-    of: NDArray[np.int32],
-    number: NDArray[np.int64],
-    each: int,
-    rng: np.random.Generator,
-) -> NDArray[np.int32]:
-    """[P, each] ads that fit each slot, -1 for none."""
-    catalogue, order = market.catalogue, market.term_order
-    terms, placement = catalogue.terms, sample.placement[of, number]
-    values, column_start = targeting_values(catalogue.world, sample)
-    chosen = np.full((len(of), each), -1, np.int32)
-    draw_fitting(
-        values,
-        column_start,
-        placement,
-        of,
-        placement * np.int32(len(catalogue.world.country)) + sample.country[of],
-        market.pool_start,
-        market.pool_ad,
-        catalogue.ads.line_item,
-        market.live,
-        market.term_start,
-        terms.dimension[order],
-        terms.value[order],
-        terms.exclude[order],
-        terms.need,
-        rng.random((len(of), DRAWS * each), dtype=np.float32),
-        chosen,
-    )
-    return chosen
 
 
 def _elsewhere(
-    market: Market, sample: Visits, page: NDArray[np.int64], ad: NDArray[np.int32]
+    pools: Pools, sample: Visits, page: NDArray[np.int64], ad: NDArray[np.int32]
 ) -> NDArray[np.uint32]:
     """[R] the other slots of the page that an ad fits by its size, if it names no placement."""
-    catalogue = market.catalogue
+    catalogue = pools.catalogue
     terms, world = catalogue.terms, catalogue.world
     named = np.zeros(len(terms.need), np.bool_)
     named[terms.line_item[terms.dimension == list(DIMENSION).index("placement")]] = True
@@ -109,13 +75,13 @@ def _elsewhere(
 
 
 def _truth(
-    market: Market, sample: Visits, page: NDArray[np.int64], ad: NDArray[np.int32]
+    pools: Pools, sample: Visits, page: NDArray[np.int64], ad: NDArray[np.int32]
 ) -> NDArray[np.float64]:
-    world = market.catalogue.world
+    world = pools.catalogue.world
     position = np.array([one.position for one in world.placement])
     who = audience(world, sample)
     rates = [
-        ctr(world, who, page, market.appeal, ad, position[sample.placement[page, slot]])
+        ctr(world, who, page, pools.appeal, ad, position[sample.placement[page, slot]])
         for slot in range(SLOTS)
     ]
     return np.stack(rates, axis=1)

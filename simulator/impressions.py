@@ -1,7 +1,7 @@
-"""A log of ads shown and clicked, in bulk, as a server that still learns would have written it.
+"""Which ads may be shown where, drawn in bulk, and what a server knows of visits, slots and ads.
 
-Each slot of each visit shows one ad that fits its targeting and size. Which one is a mixture: any
-at random, the highest bid of a few, or what an earlier, noisy ranker would have chosen of a few.
+Each slot of each visit shows one ad that fits its targeting and size. Which one is a mixture: the
+first of a few drawn, the highest bid of them, or what an earlier, noisy ranker would have chosen.
 The last two matter: what a ranker is asked to score later are ads that look good already.
 """
 
@@ -18,15 +18,14 @@ from simulator.catalogue import Catalogue
 from simulator.kernels import draw_fitting
 from simulator.records import ad_rows
 from simulator.targeting import DIMENSION, HOURS
-from simulator.truth import Appeal, appeal, audience, ctr
-from simulator.visits import Visits, visits
+from simulator.truth import Appeal, appeal
+from simulator.visits import Visits
 from simulator.world import World
 
-CHUNK = 25_000
-"""Visits at a time; a chunk takes about 100 MB while it is made."""
 DRAWS = 40
-CHOICES = 4
-AT_RANDOM, BY_BID = 0.4, 0.2
+"""Ads drawn for a slot, of which the first CHOICES that fit are kept."""
+CHOICES = 6
+AT_RANDOM, BY_BID = 0.3, 0.2
 """Shares of the slots; the rest go by the earlier ranker."""
 EARLIER_NOISE = 0.7
 """Standard deviation of the earlier ranker's log-odds around the truth."""
@@ -36,25 +35,7 @@ Column = tuple[tuple[str, ...], NDArray[np.integer]]
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
-    """One chunk of the log: B visits, R impressions, a visit's impressions together."""
-
-    visit: Visits
-    of: NDArray[np.int32]
-    """[R] row of `visit`, never falling."""
-    ad: NDArray[np.int32]
-    """[R] ad row of the catalogue."""
-    placement: NDArray[np.int32]
-    """[R] index of World.placement."""
-    number: NDArray[np.int32]
-    """[R] place of the slot in its request, from 0."""
-    click: NDArray[np.uint8]
-    truth: NDArray[np.float32]
-    """[R] the click rate that `click` was drawn from."""
-
-
-@dataclass(frozen=True, slots=True)
-class Market:
+class Pools:
     """The catalogue as `draw_fitting` takes it."""
 
     catalogue: Catalogue
@@ -68,34 +49,24 @@ class Market:
     term_order: NDArray[np.int64]
 
 
-def impressions(
-    catalogue: Catalogue, visit_count: int, rng: np.random.Generator, now: float = 0.0
-) -> Iterator[Shown]:
-    """The log of `visit_count` visits, about 1.6 impressions each, in chunks.
-
-    `now` (wall seconds) decides which flights run.
-    """
-    market = market_of(catalogue, now)
-    for start in range(0, visit_count, CHUNK):
-        sample = visits(catalogue.world, rng, min(CHUNK, visit_count - start))
-        yield _shown(market, sample, rng)
-
-
-def market_of(catalogue: Catalogue, now: float) -> Market:
+def pools_of(catalogue: Catalogue, now: float, order: NDArray[np.integer] | None = None) -> Pools:
+    """`now` (wall seconds) decides which flights run; `order` which ads stand in which order in
+    every pool: all by row, without it."""
     world, ads, items = catalogue.world, catalogue.ads, catalogue.line_items
-    fits = [np.isin(ads.size, one.sizes) for one in world.placement]
-    open_to = [open_[ads.line_item] for open_ in _open_to_countries(catalogue)]
-    pools = [np.flatnonzero(size & country) for size in fits for country in open_to]
-    order = np.argsort(catalogue.terms.line_item, kind="stable")
-    own = catalogue.terms.line_item[order]
-    return Market(
+    every = np.arange(len(ads)) if order is None else order
+    fits = [np.isin(ads.size[every], one.sizes) for one in world.placement]
+    open_to = [open_[ads.line_item[every]] for open_ in _open_to_countries(catalogue)]
+    pools = [every[size & country] for size in fits for country in open_to]
+    by_owner = np.argsort(catalogue.terms.line_item, kind="stable")
+    own = catalogue.terms.line_item[by_owner]
+    return Pools(
         catalogue=catalogue,
         appeal=appeal(catalogue),
         live=(items.start_s <= now) & (items.end_s > now),
         pool_start=np.cumsum([0, *map(len, pools)]),
         pool_ad=np.concatenate(pools).astype(np.int32),
         term_start=np.searchsorted(own, np.arange(len(items.campaign) + 1)),
-        term_order=order,
+        term_order=by_owner,
     )
 
 
@@ -136,69 +107,50 @@ def _two_dimensional(column: NDArray[np.int32]) -> NDArray[np.int32]:
     return column if column.ndim == 2 else column[:, None]
 
 
-def _shown(market: Market, sample: Visits, rng: np.random.Generator) -> Shown:
-    catalogue, world = market.catalogue, market.catalogue.world
-    of, number = np.nonzero(sample.placement >= 0)
-    placement = sample.placement[of, number]
-    choices = _fitting(market, sample, of.astype(np.int32), placement, rng)
-    position = np.array([one.position for one in world.placement])[placement]
-    who = audience(world, sample)
-    rate = np.stack(
-        [ctr(world, who, of, market.appeal, np.maximum(c, 0), position) for c in choices.T], axis=1
-    )
-    pick = _choose(catalogue, choices, rate, rng)
-    row = np.flatnonzero(choices[np.arange(len(of)), pick] >= 0)
-    ad, truth = choices[row, pick[row]], rate[row, pick[row]]
-    return Shown(
-        visit=sample,
-        of=of[row].astype(np.int32),
-        ad=ad,
-        placement=placement[row],
-        number=number[row].astype(np.int32),
-        click=(rng.random(len(row)) < truth).astype(np.uint8),
-        truth=truth.astype(np.float32),
-    )
-
-
-def _fitting(
-    market: Market,
+def drawn(
+    pools: Pools,
     sample: Visits,
     of: NDArray[np.int32],
     placement: NDArray[np.int32],
-    rng: np.random.Generator,
+    chance: NDArray[np.float32],
+    count: int = CHOICES,
 ) -> NDArray[np.int32]:
-    """[P, CHOICES] ads that may be shown in each slot, in the order drawn; -1 for none."""
-    terms, order = market.catalogue.terms, market.term_order
-    values, column_start = targeting_values(market.catalogue.world, sample)
-    choices = np.full((len(of), CHOICES), -1, np.int32)
+    """[P, count] ads that may be shown in each slot, in the order drawn; -1 for none.
+
+    Slots [P] of visits `of`; `chance` [P, draws] in 0 … 1 says where in its pool each draw lies.
+    """
+    catalogue, order = pools.catalogue, pools.term_order
+    terms, world = catalogue.terms, catalogue.world
+    values, column_start = targeting_values(world, sample)
+    choices = np.full((len(of), count), -1, np.int32)
     draw_fitting(
         values,
         column_start,
         placement,
         of,
-        placement * np.int32(len(market.catalogue.world.country)) + sample.country[of],
-        market.pool_start,
-        market.pool_ad,
-        market.catalogue.ads.line_item,
-        market.live,
-        market.term_start,
+        placement * np.int32(len(world.country)) + sample.country[of],
+        pools.pool_start,
+        pools.pool_ad,
+        catalogue.ads.line_item,
+        pools.live,
+        pools.term_start,
         terms.dimension[order],
         terms.value[order],
         terms.exclude[order],
         terms.need,
-        rng.random((len(of), DRAWS), dtype=np.float32),
+        chance,
         choices,
     )
     return choices
 
 
-def _choose(
+def chosen(
     catalogue: Catalogue,
     choices: NDArray[np.int32],
     rate: NDArray[np.float64],
     rng: np.random.Generator,
 ) -> NDArray[np.int64]:
-    """[P] which choice each slot shows."""
+    """[P] which choice each slot shows; `rate` [P, CHOICES] are their true click rates."""
     owner = catalogue.ads.line_item[np.maximum(choices, 0)]
     bid = np.log(catalogue.line_items.bid_micros[owner])
     per_click = catalogue.line_items.per_click[owner]

@@ -16,6 +16,7 @@ from open_gate import OPEN
 
 from ranking.bundle import FILES, S8S8, Bundle, BundleError, compact, expand
 from ranking.calibration import Calibration
+from ranking.dataset import Impressions
 from ranking.export import export
 from ranking.gate import Compared, GateRefused, GateSettings, quantisation
 from ranking.int8 import LocalScorer
@@ -23,11 +24,11 @@ from ranking.metrics import Metrics
 from ranking.table import AdTable
 
 
-def test_a_released_model_says_where_it_comes_from(released: Path):
+def test_a_released_model_says_where_it_comes_from(released: Path, table: Impressions):
     manifest = Bundle.load(released).manifest
 
     assert manifest["seed"] == 1
-    assert manifest["window"]["requests"] == 18_000
+    assert manifest["window"]["requests"] == len(table.request)
     assert manifest["dense_parameters"] <= 200_000
     assert 0 < manifest["metrics"]["int8"]["logloss"] < 1
     assert set(manifest["metrics"]) == {"fp32", "int8", "fallback"}
