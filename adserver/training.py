@@ -26,6 +26,7 @@ from simulator.impressions import ad_columns, request_columns, slot_names
 from simulator.market.log import Logged, logged
 from simulator.market.market import Market
 from simulator.market.settings import MarketSettings
+from simulator.market.traffic import HOURS, Traffic
 from simulator.visits import SLOTS
 from simulator.world import World
 
@@ -36,6 +37,8 @@ HOUR_MS = 3_600_000
 RENDERED_MS = 1_000
 """From decision to impression."""
 NEW_SHARE = MarketSettings().new_share
+MANY = 1_500_000
+"""Visits from which on older impressions without a click are thinned to as many as these have."""
 
 
 def simulated(
@@ -44,11 +47,13 @@ def simulated(
     seed: int,
     progress: Progress = lambda stage, share: None,
 ) -> Impressions:
-    """About 1.6 impressions a visit, of the people of two weeks of the default market.
+    """About 1.7 impressions a visit, of the people of two weeks of the default market.
 
     Its ads, those of all days, are the `ads` ads that `adserver demo` makes; counts and histories
-    are what a server would have known at each decision, of an empty store on the first day. About
-    14 s per million visits. `seed` draws what is shown and clicked.
+    are what a server would have known at each decision, of an empty store on the first day. `seed`
+    draws what is shown and clicked. About 10 s per million visits. Of `MANY` visits and more, a
+    share of the unclicked impressions before the last day is kept, each with the weight of all that
+    it stands for: clicks are what a model learns from, and memory is what it costs.
     """
     market = Market(
         MarketSettings(
@@ -56,10 +61,13 @@ def simulated(
         )
     )
     catalogue = encoded_ads(market.catalogue)
-    log = _Log(market, catalogue)
-    for hour in logged(market, np.random.default_rng(seed)):
-        log.add(hour)
-        progress("impressions", log.visits / visits)
+    rng = np.random.default_rng(seed)
+    log, share = _Log(market, catalogue), min(1.0, MANY / visits)
+    for number, hour in enumerate(logged(market, rng)):
+        kept = hour.click | (rng.random(len(hour.ad)) < share)
+        newest = number >= HOURS * (DAYS - 1)
+        log.add(hour, np.ones(len(kept), np.bool_) if newest else kept, 1.0 if newest else share)
+        progress("impressions", (number + 1) / (HOURS * DAYS))
     return log.impressions(catalogue)
 
 
@@ -80,37 +88,37 @@ class _Log:
         self.requests: list[NDArray[np.int32]] = []
         self.columns: list[tuple[NDArray[Any], ...]] = []
 
-    def add(self, hour: Logged) -> None:
-        """The next hour."""
+    def add(self, hour: Logged, kept: NDArray[np.bool_], share: float) -> None:
+        """The next hour, of which the `kept` impressions [R] are learnt from.
+
+        They are all that were clicked, and a share of the others.
+        """
         time_ms = (hour.traffic.at_s * 1000).astype(np.int64)
         user = hour.traffic.visit.user
         decided = Decided(time_ms, user, hour.of, hour.ad, hour.placement)
         until_ms = (int(time_ms[0]) // HOUR_MS + 1) * HOUR_MS
         known = self.replay.play(decided, _events(decided, hour), until_ms)
-        self.requests.append(_requests(self.market.world, hour, known))
-        of, slot = hour.of + np.int32(self.visits), self.slots[hour.placement, hour.number]
-        columns = (of, hour.ad, slot, hour.click, hour.truth, known.counts, time_ms[hour.of])
-        self.columns.append(columns)
-        self.visits += len(time_ms)
+        used, of = np.unique(hour.of[kept], return_inverse=True)
+        self.requests.append(_requests(self.market.world, hour.traffic.rows(used), known, used))
+        click = hour.click[kept]
+        self.columns.append((
+            (of + self.visits).astype(np.int32),
+            hour.ad[kept],
+            self.slots[hour.placement[kept], hour.number[kept]],
+            click.astype(np.uint8),
+            hour.truth[kept].astype(np.float32),
+            known.counts[kept],
+            np.where(click, 1.0, 1.0 / share).astype(np.float32),
+            time_ms[hour.of[kept]],
+        ))  # fmt: skip
+        self.visits += len(used)
 
     def impressions(self, catalogue: NDArray[np.int32]) -> Impressions:
         """All of them; the log is empty afterwards, which halves the memory at the peak."""
         request = _joined(self.requests)
         parts = [list(part) for part in zip(*self.columns, strict=True)]
         self.columns.clear()
-        of, ad, slot, click, truth, counts, time_ms = (_joined(part) for part in parts)
-        return Impressions(
-            request=request,
-            catalogue=catalogue,
-            of=of,
-            ad=ad,
-            slot=slot,
-            click=click.astype(np.uint8),
-            truth=truth.astype(np.float32),
-            counts=counts,
-            weight=np.ones(len(of), np.float32),
-            time_ms=time_ms,
-        )
+        return Impressions(request, catalogue, *(_joined(part) for part in parts))
 
 
 def _joined(parts: list[NDArray[Any]]) -> NDArray[Any]:
@@ -143,12 +151,15 @@ def encoded_ads(market: Catalogue) -> NDArray[np.int32]:
     return encode_ads(AdFields(**columns, words=words))
 
 
-def _requests(world: World, hour: Logged, known: Known) -> NDArray[np.int32]:
+def _requests(
+    world: World, traffic: Traffic, known: Known, row: NDArray[np.integer]
+) -> NDArray[np.int32]:
+    """Of these visits; `row` are theirs of what was known."""
     fields: dict[str, Any] = {
         name: Coded(*column) if isinstance(column, tuple) else column
-        for name, column in request_columns(world, hour.traffic.visit).items()
+        for name, column in request_columns(world, traffic.visit).items()
     }
-    columns = RequestColumns(**fields, clicked=known.clicked, seen=known.seen)
+    columns = RequestColumns(**fields, clicked=known.clicked[row], seen=known.seen[row])
     return encode_request_columns(columns)
 
 

@@ -20,11 +20,10 @@ from simulator.market.flights import live
 from simulator.market.market import Market, Shown
 from simulator.market.traffic import Traffic
 
-POPULAR = 4.0
-"""An ad is drawn at rank chance ** POPULAR of its pool, by its share of its campaign's budget: the
-first hundredth of a pool has a third of the draws, the last half a sixth."""
 EXPLORED = 0.2
-"""Share of the slots whose ads are drawn from their pools with equal chances."""
+"""Share of the slots whose ads are drawn with equal chances. The others' are drawn at rank chance⁴
+of their pool, by their share of the campaign's budget: the first hundredth of a pool has a third
+of the draws, the last half a sixth."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +72,7 @@ def _hour(market: Market, pools: Pools, traffic: Traffic, rng: np.random.Generat
     placement = visit.placement[of, number]
     chance = rng.random((len(of), DRAWS), dtype=np.float32)
     popular = rng.random(len(of)) >= EXPLORED
-    chance[popular] **= np.float32(POPULAR)
+    chance[popular] = (chance[popular] ** 2) ** 2
     choices = drawn(pools, visit, of.astype(np.int32), placement, chance)
     choices = _allowed(market, traffic, of, choices)
     pick = chosen(market.catalogue, choices, _rates(market, crowd, of, placement, choices), rng)
