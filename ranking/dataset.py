@@ -52,8 +52,8 @@ class Impressions:
         return len(self.of)
 
     def click_rate(self) -> float:
-        """Clicks per impression, drawn to 1 % by fifty impressions: never 0, never 1."""
-        return (float(self.click.sum()) + 0.5) / (len(self) + 50)
+        """Clicks per impression by weight, drawn to 1 % by fifty: never 0, never 1."""
+        return (float(self.weight[self.click > 0].sum()) + 0.5) / (float(self.weight.sum()) + 50)
 
     def part(self, start: int, stop: int) -> Impressions:
         """The impressions of requests start … stop - 1, renumbered from 0."""

@@ -29,11 +29,11 @@ def count_ids(
 ) -> None:
     """Move the weights of all counted fields, one field after the other, in place.
 
-    `table` has all clicks and a share of the rest, each of which stands for many; in a stream a
-    click is no impression of its own.
+    `table` has all clicks and a share of the rest, each of which stands for many, as many times as
+    it weighs; in a stream a click is no impression of its own.
     """
     clicked = 0.0 if settings.stream else 1.0
-    stands_for = np.where(table.click > 0, clicked, 1.0 / settings.negatives)
+    stands_for = np.where(table.click > 0, clicked, table.weight / settings.negatives)
     expected = reference.sigmoid(reference.score(weights, table).full) * stands_for
     shown = {"request": table.request[table.of], "ad": table.catalogue[table.ad]}
     for side, fields in (("request", REQUEST_FIELDS), ("ad", AD_FIELDS)):
