@@ -36,7 +36,7 @@ def account(
         "start": former.name if former else None,
         "settings": asdict(settings),
         "window": window,
-        "click_rate": float(table.click.mean()),
+        "click_rate": table.click_rate(),
     }
 
 
