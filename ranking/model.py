@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -68,6 +69,17 @@ class Tower(nn.Module):
         return out[:, :-1], out[:, -1] + wide
 
 
+class Sides(NamedTuple):
+    """Requests and ads in one space."""
+
+    request: Tensor
+    """[Q, D]"""
+    request_bias: Tensor
+    ad: Tensor
+    """[A, D]"""
+    ad_bias: Tensor
+
+
 class ClickModel(nn.Module):
     """Log-odds of a click: the full score, and the dot product alone that stands in for it."""
 
@@ -104,8 +116,22 @@ class ClickModel(nn.Module):
         """Of encoded requests [Q, W] and ads [A, W], `of` and `which` of them each row has [R];
         slots and counts [R, …]. `drawn` says what is left out in training.
         """
-        u, u_bias = self.request(request, drawn[0])
-        a, a_bias = self.ad(ad, drawn[1])
+        return self.scores(self.sides(request, ad, drawn), of, which, slot, counts)
+
+    def sides(
+        self,
+        request: Tensor,
+        ad: Tensor,
+        drawn: tuple[Drawn, Drawn] | tuple[None, None] = (None, None),
+    ) -> Sides:
+        """What both towers make of requests and ads."""
+        return Sides(*self.request(request, drawn[0]), *self.ad(ad, drawn[1]))
+
+    def scores(
+        self, sides: Sides, of: Tensor, which: Tensor, slot: Tensor, counts: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """As `forward`, of what the towers made."""
+        u, u_bias, a, a_bias = sides
         dot = (_rows(u, of) * _rows(a, which)).sum(dim=1)
         dot = dot + _rows(u_bias, of) + _rows(a_bias, which)
         dot = dot + lookups.summed(self.slot, slot, slot.shape[1])

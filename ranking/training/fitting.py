@@ -19,6 +19,7 @@ from ranking.dataset import Batch, Impressions, batches, thinned
 from ranking.features import AD_FIELDS, REQUEST_FIELDS
 from ranking.live import Live
 from ranking.model import ClickModel, arrays, restore
+from ranking.training import softmax
 from ranking.training.former import NotTrainable, Weights
 from ranking.training.optimisers import Optimisers
 from ranking.training.progress import Progress
@@ -100,7 +101,7 @@ class Steps:
         steps = settings.epochs * (int(self.rows) // settings.batch + 2)
         rate = settings.continued if continued else 1.0
         self.optimisers = Optimisers(model, settings, steps, rate)
-        self.loss = Loss(model, settings, settings.pull / ranks.count if continued else 0.0)
+        self.loss = Loss(model, table, settings, settings.pull / ranks.count if continued else 0.0)
 
     def all(self, progress: Progress, saved: Saved | None) -> int:
         """Take them, from where `saved` was left; how many impressions they were on."""
@@ -151,21 +152,29 @@ class Steps:
 class Loss:
     """Log loss of both scores, and what draws a continued model back to where it began."""
 
-    def __init__(self, model: ClickModel, settings: TrainSettings, pull: float) -> None:
+    def __init__(
+        self, model: ClickModel, table: Impressions, settings: TrainSettings, pull: float
+    ) -> None:
         self.model, self.settings, self.pull = model, settings, pull
         self.kept = float(-np.log(settings.negatives))
+        self.taken_off = torch.from_numpy(softmax.log_shares(table)) * settings.log_q
         self.began = [one.detach().clone() for one in model.parameters()] if pull else []
 
     def __call__(self, batch: Batch, seed: int) -> Tensor:
         """Its share of the whole batch's mean; `seed` says what is left out."""
         *inputs, click, weight = (torch.from_numpy(one) for one in batch[:8])
         drawn = (seed, batch.asked), ((seed + 1) & WORD, batch.shown)
-        full, dot = self.model(*inputs, drawn)
+        request, of, ad, which, slot, counts = inputs
+        sides = self.model.sides(request, ad, drawn)
+        full, dot = self.model.scores(sides, of, which, slot, counts)
         if self.settings.stream:
             weight = weight * fake_negative(click, full)
         loss = self._sum(full, click, weight) + self.settings.dot_weight * self._sum(
             dot, click, weight
         )
+        if self.settings.softmax_weight:
+            own = softmax.chosen(sides, of, which, click * weight, self.taken_off[batch.shown])
+            loss = loss + self.settings.softmax_weight * own
         loss = loss / batch.rows
         if self.began:
             pairs = zip(self.model.parameters(), self.began, strict=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
+from ranking.dataset import Impressions
 from ranking.model import Shape
 
 MANY = 3_000_000
@@ -41,6 +42,11 @@ class TrainSettings:
     """Share of the requests, before the newest, that the calibration map is fitted to."""
     test: float = 0.05
     """Share of the requests, the newest, that judge the model. Small tables need more of both."""
+    softmax_weight: float = 0.0
+    """Weight of a third loss: which ad of the batch was the one clicked, by dot products alone."""
+    log_q: float = 1.0
+    """In it, how much of the logarithm of an ad's share of the impressions is taken off its score:
+    all of it for finding what is clicked often, none for finding what has a high click rate."""
     threads: int = 1
     """Two wait for each other at every step, which costs more than it gives on a busy machine."""
     continued: float = 0.3
@@ -75,6 +81,14 @@ class TrainSettings:
             else usual
         )
 
+    @classmethod
+    def for_table(cls, table: Impressions) -> TrainSettings:
+        """For these impressions: of those that stand for others already, none is left out, and the
+        clicks of tens of millions are learnt by heart less easily than those of a day."""
+        usual = cls.for_rows(len(table))
+        thinned = len(table) and table.weight.max() > table.weight.min()
+        return replace(usual, negatives=1.0, epochs=2, dropout=0.05) if thinned else usual
+
     def problems(self) -> Iterator[str]:
         """What cannot be trained with, by name."""
         for name in ("epochs", "batch", "threads", "save_every"):
@@ -86,6 +100,6 @@ class TrainSettings:
             yield f"training.dropout ({self.dropout}) must lie in 0 … 1"
         if not (self.calibration > 0 and self.test > 0 and self.calibration + self.test < 1):
             yield "training.calibration and training.test must be above 0, and 1 in sum at most"
-        for name in ("continued", "pull", "dot_weight"):
+        for name in ("continued", "pull", "dot_weight", "softmax_weight"):
             if getattr(self, name) < 0:
                 yield f"training.{name} ({getattr(self, name)}) must not be negative"
