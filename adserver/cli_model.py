@@ -37,7 +37,7 @@ def train(
     ads: Annotated[int, typer.Option(help="Size of the simulated catalogue.")] = 100_000,
     visits: Annotated[
         int, typer.Option(help="Page views; about 1.7 impressions each.")
-    ] = 6_000_000,
+    ] = 20_000_000,
     from_log: Annotated[
         bool, typer.Option("--from-log", help="This server's own logs, not a simulated market.")
     ] = False,
@@ -86,7 +86,7 @@ def train(
             table = _shared(lambda: _logged(labels, since, until, chosen), folder, ranks)
         else:
             table = _shared(lambda: _simulated(ads, visits, seed, heard), folder, ranks)
-        usual = training.TrainSettings.for_rows(len(table))
+        usual = training.TrainSettings.for_table(table)
         settings = replace(
             usual, epochs=epochs or usual.epochs, pull=pull, stream=form is Form.STREAM
         )
@@ -101,6 +101,9 @@ def train(
             console.print(f"[red]error:[/red] {error}")
             raise typer.Exit(2) from None
     if ranks.first:
+        from feedback.model_card import write_card  # noqa: PLC0415 — draws
+
+        console.print(f"model card: {write_card(folder, table)}")
         typer.echo((folder / "checkpoint.json").read_text())
 
 

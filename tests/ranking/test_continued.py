@@ -43,7 +43,7 @@ def plain(table: Impressions, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_continued_run_keeps_what_it_is_not_shown_again(
     checkpoint: Path, table: Impressions, tmp_path: Path
 ):
-    few = table.part(0, 60)
+    few = table.part(0, 600)
 
     weights = weights_of(train(few, tmp_path, SETTINGS, seed=2, start=checkpoint))
 
