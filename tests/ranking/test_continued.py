@@ -129,6 +129,7 @@ def test_settings_fit_the_number_of_impressions_and_say_what_is_wrong():
     day, year = TrainSettings.for_rows(68_000), TrainSettings.for_rows(10_000_000)
 
     assert (day.negatives, day.epochs) == (1.0, 2)
+    assert TrainSettings.for_rows(340_000).epochs == 8
     assert (year.negatives, year.epochs) == (0.15, 3)
     assert day.batch < year.batch
     assert 0.15 < TrainSettings.for_rows(1_000_000).negatives < 1
