@@ -6,7 +6,7 @@ comes as an argument: simulated days are watched like real ones.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -26,7 +26,7 @@ from feedback.drift.settings import HOUR_MS
 SEED = 7
 """Of the bootstrap of vectors."""
 FIRST_MS = 48 * HOUR_MS
-"""A model without dated data is compared with its first two days."""
+"""A model whose training data is not in this server's log is compared with its first two days."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +47,7 @@ def look(settings: Settings, now_ms: int, registry: Registry | None = None) -> F
         found = _nothing(model, now_ms, "there is no day of labelled impressions to compare with")
     else:
         reference, words = known
+        model = _of_this_site(model, reference)
         begin_ms = _begin_ms(model, reference)
         hours = _caught_up(files, log, model, reference, Span(begin_ms, end_ms))
         found = concluded(settings, model, (reference, words), hours, now_ms)
@@ -66,7 +67,7 @@ def looked_at(
     hours = observe(
         log, learnt, model.version, span.since_ms, min(span.until_ms, closed_ms(now_ms))
     )
-    return concluded(settings, model, (learnt, _words("the span given", learnt)), hours, now_ms)
+    return concluded(settings, model, (learnt, _counted("the span given", learnt)), hours, now_ms)
 
 
 def log_of(settings: Settings, model: Watched) -> Log:
@@ -116,25 +117,40 @@ def _reference(
 ) -> tuple[Reference, str] | None:
     """The kept one; else that of the training window, else of the model's first days."""
     kept = files.reference(model.family)
-    trained_on = model.data[1] > 0
-    words = "its training data" if trained_on else "its first two days"
     if kept is not None:
-        return kept, _words(words, kept)
+        return kept, _words(model, kept)
     begin_ms = min((one.start_ms for one in segments(settings.features)), default=end_ms)
     first = _next_hour(max(begin_ms, model.released_ms))
-    span = Span(*model.data) if trained_on else Span(first, first + FIRST_MS)
-    if span.until_ms > end_ms and not trained_on:
-        return None
-    learnt = learn(log, span.since_ms, span.until_ms)
-    if learnt is None:
-        return None
-    files.keep_reference(model.family, learnt)
-    return learnt, _words(words, learnt)
+    spans = [Span(*model.data)] if model.data[1] else []
+    if first + FIRST_MS <= end_ms:
+        spans.append(Span(first, first + FIRST_MS))
+    for span in spans:
+        learnt = learn(log, span.since_ms, span.until_ms)
+        if learnt is not None:
+            files.keep_reference(model.family, learnt)
+            return learnt, _words(model, learnt)
+    return None
 
 
-def _words(what: str, reference: Reference) -> str:
+def _words(model: Watched, reference: Reference) -> str:
+    own = _trained_on(model, reference)
+    return _counted("its training data" if own else "its first two days", reference)
+
+
+def _counted(what: str, reference: Reference) -> str:
     hours = reference.hours
     return f"{what}, {int(hours.request.sum()):,} requests of {len(hours)} hours"
+
+
+def _trained_on(model: Watched, reference: Reference) -> bool:
+    """Whether the reference is of the model's own data window."""
+    first_ms = int(reference.hours.hour[0]) * HOUR_MS
+    return model.data[0] - HOUR_MS < first_ms < model.data[1]
+
+
+def _of_this_site(model: Watched, reference: Reference) -> Watched:
+    """A model that was trained elsewhere, as the shipped one, has no data whose age counts here."""
+    return model if _trained_on(model, reference) else replace(model, data=(0, 0))
 
 
 def _begin_ms(model: Watched, reference: Reference) -> int:
