@@ -46,7 +46,7 @@ def test_models_that_differ_in_calibration_or_in_tables_give_other_rates(tmp_pat
     own = rates(Bundle.load(COMMITTED), table)
 
     calibrated = rates(Bundle.load(variant(COMMITTED, tmp_path / "rate", rate=1.05)), table)
-    moved = rates(Bundle.load(variant(COMMITTED, tmp_path / "shift", shift=0.02)), table)
+    moved = rates(Bundle.load(variant(COMMITTED, tmp_path / "shift", shift=0.2)), table)
 
     assert calibrated == pytest.approx(1.05 * own, rel=1e-3)
     assert np.mean(~np.isclose(moved, own, rtol=1e-3, atol=2e-6)) > 0.9
