@@ -173,10 +173,11 @@ def test_a_worker_killed_amid_sales_overspends_no_budget_and_stops_no_answers(se
     assert b'adserver_billed_dollars_total{event="click"}' in metrics
     assert b'adserver_leased_dollars{level="campaign",use="promised"}' in metrics
     assert max(row[2] for row in rows if row[1] == DOLLAR) > 0.9 * DOLLAR  # money was short
-    agree(server, rows, unanswered)
+    # aiohttp repeats a GET that broke off, so events of the victim may look answered
+    agree(server, rows, AT_ONCE)
 
 
-def agree(server: LiveServer, before: list[Account], unanswered: int) -> None:
+def agree(server: LiveServer, before: list[Account], in_flight: int) -> None:
     """The books say what the log says, but for events that the victim had billed and not yet
     logged: nobody was told of those, and the next start or `ledger rebuild` gives their money back.
     """
@@ -186,5 +187,5 @@ def agree(server: LiveServer, before: list[Account], unanswered: int) -> None:
     after = books(server)
     pairs = list(zip(before, after, strict=True))
     assert all(new[:2] == old[:2] and new[2] <= old[2] for old, new in pairs)
-    assert sum(new[2] < old[2] for old, new in pairs) <= unanswered * len(Level)
+    assert sum(new[2] < old[2] for old, new in pairs) <= in_flight * len(Level)
     assert not [row for row in after if row[2] + row[3] > row[1]]

@@ -136,6 +136,8 @@ def release(request, tmp_path):
     }
     server = LiveServer(tmp_path / "data", settings).start()
     bodies = requests(World(1), np.random.default_rng(1), 300)
+    for body in bodies:
+        body["page"]["page_view_id"] = None  # asked again, it is another page view
     yield Release(server, registry, Crowd(server.url, bodies))
     server.stop(signal.SIGKILL)
 
