@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c const
 export NUMBA_CACHE_DIR ?= $(CURDIR)/.run/numba
 CHROMIUM ?= $(shell command -v chromium || command -v chromium-browser || command -v google-chrome)
 
-.PHONY: run test check bench load image-test format clean help
+.PHONY: run test check bench gpu load image-test format clean help
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' Makefile | expand -t 14
@@ -24,6 +24,9 @@ check: $(VENV)/.test  ## ruff and mypy --strict
 
 bench: $(VENV)/.test  ## every benchmark; one JSON line per figure
 	$(BIN)/adserver bench
+
+gpu: $(VENV)/.test  ## check, tune and measure the GPU path; without a GPU its kernels are interpreted
+	$(BIN)/python bench/gpu.py
 
 load: $(VENV)/.test  ## one minute of open-loop load and one of locust against a running server
 	$(BIN)/python -m loadtest.open_loop --seconds 60
@@ -54,7 +57,7 @@ $(VENV)/.run: pyproject.toml constraints.txt | $(VENV)/bin/python
 	$(PIP) -e .
 	@touch $@
 
-# torch is pinned to a release with a CPU build where the index has one.
+# torch is pinned to a release with a CPU build where the index has one, triton to what its CUDA build asks for.
 $(VENV)/.test: $(VENV)/.run
 	@echo "installing what tests, training and load tests need"
 	$(PIP) -e '.[test,train,load]'
