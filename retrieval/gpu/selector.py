@@ -1,0 +1,201 @@
+"""The selection of a batch on one device, from bit masks to the best ads.
+
+Decides the order of the stages. Knows neither where requests come from nor how a click is
+predicted: who scores, and by what, is handed in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from retrieval.gpu import merge, reference
+from retrieval.gpu.asks import Asks
+from retrieval.gpu.batch import Batch, Rows, batch_of
+from retrieval.gpu.resident import Resident, Tensors
+
+TILE: Final = 16
+"""Ads of which only the best is looked at first. Of N ads the choice reads N / TILE keys and
+k · TILE: least where TILE is about the root of N / k."""
+NONE: Final = np.float32(-np.inf)
+
+
+class Stages(Protocol):
+    """`reference` and `launch`: the same in plain torch and by kernels."""
+
+    def match(self, tensors: Tensors, batch: Batch, /) -> torch.Tensor: ...
+    def fit(self, tensors: Tensors, batch: Batch, /) -> torch.Tensor: ...
+    def admit(
+        self, tensors: Tensors, batch: Batch, words: torch.Tensor, kinds: torch.Tensor, /
+    ) -> tuple[torch.Tensor, torch.Tensor]: ...
+    def weigh(
+        self, tensors: Tensors, batch: Batch, bits: torch.Tensor, tile: int, /
+    ) -> tuple[torch.Tensor, torch.Tensor]: ...
+    def select(self, keys: torch.Tensor, best: torch.Tensor, k: int, /) -> torch.Tensor: ...
+    def best_of(self, keys: torch.Tensor, k: int, /) -> torch.Tensor: ...
+    def slots_of(
+        self,
+        tensors: Tensors,
+        batch: Batch,
+        words: torch.Tensor,
+        kinds: torch.Tensor,
+        ads: torch.Tensor,
+        /,
+    ) -> torch.Tensor: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Nearest:
+    """The best k ads of each request by value; on the device."""
+
+    ad: torch.Tensor
+    """i32[B, k] by row, not by value; -1 past the last."""
+    key: torch.Tensor
+    """i32[B, k] value, in the order of its bits."""
+    slots: torch.Tensor
+    """i32[B, k]"""
+    eligible: torch.Tensor
+    """i32[B] ads that may be shown."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ranked:
+    """What is handed back of each request: the best few by expected value, best first."""
+
+    ad: NDArray[np.int32]
+    """[B, m] -1 past the last."""
+    value: NDArray[np.float32]
+    """[B, m] the retrieval's."""
+    logit: NDArray[np.float32]
+    """[B, m] the click model's log-odds, as a `Scorer` gives them."""
+    worth: NDArray[np.float32]
+    """[B, m] log of the expected eCPM micros by the click model."""
+    slots: NDArray[np.uint32]
+    eligible: NDArray[np.int32]
+    """[B]"""
+
+
+Score = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+"""Of ads i32[B, k] (-1: none) and vectors f32[B, E + 1]: the log-odds f32[B, k] of a click."""
+Worth = Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
+"""Of ads, keys of their retrieval value and log-odds: log of the expected eCPM micros f32[B, k]."""
+
+
+class Selector:
+    """Selects from one resident catalogue. One thread; one batch at a time."""
+
+    def __init__(self, resident: Resident, stages: Stages = reference, tile: int = TILE) -> None:
+        self.resident, self.stages, self.tile = resident, stages, tile
+
+    def nearest(self, asks: Asks, k: int) -> Nearest:
+        """The best k ads of each request, exactly those of `Retriever.retrieve` by scan."""
+        rows = Rows.of(asks, self.resident.columns, self.resident.tiers)
+        batch = batch_of(asks, rows, self.resident.device)
+        return self._nearest(batch, rows, k)
+
+    def retrieve(self, asks: Asks, k: int) -> list[merge.Keys]:
+        """The same, best first, as keys: `merge.ads_of`, `merge.values_of`."""
+        rows = Rows.of(asks, self.resident.columns, self.resident.tiers)
+        found = self._chosen(batch_of(asks, rows, self.resident.device), k)
+        return self._merged(rows, found.ad, found.key, len(asks.ask), k)
+
+    def rank(self, asks: Asks, k: int, best: int, score: Score, worth: Worth) -> Ranked:
+        """Score the best k of each request, and give the best few of these."""
+        rows = Rows.of(asks, self.resident.columns, self.resident.tiers)
+        batch = batch_of(asks, rows, self.resident.device)
+        found = self._nearest(batch, rows, k)
+        logit = score(found.ad, batch.vector)
+        value = worth(found.ad, found.key, logit)
+        key = torch.where(found.ad >= 0, ordered(value), reference.LEAST)
+        place = self.stages.best_of(key, best)
+        return _ranked(found, logit, value, place)
+
+    def _nearest(self, batch: Batch, rows: Rows, k: int) -> Nearest:
+        found = self._chosen(batch, k)
+        if len(rows) == len(batch.ask):
+            return found
+        asks = len(batch.ask)
+        keys = self._merged(rows, found.ad, found.key, asks, k)
+        ad, key = np.full((asks, k), -1, np.int32), np.zeros((asks, k), np.int32)
+        for row, some in enumerate(keys):
+            by_row = np.argsort(merge.ads_of(some))
+            ad[row, : len(some)] = merge.ads_of(some)[by_row]
+            key[row, : len(some)] = (some[by_row] >> 32).astype(np.int32)
+        device = self.resident.device
+        ads = torch.from_numpy(ad).to(device)
+        tensors = self.resident.tensors
+        words, kinds = self.stages.match(tensors, batch), self.stages.fit(tensors, batch)
+        slots = self.stages.slots_of(tensors, batch, words, kinds, ads)
+        return Nearest(
+            ads, torch.from_numpy(key).to(device), slots, _per_request(found.eligible, rows, asks)
+        )
+
+    def _chosen(self, batch: Batch, k: int) -> Nearest:
+        """Row by row; slots only where each request is one row."""
+        tensors, stages = self.resident.tensors, self.stages
+        words, kinds = stages.match(tensors, batch), stages.fit(tensors, batch)
+        bits, eligible = stages.admit(tensors, batch, words, kinds)
+        keys, best = stages.weigh(tensors, batch, bits, self.tile)
+        ad = stages.select(keys, best, k)
+        key = torch.gather(keys, 1, ad.clamp(min=0).long())
+        if len(batch.ask) != len(batch.request):
+            return Nearest(ad, key, ad, eligible)
+        return Nearest(ad, key, stages.slots_of(tensors, batch, words, kinds, ad), eligible)
+
+    def _merged(
+        self, rows: Rows, ad: torch.Tensor, key: torch.Tensor, requests: int, k: int
+    ) -> list[merge.Keys]:
+        lists = [merge.keyed(*pair) for pair in zip(_host(ad), _host(key), strict=True)]
+        return merge.merged(rows, lists, requests, k)
+
+
+def ordered(value: torch.Tensor) -> torch.Tensor:
+    """i32 keys that order like f32 values."""
+    bits = value.contiguous().view(torch.int32)
+    return bits ^ ((bits >> 31) & 0x7FFFFFFF)
+
+
+def value_of(key: torch.Tensor) -> torch.Tensor:
+    """The f32 values of such keys."""
+    return (key ^ ((key >> 31) & 0x7FFFFFFF)).view(torch.float32)
+
+
+def _per_request(eligible: torch.Tensor, rows: Rows, requests: int) -> torch.Tensor:
+    """Of each request: over its tiers, the ads for all of its slots."""
+    first = np.ones(len(rows), np.bool_)
+    first[1:] = (np.diff(rows.request) != 0) | (np.diff(rows.tier) != 0)
+    heads = torch.from_numpy(np.flatnonzero(first)).to(eligible.device)
+    owner = torch.from_numpy(rows.request[first].astype(np.int64)).to(eligible.device)
+    total = torch.zeros(requests, dtype=torch.int32, device=eligible.device)
+    return total.index_add_(0, owner, eligible[heads])
+
+
+def _ranked(
+    found: Nearest, logit: torch.Tensor, worth: torch.Tensor, place: torch.Tensor
+) -> Ranked:
+    at = place.clamp(min=0).long()
+    columns = (found.ad, value_of(found.key), logit, worth, found.slots)
+    ad, value, odds, money, slots = (_host(torch.gather(one, 1, at)) for one in columns)
+    there = _host(place) >= 0
+    money = np.where(there, money, NONE)
+    order = np.argsort(-money, axis=1, kind="stable")  # places are by row: ties by the lower row
+    taken = [np.take_along_axis(one, order, 1) for one in (ad, value, odds, money, slots, there)]
+    ad, value, odds, money, slots, there = taken
+    return Ranked(
+        ad=np.where(there, ad, -1).astype(np.int32),
+        value=np.where(there, value, NONE),
+        logit=np.where(there, odds, np.float32(0)),
+        worth=money,
+        slots=np.where(there, slots, 0).astype(np.int32).view(np.uint32),
+        eligible=_host(found.eligible),
+    )
+
+
+def _host(tensor: torch.Tensor) -> NDArray[Any]:
+    found: NDArray[Any] = tensor.cpu().numpy()
+    return found
