@@ -48,7 +48,9 @@ def fingerprint(root: Path) -> str:
 
 def kernel_sources(root: Path) -> list[Path]:
     """Files that compile something, and all files of ours that these import, and so on."""
-    every = {path: path.read_text() for name in PACKAGES for path in (root / name).rglob("*.py")}
+    files = [path for name in PACKAGES for path in (root / name).rglob("*.py")]
+    # said, because a process that Triton starts may have no locale
+    every = {path: path.read_text("utf-8") for path in files}
     found: set[Path] = set()
     open_files = [path for path, text in every.items() if "njit" in text]
     while open_files:

@@ -63,7 +63,10 @@ class Tensors:
 class Resident:
     """One snapshot on one device. `follow` brings in pauses, bids and budgets."""
 
-    def __init__(self, columns: Columns, live: Live, device: str = "cpu") -> None:
+    def __init__(
+        self, columns: Columns, live: Live | None = None, device: torch.device | str = "cpu"
+    ) -> None:
+        """`live` None: nothing runs until it is said."""
         self.columns = columns
         self.device = torch.device(device)
         shape = columns.words
@@ -79,42 +82,46 @@ class Resident:
         self._lines: tuple[NDArray[np.int32], ...] = (np.zeros(shape, np.int32),) * 3
         self.tiers: tuple[int, ...] = (OTHERS,)
         """In their order, those that there are."""
-        self.follow(live)
+        if live is not None:
+            self.follow(live)
 
     def follow(self, live: Live) -> int:
-        """Take over what changed since the last `Live`; gives how many ads were written.
+        """Take over what changed since the last `Live`; gives how many ads were written."""
+        changed = np.flatnonzero((live.ad != self._alive) | (live.base != self._base))
+        self.write(changed, live.ad[changed], live.base[changed])
+        self.take_lines(live.line_item, live.first, live.last)
+        return len(changed)
 
-        An ad costs the device 8 bytes and the link 12; bitmaps of line items go whole where a bit
-        of them changed.
-        """
-        paused = np.flatnonzero(live.ad != self._alive)
-        rebid = np.flatnonzero(live.base != self._base)
-        own = self.columns.kind[paused]
-        kind = np.where(live.ad[paused] != 0, own, len(self.columns.kind_size)).astype(np.int32)
-        self._scatter(self.tensors.kind, paused, kind)
-        self._scatter(self.tensors.base, rebid, live.base[rebid])
-        self._alive[paused], self._base[rebid] = live.ad[paused], live.base[rebid]
-        self._take_lines(live)
-        return len(paused) + len(rebid)
+    def write(
+        self, rows: NDArray[np.intp], alive: NDArray[np.uint8], base: NDArray[np.float32]
+    ) -> None:
+        """These ads' pauses and bids. An ad costs the device 8 bytes and the link 16."""
+        kind = np.where(alive != 0, self.columns.kind[rows], len(self.columns.kind_size))
+        self._alive[rows], self._base[rows] = alive, base
+        if len(rows):
+            place = self._sent(rows)
+            self.tensors.kind.index_copy_(0, place, self._sent(kind.astype(np.int32)))
+            self.tensors.base.index_copy_(0, place, self._sent(base))
 
-    def _take_lines(self, live: Live) -> None:
-        nobody = np.zeros_like(live.line_item)
+    def take_lines(
+        self,
+        running: NDArray[np.uint64],
+        first: NDArray[np.uint64] | None,
+        last: NDArray[np.uint64] | None,
+    ) -> None:
+        """Line items as `Live` has them; a bitmap goes whole, where a bit of it changed."""
         now = tuple(
-            whole_pages(nobody if one is None else one, self.columns.line_items)
-            for one in (live.line_item, live.first, live.last)
+            whole_pages(np.zeros_like(running) if one is None else one, self.columns.line_items)
+            for one in (running, first, last)
         )
         places = (self.tensors.running, self.tensors.turn[0], self.tensors.turn[1])
         for place, words, old in zip(places, now, self._lines, strict=True):
             if not np.array_equal(words, old):
                 place.copy_(self._sent(words))
         self._lines = now
-        first = (FIRST,) if live.first is not None else ()
-        last = (LAST,) if live.last is not None else ()
-        self.tiers = (*first, OTHERS, *last)
-
-    def _scatter(self, into: torch.Tensor, rows: NDArray[np.intp], values: NDArray[Any]) -> None:
-        if len(rows):
-            into.index_copy_(0, self._sent(rows), self._sent(values))
+        before = (FIRST,) if first is not None else ()
+        after = (LAST,) if last is not None else ()
+        self.tiers = (*before, OTHERS, *after)
 
     def _sent(self, array: NDArray[Any]) -> torch.Tensor:
         return torch.from_numpy(np.array(array)).to(self.device)

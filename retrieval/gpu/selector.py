@@ -82,8 +82,8 @@ class Ranked:
 
 Score = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 """Of ads i32[B, k] (-1: none) and vectors f32[B, E + 1]: the log-odds f32[B, k] of a click."""
-Worth = Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
-"""Of ads, keys of their retrieval value and log-odds: log of the expected eCPM micros f32[B, k]."""
+Worth = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+"""Of ads and their log-odds: log of the expected eCPM micros f32[B, k]."""
 
 
 class Selector:
@@ -110,7 +110,7 @@ class Selector:
         batch = batch_of(asks, rows, self.resident.device)
         found = self._nearest(batch, rows, k)
         logit = score(found.ad, batch.vector)
-        value = worth(found.ad, found.key, logit)
+        value = worth(found.ad, logit)
         key = torch.where(found.ad >= 0, ordered(value), reference.LEAST)
         place = self.stages.best_of(key, best)
         return _ranked(found, logit, value, place)
