@@ -15,7 +15,7 @@ from ranking.calibration import Calibration
 from ranking.counts import CountHead
 from ranking.features import FEATURE_SCHEMA
 from ranking.logistic import LogisticWeights
-from ranking.manifest import MANIFEST
+from ranking.manifest import MANIFEST, tables_of
 from ranking.towers import Towers
 
 FILES = (
@@ -27,8 +27,6 @@ FILES = (
 )
 S8S8 = "ctr_ranker_s8s8.onnx"
 """The network for TensorRT and GPU kernels; a version may lack it, and no worker loads it."""
-TABLE_FILES = ("towers.npz", "logistic.npz")
-"""What an ad's rows of a table depend on."""
 _CODES, _SCALE = ".codes", ".scale"
 
 
@@ -79,7 +77,7 @@ class Bundle:
         return cls(
             version=int(manifest["version"]),
             sha256=hashlib.sha256(content[MANIFEST]).hexdigest(),
-            tables_sha256=_tables(manifest),
+            tables_sha256=tables_of(manifest),
             manifest=manifest,
             towers=Towers.of(weights),
             first=FirstLayer(
@@ -133,11 +131,6 @@ def files_of(manifest: dict[str, Any]) -> list[str]:
         if Path(name).name != name:
             raise BundleError(f"the manifest names {name!r}, which is no file beside it")
     return names
-
-
-def _tables(manifest: dict[str, Any]) -> str:
-    parts = "".join(manifest["files"][name]["sha256"] for name in TABLE_FILES)
-    return hashlib.sha256(parts.encode()).hexdigest()
 
 
 def _verified(folder: Path) -> dict[str, bytes]:

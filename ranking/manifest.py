@@ -15,6 +15,9 @@ MANIFEST: Final = "manifest.json"
 GATE: Final = "gate.json"
 """The gate's report by itself; the manifest has the same under "gate"."""
 
+TABLE_FILES: Final = ("towers.npz", "logistic.npz")
+"""What an ad's rows of a table depend on."""
+
 Manifest = dict[str, Any]
 
 
@@ -23,6 +26,12 @@ def write_manifest(folder: Path, about: Manifest, files: Iterable[str]) -> Manif
     manifest = about | {"files": {name: fingerprint(folder / name) for name in files}}
     write_json(folder / MANIFEST, manifest)
     return manifest
+
+
+def tables_of(manifest: Manifest) -> str:
+    """A hash that versions share if and only if their ad tables are the same."""
+    parts = "".join(manifest["files"][name]["sha256"] for name in TABLE_FILES)
+    return hashlib.sha256(parts.encode()).hexdigest()
 
 
 def fingerprint(path: Path) -> dict[str, Any]:

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import os
+
 import numpy as np
 import pytest
 
 import adserver  # noqa: F401 - decides where kernels are kept, before numba is imported
+
+# Kernels in the Triton language run in its interpreter, which is chosen when it is first imported.
+os.environ.setdefault("TRITON_INTERPRET", "1")
 
 
 class FakeClock:
