@@ -101,7 +101,7 @@ class Selector:
     def retrieve(self, asks: Asks, k: int) -> list[merge.Keys]:
         """The same, best first, as keys: `merge.ads_of`, `merge.values_of`."""
         rows = Rows.of(asks, self.resident.columns, self.resident.tiers)
-        found = self._chosen(batch_of(asks, rows, self.resident.device), k)
+        found = self.chosen(batch_of(asks, rows, self.resident.device), k)
         return self._merged(rows, found.ad, found.key, len(asks.ask), k)
 
     def rank(self, asks: Asks, k: int, best: int, score: Score, worth: Worth) -> Ranked:
@@ -116,7 +116,7 @@ class Selector:
         return _ranked(found, logit, value, place)
 
     def _nearest(self, batch: Batch, rows: Rows, k: int) -> Nearest:
-        found = self._chosen(batch, k)
+        found = self.chosen(batch, k)
         if len(rows) == len(batch.ask):
             return found
         asks = len(batch.ask)
@@ -135,7 +135,7 @@ class Selector:
             ads, torch.from_numpy(key).to(device), slots, _per_request(found.eligible, rows, asks)
         )
 
-    def _chosen(self, batch: Batch, k: int) -> Nearest:
+    def chosen(self, batch: Batch, k: int) -> Nearest:
         """Row by row; slots only where each request is one row."""
         tensors, stages = self.resident.tensors, self.stages
         words, kinds = stages.match(tensors, batch), stages.fit(tensors, batch)
