@@ -35,8 +35,8 @@ SHAPES: Final[tuple[tuple[str, dict[str, int]], ...]] = (
     ("weigh", {"D": 64, "BR": 16, "BN": 128, "TILE": 16}),
     ("weigh", {"D": 64, "BR": 32, "BN": 128, "TILE": 16}),
     ("weigh", {"D": 64, "BR": 64, "BN": 128, "TILE": 16}),
-    ("select", {"BLOCK": 1024, "TILE": 0}),
-    ("select", {"BLOCK": 1024, "TILE": 16}),
+    ("select", {"BLOCK": 4096, "TILE": 0}),
+    ("select", {"BLOCK": 4096, "TILE": 16}),
     ("slots_of", {"BLOCK": 1024}),
 )
 
@@ -57,7 +57,8 @@ def compiled(name: str, shape: dict[str, int]) -> dict[str, Any]:
         constexprs=shape,
         attrs={(n,): [["tt.divisibility", 16]] for n in aligned},
     )
-    text = triton.compile(source, target=TARGET, options={**EXACT, "num_warps": 4})
+    warps = 16 if name == "select" else 4
+    text = triton.compile(source, target=TARGET, options={**EXACT, "num_warps": warps})
     ptx = text.asm["ptx"]
     return {
         "bench": "compiled",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import product
 from typing import Final
 
@@ -28,6 +29,8 @@ RUNS: Final = 1000
 WRITTEN: Final = 1000
 SEED: Final = 3
 TILES: Final = (16, 32, 64)
+CHOOSERS: Final = ((1024, 4), (4096, 8), (4096, 16), (8192, 16))
+"""Keys that a program takes at a time, and its warps."""
 SHAPES: Final = tuple(
     Blocks(rows=rows, ads=ads, warps=warps)
     for rows, ads, warps in product((16, 32, 64), (64, 128), (4, 8))
@@ -100,7 +103,7 @@ def _size(machine: Machine, ads: int, until: float) -> Iterator[Line]:
 
 
 def _tuned(resident: Resident, asks: Asks, until: float) -> Selector:
-    """The fastest of the block shapes, then of the tiles, on a batch of 64."""
+    """The fastest of the block shapes, the choosers, the tiles, one after the other, at 64."""
     device = resident.device
     rows = Rows.of(asks, resident.columns, resident.tiers)
     batch = batch_of(asks, rows, device)
@@ -111,6 +114,8 @@ def _tuned(resident: Resident, asks: Asks, until: float) -> Selector:
         return seconds_each([lambda: selector.chosen(batch, CANDIDATES)], 0.05)[0]
 
     fastest = min(SHAPES, key=lambda blocks: took(Selector(resident, Kernels(blocks))))
+    choices = [replace(fastest, chosen=keys, choosers=warps) for keys, warps in CHOOSERS]
+    fastest = min(choices, key=lambda blocks: took(Selector(resident, Kernels(blocks))))
     tile = min(TILES, key=lambda one: took(Selector(resident, Kernels(fastest), one)))
     return Selector(resident, Kernels(fastest), tile)
 

@@ -27,7 +27,9 @@ class Blocks:
 
     words: int = 256
     admitted: int = 1024
-    chosen: int = 1024
+    chosen: int = 4096
+    choosers: int = 16
+    """Warps that choose a row's best: one program a row, which waits for memory all the time."""
     rows: int = 16
     """Of one matrix product; sixteen at least."""
     ads: int = 128
@@ -105,14 +107,22 @@ class Kernels:
         out = torch.empty(rows, k, dtype=torch.int32, device=keys.device)
         tile = room // best.shape[1]
         kernels.select[rows,](
-            keys, room, tiles, k, k * tile, out, k, TILE=tile, BLOCK=self.blocks.chosen
+            *(keys, room, tiles, k, k * tile, out, k),
+            TILE=tile,
+            BLOCK=self.blocks.chosen,
+            num_warps=self.blocks.choosers,
         )
         return out
 
     def best_of(self, keys: torch.Tensor, k: int) -> torch.Tensor:
         rows, width = keys.shape
         out = torch.empty(rows, k, dtype=torch.int32, device=keys.device)
-        kernels.select[rows,](keys, width, keys, 0, width, out, k, TILE=0, BLOCK=self.blocks.chosen)
+        kernels.select[rows,](
+            *(keys, width, keys, 0, width, out, k),
+            TILE=0,
+            BLOCK=self.blocks.chosen,
+            num_warps=self.blocks.choosers,
+        )
         return out
 
     def slots_of(

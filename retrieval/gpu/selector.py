@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from retrieval.gpu import merge, reference
 from retrieval.gpu.asks import Asks
 from retrieval.gpu.batch import Batch, Rows, batch_of
-from retrieval.gpu.resident import Resident, Tensors
+from retrieval.gpu.resident import FIRST, LAST, OTHERS, Resident, Tensors
 
 TILE: Final = 16
 """Ads of which only the best is looked at first. Of N ads the choice reads N / TILE keys and
@@ -111,9 +111,38 @@ class Selector:
         found = self._nearest(batch, rows, k)
         logit = score(found.ad, batch.vector)
         value = worth(found.ad, logit)
-        key = torch.where(found.ad >= 0, ordered(value), reference.LEAST)
-        place = self.stages.best_of(key, best)
+        if len(rows) == len(asks.ask):
+            key = torch.where(found.ad >= 0, ordered(value), reference.LEAST)
+            place = self.stages.best_of(key, best)
+        else:
+            place = self._places(batch, rows, found, value, best)
         return _ranked(found, logit, value, place)
+
+    def _places(
+        self, batch: Batch, rows: Rows, found: Nearest, worth: torch.Tensor, best: int
+    ) -> torch.Tensor:
+        """i32[B, best] where the best by worth stand in `found`: tiers and groups have their share,
+        as in retrieval."""
+        request = batch.request.long()
+        tier = self._tier(found.ad)[request]
+        mine = (found.slots[request] & batch.mask[:, None]) != 0
+        mine &= (tier == batch.tier[:, None]) & (found.ad[request] >= 0)
+        key = torch.where(mine, ordered(worth)[request], reference.LEAST)
+        place = self.stages.best_of(key, best)
+        keys = self._merged(
+            rows, place, torch.gather(key, 1, place.clamp(min=0).long()), len(batch.ask), best
+        )
+        chosen = np.full((len(keys), best), -1, np.int32)
+        for row, some in enumerate(keys):
+            chosen[row, : len(some)] = merge.ads_of(some)  # of places, which order like rows
+        return torch.from_numpy(chosen).to(place.device)
+
+    def _tier(self, ads: torch.Tensor) -> torch.Tensor:
+        """Of each ad; -1 stands for the first."""
+        tensors = self.resident.tensors
+        line = tensors.line_of[ads.clamp(min=0).long()].long()
+        first, last = ((one[line // 32] >> (line % 32)) & 1 for one in tensors.turn)
+        return torch.where(first != 0, FIRST, torch.where(last != 0, LAST, OTHERS))
 
     def _nearest(self, batch: Batch, rows: Rows, k: int) -> Nearest:
         found = self.chosen(batch, k)

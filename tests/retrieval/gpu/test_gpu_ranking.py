@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import plain_retrieval as plain
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 pytest.importorskip("triton")
 
@@ -50,3 +54,39 @@ def test_the_best_by_worth_come_back_best_first(rng, stages, k):
         assert (found.ad[row, count:] == -1).all()
         assert (found.slots[row, count:] == 0).all()
     assert found.eligible.tolist() == expected.eligible.tolist()
+
+
+@settings(deadline=None, max_examples=25)
+@given(
+    plain.catalogues,
+    st.lists(plain.requests, min_size=1, max_size=2),
+    st.booleans(),
+    st.integers(1, 12),
+    st.randoms(use_true_random=False),
+)
+def test_tiers_and_unlike_slots_keep_their_share_of_what_comes_back(
+    catalogue, requests, tiers, best, chance
+):
+    """What comes back is what the planner would find if ads were worth what the model says."""
+    for line in catalogue:
+        for ad in line.ads:
+            ad.per_click = False
+    retriever, live = plain.retriever_of(catalogue), plain.live_of(catalogue)
+    if tiers:
+        words = len(live.line_item)
+        live = replace(live, first=np.full(words, 5, np.uint64), last=np.full(words, 50, np.uint64))
+    queries = [plain.query_of(one, retriever.index) for one in requests]
+    money = np.array([chance.choice([1.0, 2.0, 3.0]) for _ in live.base], np.float32)
+    every = max(best, len(live.base))
+    expected = retriever.retrieve(queries, replace(live, base=money), best)
+
+    found = selector_of(retriever, live, reference).rank(
+        asks_of(queries), every, best, score,
+        lambda ads, logit: torch.from_numpy(money)[ads.clamp(min=0)] if len(money) else ads.float(),
+    )  # fmt: skip
+
+    for row in range(len(requests)):
+        ad = expected.ad[expected.offset[row] : expected.offset[row + 1]]
+        got = found.ad[row][found.ad[row] >= 0]
+        assert sorted(got.tolist()) == sorted(ad.tolist())
+        assert found.worth[row, : len(got)].tolist() == sorted(money[ad].tolist(), reverse=True)
