@@ -31,7 +31,7 @@ ROUND = tl.constexpr(12582912.0)
 
 
 @triton.jit
-def set_words(page, chunk, number, word, pages):  # type: ignore[no-untyped-def]
+def set_words(page, chunk, number, word, pages):
     """Some words of a set of line items; number -1 is the empty set."""
     there = tl.maximum(number, 0) * pages + word // WORDS
     which = tl.where(number >= 0, tl.load(page + there), 0)
@@ -39,7 +39,7 @@ def set_words(page, chunk, number, word, pages):  # type: ignore[no-untyped-def]
 
 
 @triton.jit
-def match(  # type: ignore[no-untyped-def]
+def match(
     ask, width, page, chunk, include, exclude, open_, unrestricted, running, out, pages,
     BLOCK: tl.constexpr,
 ):  # fmt: skip
@@ -70,7 +70,7 @@ def match(  # type: ignore[no-untyped-def]
 
 
 @triton.jit
-def fit(ask, width, size, attributes, secure, out, kinds, BLOCK: tl.constexpr):  # type: ignore[no-untyped-def]
+def fit(ask, width, size, attributes, secure, out, kinds, BLOCK: tl.constexpr):
     """Slots that accept each kind of ad; none for the kind of paused ads, the last."""
     ask += tl.program_id(0) * width
     kind = tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
@@ -86,14 +86,12 @@ def fit(ask, width, size, attributes, secure, out, kinds, BLOCK: tl.constexpr): 
 
 
 @triton.jit
-def bit_of(words, line):  # type: ignore[no-untyped-def]
+def bit_of(words, line):
     return (tl.load(words + line // 32) >> (line % 32)) & 1
 
 
 @triton.jit
-def fitting(  # type: ignore[no-untyped-def]
-    ask, matched, accepted, page, chunk, include, unrestricted, line_of, kind, ad, pages
-):
+def fitting(ask, matched, accepted, page, chunk, include, unrestricted, line_of, kind, ad, pages):
     """Slots that each of some ads may fill; 0 for one that the request may not see."""
     line = tl.load(line_of + ad)
     slots = tl.load(accepted + tl.load(kind + ad))
@@ -111,7 +109,7 @@ def fitting(  # type: ignore[no-untyped-def]
 
 
 @triton.jit
-def admit(  # type: ignore[no-untyped-def]
+def admit(
     ask, width, request, mask, tier, matched, accepted, kinds, turn,
     page, chunk, include, unrestricted, line_of, kind, out, count, room, pages,
     BLOCK: tl.constexpr,
@@ -137,7 +135,7 @@ def admit(  # type: ignore[no-untyped-def]
 
 
 @triton.jit
-def turn(vector, dimensions, rotation, digits, step, D: tl.constexpr):  # type: ignore[no-untyped-def]
+def turn(vector, dimensions, rotation, digits, step, D: tl.constexpr):
     """One request's vector on the ads' axes, in 16-bit steps, each as two signed bytes.
 
     A step is 256 · high + low + 128. Leading dimensions and the others stand apart, zeros
@@ -161,7 +159,7 @@ def turn(vector, dimensions, rotation, digits, step, D: tl.constexpr):  # type: 
 
 
 @triton.jit
-def products(query, rows, total):  # type: ignore[no-untyped-def]
+def products(query, rows, total):
     """Exact inner products i32[BR, BN] of 16-bit steps and a tile of digits, on tensor cores."""
     high = tl.dot(tl.load(query), rows, out_dtype=tl.int32)
     low = tl.dot(tl.load(query + rows.shape[0]), rows, out_dtype=tl.int32)
@@ -169,7 +167,7 @@ def products(query, rows, total):  # type: ignore[no-untyped-def]
 
 
 @triton.jit
-def weigh(  # type: ignore[no-untyped-def]
+def weigh(
     coarse, fine, fact, base, click, bits, request, vector, dimensions, digits, step,
     keys, best, rows, room,
     D: tl.constexpr, BR: tl.constexpr, BN: tl.constexpr, TILE: tl.constexpr,
@@ -225,7 +223,7 @@ def weigh(  # type: ignore[no-untyped-def]
 
 
 @triton.jit
-def key_at(keys, within, place, count, TILE: tl.constexpr):  # type: ignore[no-untyped-def]
+def key_at(keys, within, place, count, TILE: tl.constexpr):
     """The keys at some places of a row, LEAST past its end, and which ads they are.
 
     TILE 0: a row of `count` keys. Else a row of the ads of the tiles that `within` lists.
@@ -241,7 +239,7 @@ def key_at(keys, within, place, count, TILE: tl.constexpr):  # type: ignore[no-u
 
 
 @triton.jit
-def select(keys, width, within, k_within, count, out, k, TILE: tl.constexpr, BLOCK: tl.constexpr):  # type: ignore[no-untyped-def]
+def select(keys, width, within, k_within, count, out, k, TILE: tl.constexpr, BLOCK: tl.constexpr):
     """The k greatest keys of a row, in the order of their places; of equal ones the first.
 
     A radix select from the highest byte down finds the least key that is wanted and how many of
@@ -289,7 +287,7 @@ def select(keys, width, within, k_within, count, out, k, TILE: tl.constexpr, BLO
 
 
 @triton.jit
-def slots_of(  # type: ignore[no-untyped-def]
+def slots_of(
     ask, width, matched, accepted, kinds, page, chunk, include, unrestricted, line_of, kind,
     ads, out, n, pages, BLOCK: tl.constexpr,
 ):  # fmt: skip
