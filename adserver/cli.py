@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -29,9 +26,8 @@ from adserver import (
     cli_reserves,
     cli_simulate,
 )
+from adserver.cli_refusals import refuse, settings_given
 from adserver.demo import run_demo, run_serve
-from adserver.errors import ConfigError
-from adserver.settings import Settings, from_environment
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -60,37 +56,21 @@ app.command("replay")(cli_replay.replay)
 console = Console(stderr=True)
 
 
-@contextmanager
-def mistakes_exit_2() -> Iterator[None]:
-    """Configuration mistakes are listed together, without a traceback."""
-    try:
-        yield
-    except ConfigError as error:
-        for mistake in error.mistakes:
-            console.print(f"[red]configuration:[/red] {mistake}")
-        raise typer.Exit(2) from None
-
-
-def settings() -> Settings:
-    with mistakes_exit_2():
-        return from_environment(os.environ)
-
-
 @app.command()
 def demo() -> None:
     """Make what is missing (catalogue, snapshot, key, Triton) and serve it all on localhost.
 
     HOST, PORT, ADS, WORKERS and SCORER=triton|local override; Ctrl-C stops everything.
     """
-    with mistakes_exit_2():
-        raise typer.Exit(run_demo(settings(), console))
+    with settings_given() as settings:
+        raise typer.Exit(run_demo(settings, console))
 
 
 @app.command()
 def serve() -> None:
     """Serve an existing catalogue: production. Needs ADSERVER_TOKEN_KEY and a snapshot."""
-    with mistakes_exit_2():
-        raise typer.Exit(run_serve(settings(), console))
+    with settings_given() as settings:
+        raise typer.Exit(run_serve(settings, console))
 
 
 @app.command()
@@ -103,8 +83,7 @@ def bench(
     names = {path.stem for path in folder.glob("*.py")} - {"__init__"}
     scripts = sorted(names & {only or name for name in names})
     if not scripts:
-        console.print(f"no benchmark {only!r} in {folder}")
-        raise typer.Exit(2)
+        refuse([f"no benchmark {only!r} in {folder}"])
     for script in scripts:
         console.print(f"[bold]{script}[/bold]")
         arguments = ["--quick"] if quick else []

@@ -5,17 +5,20 @@ from __future__ import annotations
 from typing import Annotated
 
 import typer
+from rich.console import Console
 
 from adserver import cli_trading, progress
 from adserver.catalogue import operations
 from adserver.catalogue.builder import build_snapshot
 from adserver.catalogue.learning import learn_conversions
 from adserver.catalogue.sample import create_sample
-from adserver.cli_database import console, database, json_of, settings_given
+from adserver.cli_database import database, json_of
+from adserver.cli_refusals import settings_given
 from adserver.deadline import wall
 from adserver.eventlog import read
 
 app = typer.Typer(no_args_is_help=True)
+console = Console(stderr=True)
 app.add_typer(cli_trading.deals, name="deal", help="Private deals.")
 app.add_typer(cli_trading.floors, name="floor", help="Floor rules.")
 app.add_typer(cli_trading.rates, name="rates", help="Rates of currencies.")

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -12,7 +11,7 @@ import typer
 from rich.console import Console
 
 from adserver import progress
-from adserver.errors import ConfigError
+from adserver.cli_refusals import refusals, refuse
 from feedback.importing.formats import FORMATS
 
 app = typer.Typer(no_args_is_help=True)
@@ -41,22 +40,7 @@ def import_(
         manifest = import_log(files, out, Plan(format, limit), heard)
     told(manifest, out)
     if manifest["rows_in"] and not manifest["rows_out"]:
-        _refuse([f"{', '.join(map(str, files))}: not one line is of format {manifest['format']}"])
-
-
-@contextmanager
-def refusals() -> Iterator[None]:
-    """What cannot be read is named, with exit code 2 and without a traceback."""
-    try:
-        yield
-    except ConfigError as error:
-        _refuse(list(error.mistakes))
-
-
-def _refuse(mistakes: list[str]) -> None:
-    for mistake in mistakes:
-        console.print(f"[red]error:[/red] {mistake}", highlight=False, soft_wrap=True)
-    raise typer.Exit(2)
+        refuse([f"{', '.join(map(str, files))}: not one line is of format {manifest['format']}"])
 
 
 def told(manifest: Mapping[str, Any], out: Path) -> None:

@@ -1,33 +1,17 @@
-"""What the commands about the catalogue share: its database, and how they end on a mistake."""
+"""What the commands about the catalogue share: its database, and JSON as an argument."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import msgspec
-import typer
-from rich.console import Console
 from sqlalchemy import Engine
 
 from adserver.catalogue import schema
+from adserver.cli_refusals import settings_given
 from adserver.errors import ConfigError
-from adserver.settings import Settings, from_environment
-
-console = Console(stderr=True)
-
-
-@contextmanager
-def settings_given() -> Iterator[Settings]:
-    """Mistakes of the configuration and of the arguments end in exit 2, not in a traceback."""
-    try:
-        yield from_environment(os.environ)
-    except ConfigError as error:
-        for mistake in error.mistakes:
-            console.print(f"[red]error:[/red] {mistake}")
-        raise typer.Exit(2) from None
 
 
 @contextmanager

@@ -8,11 +8,14 @@ from typing import Annotated
 import msgspec
 import typer
 from rich.console import Console
+from rich.markup import escape
 
-from adserver.cli_database import settings_given
 from adserver.cli_labels import wall_ms
+from adserver.cli_refusals import refuse, settings_given
+from adserver.cli_tables import tables
 from adserver.deadline import wall
 from adserver.drift.files import Findings
+from adserver.drift.hourly import ALARMED
 from adserver.drift.watch import Span, look, looked_at
 from adserver.releases.registry import RegistryError
 from adserver.settings import Settings
@@ -22,7 +25,7 @@ from feedback.html import as_of
 
 FEW, EVERY = 4, 1_000
 """Features of the newest day, which matter where they differ; and all there are."""
-console, errors = Console(), Console(stderr=True)
+console = Console()
 Moment = Annotated[str, typer.Option(help="ISO date or time, UTC; ends are not included.")]
 
 
@@ -35,7 +38,7 @@ def drift(
     every: Annotated[bool, typer.Option("--all", help="Every feature, not the furthest.")] = False,
     out: Annotated[Path | None, typer.Option(help="Write the findings to this file too.")] = None,
 ) -> None:
-    """Compare the hours since the release with the training data; exit 1 while an alarm stands.
+    """Compare the hours since the release with the training data; exit 3 while an alarm stands.
 
     Without a span the findings are kept in the data folder (drift/drift.json, drift/due.json), as
     the running server does from time to time. With --since and --reference-since any span is
@@ -49,8 +52,7 @@ def drift(
         try:
             found = _found(settings, (since, until), (reference_since, reference_until), now_ms)
         except RegistryError as error:
-            errors.print(f"[red]refused:[/red] {error}", highlight=False)
-            raise typer.Exit(2) from None
+            refuse([str(error)])
     text = msgspec.json.format(msgspec.json.encode(found), indent=1).decode()
     if out:
         out.write_text(text + "\n")
@@ -58,7 +60,7 @@ def drift(
         typer.echo(text)
     else:
         _show(found, every)
-    raise typer.Exit(1 if found.alarm else 0)
+    raise typer.Exit(ALARMED if found.alarm else 0)
 
 
 def _found(
@@ -77,11 +79,13 @@ def _show(found: Findings, every: bool) -> None:
     """The table, what stands, and what the decision to retrain says."""
     console.print(f"model {found.model}, against {found.reference or 'nothing yet'}")
     if found.figures:
-        console.print(drift_table(found.figures, EVERY if every else MOST))
+        console.print(f"\n[bold]the newest of {found.figures.windows:,} windows[/bold]")
+        tables().print(drift_table(found.figures, EVERY if every else MOST))
     else:
-        console.print(f"[yellow]no figures:[/yellow] {found.note}")
+        console.print(f"[yellow]no figures:[/yellow] {escape(found.note)}")
     if found.days:
-        console.print(drift_table(found.days, EVERY if every else FEW, calibrated=False))
+        console.print(f"\n[bold]the newest of {found.days.windows:,} whole days[/bold]")
+        tables().print(drift_table(found.days, EVERY if every else FEW, calibrated=False))
     alarms = ", ".join(found.alarms)
     console.print(f"alarm:  {f'[red]{alarms}[/red]' if alarms else 'none'}")
     due = found.due

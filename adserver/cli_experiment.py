@@ -5,19 +5,18 @@ from __future__ import annotations
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
-from adserver.cli_database import settings_given
 from adserver.cli_labels import wall_ms
+from adserver.cli_refusals import refuse, settings_given
+from adserver.cli_tables import tables
 from adserver.deadline import wall
 from adserver.records import DAY_MS
 from feedback.compaction import compact
 from feedback.experiments.reading import users
-from feedback.experiments.report import read_out, read_out_table
+from feedback.experiments.report import read_out, read_out_table, sizes
 from feedback.reports import Span
 
 app = typer.Typer(no_args_is_help=True)
-console = Console()
 
 
 @app.callback()
@@ -47,9 +46,9 @@ def report(
         past = Span(max(0, begin - int(before * DAY_MS)), begin)
         found = users(data / "warehouse", data / "features", Span(begin, end), past)
     result = read_out(found, control, shares or dict.fromkeys(found.arms, 1.0))
-    console.print(read_out_table(result))
     if result.blocked:
-        raise typer.Exit(1)
+        refuse([f"{result.blocked} ({sizes(result)})"], "not read off", 1)
+    tables().print(read_out_table(result))
 
 
 def _shares(given: list[str]) -> dict[str, float]:

@@ -15,9 +15,12 @@ from rich.console import Console
 from rich.table import Table
 
 from adserver import progress
-from adserver.cli_database import settings_given
+from adserver.cli_refusals import refusals, refuse, settings_given
+from adserver.cli_tables import tables
 from adserver.deadline import wall
+from adserver.errors import ConfigError
 from adserver.releases.registry import Registry, RegistryError
+from feedback.html import COMPACT
 from ranking.bundle import Bundle, BundleError
 
 console = Console(stderr=True)
@@ -43,21 +46,23 @@ def export(
 
     with settings_given() as settings:
         limits, auctions = settings.gate_limits, settings.auction
-        rival = _incumbent(Registry(settings.model_repository), incumbent)
-    with _refusal_exits_1(), progress.shares(console, "export") as heard:
+        rival = _incumbent(settings.registry, incumbent)
+    with refusals(), _refusal_exits_1(), progress.shares(console, "export") as heard:
         replay = replay_newest(run / "test_slice.npz", pages, auctions)
         manifest = exporting.export(run, out, version, limits, replay, heard, rival)
-    _show(manifest["gate"])
+    tables().print(gate_table(manifest["gate"]))
     if rival:
-        _show(manifest["challenge"])
+        tables().print(gate_table(manifest["challenge"]))
     typer.echo(str(out))
 
 
 def calibrate(
-    version: Annotated[int, typer.Option(help="The released version whose map is refitted.")],
     newest: Annotated[
         Path, typer.Option("--from", help="Newer labelled impressions: `adserver labels build`.")
     ],
+    version: Annotated[
+        int, typer.Option(help="The version whose map is refitted; 0: the one in production.")
+    ] = 0,
     out: Annotated[Path, typer.Option(help="Folder to write the new version into.")] = Path(
         "var/calibrated"
     ),
@@ -67,15 +72,18 @@ def calibrate(
     from ranking.dataset import Impressions  # noqa: PLC0415
     from ranking.refit import refit  # noqa: PLC0415 — onnx is in an extra
 
-    with settings_given() as settings:
-        limits, registry = settings.gate_limits, Registry(settings.model_repository)
-    with _refusal_exits_1(), progress.shares(console, "calibrate") as heard:
-        table = Impressions.load(newest)
-        manifest = refit(registry.folder(version), table, out, version + 1, limits, heard)
-    _show(manifest["gate"])
-    if register:
-        number = registry.register(out, int(wall() * 1000))
-        console.print(f"registered as version {number}, a candidate")
+    with settings_given() as settings, _refusal_exits_1():
+        limits, registry = settings.gate_limits, settings.registry
+        of = version or registry.traffic().production
+        with progress.shares(console, "calibrate") as heard:
+            table = Impressions.load(newest)
+            if not table.click.any():
+                raise ConfigError([f"{newest}: {len(table)} impressions, and no click among them"])
+            manifest = refit(registry.folder(of), table, out, of + 1, limits, heard)
+        tables().print(gate_table(manifest["gate"]))
+        if register:
+            number = registry.register(out, int(wall() * 1000))
+            console.print(f"registered as version {number}, a candidate")
     typer.echo(str(out))
 
 
@@ -98,16 +106,18 @@ def _refusal_exits_1() -> Iterator[None]:
     try:
         yield
     except GateRefused as refusal:
-        _show(refusal.report.as_json())
-        console.print(f"[red]refused:[/red] {refusal}")
-        raise typer.Exit(1) from None
+        tables().print(gate_table(refusal.report.as_json()))
+        refuse([str(refusal)], "refused", 1)
+    except (RegistryError, BundleError) as refusal:
+        refuse([str(refusal)], "refused", 1)
 
 
-def _show(report: Mapping[str, Any]) -> None:
+def gate_table(report: Mapping[str, Any]) -> Table:
     """Every number with its limit and its verdict."""
     data = report["data"]
     title = f"gate of {report['gate']}: {data['rows']:,} impressions, {data['clicks']:,} clicks"
-    table = Table(title=title, caption=_replayed(data.get("replay")))
+    table = Table(title=title, caption=_replayed(data.get("replay")), **COMPACT)
+    table.title_justify = table.caption_justify = "left"
     for column in ("check", "value", "95 % by chance", "limit", ""):
         table.add_column(column, justify="left" if column in ("check", "") else "right")
     for check in report["checks"]:
@@ -118,7 +128,7 @@ def _show(report: Mapping[str, Any]) -> None:
             _limit(check),
             _verdict(check),
         )
-    console.print(table)
+    return table
 
 
 def _replayed(replay: Mapping[str, Any] | None) -> str:

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from adserver.cli_database import settings_given
+from adserver.cli_refusals import settings_given
 from adserver.deadline import wall
 from feedback.compaction import compact
 from feedback.labels.assembly import Labels
@@ -20,6 +20,8 @@ from feedback.labels.statistics import Statistics
 
 app = typer.Typer(no_args_is_help=True)
 console = Console()
+Formed = Annotated[Form, typer.Option(help="What is done about clicks still to come.")]
+ClickWindow = Annotated[int, typer.Option(help="Seconds in which a click counts.")]
 Moment = Annotated[str, typer.Option(help="ISO date or time, UTC; until: not included.")]
 
 
@@ -33,12 +35,12 @@ def build(
     since: Moment,
     until: Moment = "",
     out: Annotated[Path, typer.Option(help="The table, a .npz file.")] = Path("labels.npz"),
-    form: Annotated[Form, typer.Option(help="What is done about clicks still to come.")] = (
-        Form.SETTLED
-    ),
-    click_window: Annotated[int, typer.Option(help="Seconds in which a click counts.")] = 600,
+    form: Formed = Form.SETTLED,
+    click_window: ClickWindow = 600,
 ) -> None:
     """Write the impressions of a span with their labels; print what was left out, and why."""
+    if out.suffix != ".npz" or not out.parent.is_dir():
+        raise typer.BadParameter(f"{out} is no .npz file in a folder", param_hint="--out")
     found, statistics = built(since, until, LabelSettings(form=form, click_window_s=click_window))
     found.impressions.save(out)
     console.print(statistics_table(statistics, f"labels in {out}"))

@@ -2,42 +2,34 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from adserver import shifts
 from adserver.books import Books
+from adserver.cli_refusals import refuse, settings_given
 from adserver.deadline import wall
-from adserver.errors import ConfigError
 from adserver.events import EventSettings
 from adserver.holds import unsettled
 from adserver.money import open_store
 from adserver.rebuilding import differences, rebuild, spend_ever
 from adserver.records import DAY_MS
-from adserver.settings import Settings, from_environment
+from adserver.settings import Settings
 from auction.books import UNLIMITED, Book, on_day
 from auction.columns import LEVELS, Level
 
 app = typer.Typer(no_args_is_help=True)
-console = Console(stderr=True)
 
 
 @contextmanager
 def _opened() -> Iterator[tuple[Settings, Books]]:
-    try:
-        settings = from_environment(os.environ)
+    with settings_given() as settings:
         store = open_store(settings)
-    except ConfigError as error:
-        for mistake in error.mistakes:
-            console.print(f"[red]error:[/red] {mistake}")
-        raise typer.Exit(2) from None
-    yield settings, Books(store)
-    store.close()
+        yield settings, Books(store)
+        store.close()
 
 
 @app.command()
@@ -87,8 +79,7 @@ def rebuild_all() -> None:
         now_ms = int(wall() * 1000)
         late = shifts.overdue(books.store, now_ms)
         if working := sorted(set(shifts.at_work(books.store)) - set(late)):
-            console.print(f"[red]error:[/red] workers {working} are running; stop them first")
-            raise typer.Exit(2)
+            refuse([f"workers {working} are running; stop them first"])
         log, warehouse = settings.adserver_data / "events", settings.adserver_data / "warehouse"
         holds = unsettled(log, now_ms, EventSettings().hold_s)
         rebuild(books, spend_ever(log, warehouse), holds, now_ms // DAY_MS)

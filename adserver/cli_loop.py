@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 
 from adserver import progress
-from adserver.errors import ConfigError
+from adserver.cli_refusals import refusals
 from adserver.loop.settings import LoopSettings, Ranker
 
 console = Console(stderr=True)
@@ -49,11 +49,6 @@ def loop(
         click_log_odds=click_log_odds,
         trial=trial,
     )
-    try:
-        with progress.shares(console, "loop") as heard:
-            run_loop(folder, settings, heard)
-    except ConfigError as error:
-        for mistake in error.mistakes:
-            console.print(f"[red]loop:[/red] {mistake}")
-        raise typer.Exit(2) from None
+    with refusals(), progress.shares(console, "loop") as heard:
+        run_loop(folder, settings, heard)
     typer.echo(str(folder / "report.json"))

@@ -12,9 +12,12 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
-from adserver.cli_database import settings_given
+from adserver.cli_export import gate_table
+from adserver.cli_refusals import refuse, settings_given
+from adserver.cli_tables import tables
 from adserver.deadline import wall
 from adserver.money import open_store
 from adserver.releases import about, standing
@@ -26,10 +29,10 @@ from adserver.releases.states import State
 from adserver.releases.statistics import Stats
 from adserver.settings import Settings
 from adserver.state.store import StateStore
+from feedback.html import COMPACT
 
 app = typer.Typer(no_args_is_help=True)
 console = Console()
-errors = Console(stderr=True)
 
 
 class Format(StrEnum):
@@ -39,7 +42,11 @@ class Format(StrEnum):
 
 As = Annotated[Format, typer.Option("--format", help="How to show it.")]
 Version = Annotated[int, typer.Argument(help="Number of a version.")]
-SHORT = ("version", "state", "from", "to")
+SHORT = ("version", "state", "since", "at", "from", "to", "fact", "what")
+LONG = ("parent", "logloss", "ece")
+"""What a list has no room for on a terminal of 80 columns: `show` tells it."""
+ELSEWHERE = ("files", "gate", "challenge")
+"""Facts that have tables of their own, or are for machines."""
 EVERY_S = EVERY_MS / 1000
 Why = Annotated[str, typer.Option(help="For the history.")]
 
@@ -51,8 +58,7 @@ def _registry() -> Iterator[Registry]:
         with settings_given() as settings:
             yield Registry(settings.model_repository, settings.models_kept)
     except RegistryError as error:
-        errors.print(f"[red]refused:[/red] {error}", highlight=False)
-        raise typer.Exit(1) from None
+        refuse([str(error)], "refused", 1)
 
 
 @app.command("list")
@@ -62,6 +68,8 @@ def list_all(form: As = Format.TABLE) -> None:
         lately = _lately(registry)
         rows = about.versions(registry)
     rows = [row | standing.served(lately.get(row["version"], Stats())) for row in rows]
+    if form is Format.TABLE:
+        rows = [{name: one for name, one in row.items() if name not in LONG} for row in rows]
     _show(rows, form, "versions")
 
 
@@ -75,7 +83,10 @@ def show(version: Version, form: As = Format.TABLE) -> None:
     if form is Format.JSON:
         typer.echo(json.dumps({"facts": facts, "history": history}, indent=1))
         return
-    _show([{"fact": name, "value": value} for name, value in facts.items()], form, f"{version}")
+    told = {name: one for name, one in facts.items() if name.partition(".")[0] not in ELSEWHERE}
+    _show([{"fact": name, "value": one} for name, one in told.items()], form, f"version {version}")
+    for report in about.reports(registry, version):
+        tables().print(gate_table(report))
     _show(history, form, "history")
 
 
@@ -190,15 +201,23 @@ def _show(rows: list[dict[str, Any]], form: Format, title: str) -> None:
     if form is Format.JSON:
         typer.echo(json.dumps(rows, indent=1))
         return
-    table = Table(title=title)
+    table = Table(title=title, title_justify="left", **COMPACT)
     for name in rows[0] if rows else ():
         table.add_column(name.replace("_", " "), overflow="fold", no_wrap=name in SHORT)
     for row in rows:
-        table.add_row(*(_text(value) for value in row.values()))
-    console.print(table)
+        name, *_ = map(str, row.values())
+        table.add_row(*(_text(_dated(name, value)) for value in row.values()))
+    tables().print(table if rows else title)
+
+
+def _dated(name: str, value: Any) -> Any:
+    """Wall ms as a moment, where the row's name says that they are."""
+    return about.moment(value) if name.endswith("_ms") and isinstance(value, int) else value
 
 
 def _text(value: Any) -> str:
     if value is None:
         return "-"
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+    if isinstance(value, list):
+        return ", ".join(map(_text, value))
+    return f"{value:.4g}" if isinstance(value, float) else escape(str(value))

@@ -14,8 +14,9 @@ from rich.console import Console
 from adserver.auctions.other_model import OtherModel
 from adserver.auctions.sample import Damage
 from adserver.catalogue.snapshot import SnapshotError
-from adserver.cli_database import settings_given
 from adserver.cli_labels import wall_ms
+from adserver.cli_refusals import settings_given
+from adserver.cli_tables import tables
 from adserver.deadline import wall
 from adserver.errors import ConfigError
 from adserver.releases.registry import RegistryError
@@ -138,5 +139,5 @@ def _tell(
             f"{repeated.slots:,} slots sold as they were ({share:.4%})"
         )
     if trial is not None:
-        console.print(findings_table(found))
+        tables().print(findings_table(found))
         console.print(f"{trial.pages:,} pages, {trial.unlabelled:,} without a known outcome")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
@@ -22,10 +21,10 @@ from adserver.auctions.record import AuctionRecord
 from adserver.auctions.sample import read_sample
 from adserver.catalogue import schema
 from adserver.catalogue.snapshot import Snapshot, SnapshotError
+from adserver.cli_refusals import settings_given
 from adserver.deadline import wall
 from adserver.drift.files import DriftFiles
-from adserver.errors import ConfigError
-from adserver.settings import Settings, from_environment
+from adserver.settings import Settings
 from feedback import auction_page, pacing_page, render, warehouse
 from feedback.auctions import KEYS, cpm_of, win_rate
 from feedback.auctions import auctions as auctions_of
@@ -74,7 +73,7 @@ def ctr(by: By = "advertiser", form: As = Format.TABLE, hours: Hours = 0, out: O
     """Decisions, fills, impressions, clicks, CTR, spend and eCPM by one dimension."""
     if by not in DIMENSIONS:
         raise typer.BadParameter(f"{by!r} is none of {', '.join(DIMENSIONS)}", param_hint="--by")
-    with _opened() as (connection, names):
+    with _opened() as (_, connection, names):
         report = ctr_of(connection, by, _span(hours), names)
         if form is Format.HTML:
             exposure = fairness_of(connection, span=_span(hours), names=names["advertiser"])
@@ -91,8 +90,8 @@ def fairness(form: As = Format.TABLE, hours: Hours = 0, out: Out = None) -> None
 
     Merit, and what other caps would give, are taken from the recorded sample of auctions.
     """
-    with _opened() as (connection, names):
-        settings, span = from_environment(os.environ), _span(hours)
+    with _opened() as (settings, connection, names):
+        span = _span(hours)
         records = recorded(settings.auctions, span)
         report = fairness_of(
             connection,
@@ -129,8 +128,7 @@ def pacing(
     """Spend against plan by budget and hour, the projected end, and what holds budgets back."""
     if by not in UNDER:
         raise typer.BadParameter(f"{by!r} is none of {', '.join(UNDER)}", param_hint="--by")
-    with _opened() as (connection, names):
-        settings = _settings()
+    with _opened() as (settings, connection, names):
         sample = _sample(settings, hours)
         reasons = count_reasons(((one.bids.account, one.slate.rejected) for one in sample), by)
         report = pacing_of(connection, _plans(settings, by), by, names.get(by), reasons)
@@ -149,10 +147,10 @@ def auction(
     """Bids, prices, win rates and revenue; price paid against bid; what fairness cost."""
     if by not in KEYS:
         raise typer.BadParameter(f"{by!r} is none of {', '.join(KEYS)}", param_hint="--by")
-    with _opened() as (connection, names):
+    with _opened() as (settings, connection, names):
         report = auctions_of(connection, _span(hours), names)
         if form is Format.HTML:
-            bids = (_bids_of(one) for one in _sample(_settings(), hours))
+            bids = (_bids_of(one) for one in _sample(settings, hours))
             _give(auction_page.auction_page(replace(report, win_rate=win_rate(bids))), out)
         elif form is Format.CSV:
             _give(auction_page.auction_csv(report, by), out)
@@ -163,32 +161,23 @@ def auction(
 @app.command()
 def page(out: Out = None, hours: Hours = 0) -> None:
     """All reports on one HTML page with plots."""
-    with _opened() as (connection, names):
+    with _opened() as (settings, connection, names):
         by = ("advertiser", "campaign", "placement", "hour")
         reports = [ctr_of(connection, one, _span(hours), names) for one in by]
         exposure = fairness_of(connection, span=_span(hours), names=names["advertiser"])
-        found = DriftFiles(_settings().drift_folder).findings()
+        found = DriftFiles(settings.drift_folder).findings()
         more = drift_html(found.figures, found.alarms, found.due) if found and found.figures else ""
         _give(render.page(reports, exposure, more), out)
 
 
 @contextmanager
-def _opened() -> Iterator[tuple[duckdb.DuckDBPyConnection, Names]]:
+def _opened() -> Iterator[tuple[Settings, duckdb.DuckDBPyConnection, Names]]:
     """The warehouse, up to date, and the names of what the snapshot knows."""
-    settings = _settings()
-    folder = settings.adserver_data / "warehouse"
-    compact(settings.adserver_data / "events", folder)
-    with warehouse.connect(folder) as connection:
-        yield connection, _names(settings.snapshots)
-
-
-def _settings() -> Settings:
-    try:
-        return from_environment(os.environ)
-    except ConfigError as error:
-        for mistake in error.mistakes:
-            Console(stderr=True).print(f"[red]error:[/red] {mistake}")
-        raise typer.Exit(2) from None
+    with settings_given() as settings:
+        folder = settings.adserver_data / "warehouse"
+        compact(settings.adserver_data / "events", folder)
+        with warehouse.connect(folder) as connection:
+            yield settings, connection, _names(settings.snapshots)
 
 
 def _plans(settings: Settings, by: str) -> dict[int, int]:

@@ -8,7 +8,7 @@ import typer
 
 from adserver import reserve_prices
 from adserver.auctions.sample import read_sample
-from adserver.cli_database import settings_given
+from adserver.cli_refusals import settings_given
 from adserver.deadline import wall
 from auction.reserves import ReserveSettings
 

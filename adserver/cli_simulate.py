@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from adserver.auctions.sample import segments
+from adserver.cli_refusals import refusals, refuse
+from adserver.cli_tables import tables
 from adserver.errors import ConfigError
 from adserver.settings import from_environment
 from adserver.simulated import Marketplace, Setup, simulated_change
@@ -27,8 +27,6 @@ from feedback.replay.forecast import Proposal
 from feedback.replay.sheet import Figure, Sheet, as_csv, as_html, as_table
 
 app = typer.Typer(no_args_is_help=True)
-WIDEST = 120
-"""Columns of a table that is not written to a terminal."""
 
 Csv = Annotated[Path | None, typer.Option("--csv", help="Write all figures to this file.")]
 Html = Annotated[Path | None, typer.Option("--html", help="Write a page to this file.")]
@@ -86,7 +84,7 @@ def ipinyou(
     )
     found = bid_logs.replay(files, setup)
     if not found.survey.offers:
-        _refuse(["no line could be understood", *found.mistakes.named])
+        refuse(["no line could be understood", *found.mistakes.named])
     _give([bid_logs.sheet(found)], csv, html, [bid_logs.spent_over_time(found)])
 
 
@@ -108,7 +106,7 @@ def market(
     html: Html = None,
 ) -> None:
     """Try a change on a simulated marketplace: before and after, on the same pages."""
-    with _mistakes():
+    with refusals():
         changes = changes_of(
             bid or [], budget or [], floor, gamma, cap, _rules(mechanism, increment)
         )
@@ -133,13 +131,13 @@ def logged(
     html: Html = None,
 ) -> None:
     """Try a change on the auctions that this server has kept (one in a hundred)."""
-    with _mistakes():
+    with refusals():
         changes = changes_of(
             bid or [], budget or [], floor, gamma, cap, _rules(mechanism, increment)
         )
         before, after = logs.replay(_log(days, sample, one_in), changes)
     if not before.pages:
-        _refuse(["no auctions are kept of that time"])
+        refuse(["no auctions are kept of that time"])
     _give(comparison(before, after, list(changes.bid), {}), csv, html)
 
 
@@ -162,7 +160,7 @@ def forecast(
     html: Html = None,
 ) -> None:
     """What a line item that does not exist yet would get, and who makes room for it."""
-    with _mistakes():
+    with refusals():
         proposal = Proposal(
             bid_micros=max(1, round(bid * 1e6)) if per_click else max(1, round(bid * 1e3)) * 1_000,
             per_click=per_click,
@@ -177,7 +175,7 @@ def forecast(
         log = _log(days, sample, one_in).thinned(most_mib << 20)
         found = logs.forecast(log, proposal, Changes())
     if not found.pages:
-        _refuse(["no auctions are kept of that time"])
+        refuse(["no auctions are kept of that time"])
     _give(forecasts.sheets(found, {}), csv, html)
 
 
@@ -206,28 +204,11 @@ def _log(days: float, sample: Path | None, one_in: int) -> logs.Log:
     return logs.Log(folder, since, one_in=one_in or settings.auction_sample_one_in)
 
 
-@contextmanager
-def _mistakes() -> Iterator[None]:
-    try:
-        yield
-    except ConfigError as error:
-        _refuse(error.mistakes)
-
-
-def _refuse(mistakes: Sequence[str]) -> None:
-    for mistake in mistakes:
-        Console(stderr=True).print(f"[red]error:[/red] {mistake}", highlight=False)
-    raise typer.Exit(2)
-
-
 def _give(
     sheets: Sequence[Sheet], csv: Path | None, html: Path | None, figures: Sequence[Figure] = ()
 ) -> None:
-    console = Console()
-    if not console.is_terminal:
-        console = Console(width=WIDEST)
     for one in sheets:
-        console.print(as_table(one))
+        tables().print(as_table(one))
     if csv is not None:
         csv.write_text(as_csv(sheets))
     if html is not None:

@@ -11,15 +11,16 @@ from rich.console import Console
 from rich.table import Table
 
 from adserver import progress
-from adserver.cli_data import refusals, told
+from adserver.cli_data import told
+from adserver.cli_refusals import refusals
+from adserver.cli_tables import tables
 from adserver.errors import ConfigError
+from feedback.html import COMPACT
 
 if TYPE_CHECKING:
     from ranking.tabular.runs import Outcome
 
 console = Console(stderr=True)
-WIDTH = 120
-"""Of the table, on whatever terminal: cut figures are of no use."""
 
 
 def train_on(data: Sequence[Path], format: str, folder: Path, seed: int) -> None:
@@ -61,7 +62,7 @@ def shown(outcome: Outcome) -> None:
     rows = outcome.rows
     cut = ", ".join(f"{name} {rows[name]:,}" for name in ("train", "validation", "test"))
     title = f"the newest {rows['test']:,} rows, {rows['test clicks']:,} clicked ({cut})"
-    table = Table(title=title, title_justify="left")
+    table = Table(title=title, title_justify="left", **COMPACT)
     for name in ("", "AUC", "95 %", "over LR", "95 %", "logloss", "NE", "ECE", "COPC"):
         table.add_column(name, justify="left" if not name else "right", no_wrap=True)
     for one in outcome.figures:
@@ -77,6 +78,6 @@ def shown(outcome: Outcome) -> None:
             f"{m.ece:.4f}",
             f"{m.copc:.3f}",
         )
-    Console(width=WIDTH).print(table)
+    tables().print(table)
     for note in outcome.notes:
         typer.echo(f"note: {note}")

@@ -53,8 +53,12 @@ def figure(title: str, svg: str, attributes: str = "") -> str:
 def table(
     title: str, head: Sequence[str], rows: Sequence[Sequence[str]], foot: Sequence[str]
 ) -> str:
+    """Figures to the right; the first column, and others of words, to the left."""
+    kind = [' class="text"' if at == 0 or _of_words(rows, at) else "" for at in range(len(head))]
+
     def line(cells: Sequence[str], tag: str) -> str:
-        return "<tr>" + "".join(f"<{tag}>{escape(cell)}</{tag}>" for cell in cells) + "</tr>"
+        shown = (f"<{tag}{of}>{escape(one)}</{tag}>" for one, of in zip(cells, kind, strict=True))
+        return f"<tr>{''.join(shown)}</tr>"
 
     body = "".join(line(row, "td") for row in rows)
     total = f"<tfoot>{line(foot, 'td')}</tfoot>" if foot else ""
@@ -62,6 +66,12 @@ def table(
         f'<h2>{escape(title)}</h2><div class="wide"><table>'
         f"<thead>{line(head, 'th')}</thead><tbody>{body}</tbody>{total}</table></div>"
     )
+
+
+def _of_words(rows: Sequence[Sequence[str]], column: int) -> bool:
+    """Whether most cells that say something begin with a letter."""
+    said = [row[column] for row in rows if row[column]]
+    return 2 * sum(one[0].isalpha() for one in said) > len(said)
 
 
 def cell(text: str) -> str:
@@ -113,7 +123,7 @@ table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nu
 th, td { padding: 5px 10px; text-align: right; white-space: nowrap;
   border-bottom: 1px solid var(--grid); }
 th { font-weight: 500; font-size: 12px; } tfoot td { font-weight: 600; border: 0; }
-th:first-child, td:first-child { text-align: left; }
+.text { text-align: left; }
 </style></head><body>
 <header><h1>$title</h1><span>$as_of</span></header>
 $tiles

@@ -6,11 +6,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, NamedTuple
+from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ranking.counts import COUNTS
+
+
+class Unreadable(ValueError):
+    """A file is missing, damaged or of another kind; says which."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,8 +88,14 @@ class Impressions:
 
     @classmethod
     def load(cls, path: Path) -> Impressions:
-        stored = np.load(path)
-        return cls(*(stored[field.name] for field in fields(cls)))
+        """What `save` wrote; Unreadable if the file is not that."""
+        try:
+            stored = np.load(path)
+            return cls(*(stored[field.name] for field in fields(cls)))
+        except OSError as error:
+            raise Unreadable(f"{path}: {error.strerror}") from None
+        except (ValueError, LookupError, EOFError, BadZipFile) as error:
+            raise Unreadable(f"{path} is no table of impressions") from error
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ import tempfile
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +21,7 @@ from ranking import gate, judge, reference
 from ranking.bundle import FILES, S8S8, Bundle, compact
 from ranking.calibration import Calibration
 from ranking.challenge import CHALLENGE, challenge, told
-from ranking.dataset import Impressions
+from ranking.dataset import Impressions, Unreadable
 from ranking.features import FEATURE_SCHEMA, REQUEST_FIELDS
 from ranking.gate import Compared, GateRefused, GateSettings, Replay, Replayed
 from ranking.manifest import GATE, MANIFEST, Manifest, fingerprint, write_json, write_manifest
@@ -54,10 +55,9 @@ def export(
     The gate's report is left in the run's folder as gate.json either way; challenge.json too where
     there is an incumbent, which the new model must not rank worse than. Without `replay` no pages
     are sold, and what they would show is not judged. Files of other owners in `out` (Triton's
-    model.py) stay. Returns the manifest.
+    model.py) stay. Returns the manifest. Unreadable where `run` is no trained run.
     """
-    test = Impressions.load(run / "test_slice.npz")
-    weights: Weights = dict(np.load(run / "weights.npz"))
+    test, weights = _run(run)
     with tempfile.TemporaryDirectory() as place:
         made = Path(place)
         calibration = _write(made, run, weights, progress)
@@ -81,6 +81,16 @@ def export(
         manifest = write_manifest(made, about | findings, ALL)
         publish(made, out)
     return manifest
+
+
+def _run(run: Path) -> tuple[Impressions, Weights]:
+    """What a training wrote last, and first; Unreadable where it is not whole."""
+    test = Impressions.load(run / "test_slice.npz")
+    try:
+        json.loads((run / "checkpoint.json").read_text())
+        return test, dict(np.load(run / "weights.npz"))
+    except (OSError, ValueError, BadZipFile) as error:
+        raise Unreadable(f"{run} is no trained run: {error}") from None
 
 
 def _challenged(

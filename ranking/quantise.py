@@ -18,6 +18,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
+from onnxruntime.quantization.quant_utils import add_pre_process_metadata
 
 OPSET = 17
 ROWS_A_TIME = 4_096
@@ -52,6 +53,7 @@ def float_graph(weights: Mapping[str, NDArray[np.float32]], path: Path) -> None:
         stored,
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=9)
+    add_pre_process_metadata(model)  # there is nothing to fold: the quantiser need not ask for it
     onnx.checker.check_model(model)
     onnx.save(model, path)
 

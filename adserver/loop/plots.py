@@ -107,7 +107,7 @@ def curve(bins: Sequence[tuple[float, float, int, int]]) -> str:
         axes.set_xlabel("predicted")
         axes.set_ylabel("clicked")
         for axis in (axes.xaxis, axes.yaxis):
-            axis.set_major_formatter(PercentFormatter(1, decimals=0))
+            axis.set_major_formatter(PercentFormatter(1))
 
     return svg(draw, height=HEIGHT, grid="y")
 

@@ -40,7 +40,7 @@ def _summary(registry: Registry, released: Releases, version: int) -> Row:
     return {
         "version": version,
         "state": str(released.states[version]),
-        "since": _moment(released.since_ms(version)),
+        "since": moment(released.since_ms(version)),
         "parent": manifest.get("lineage", {}).get("parent") or None,
         "auc": served.get("auc"),
         "logloss": served.get("logloss"),
@@ -55,11 +55,18 @@ def version(registry: Registry, number: int) -> Row:
     return {"state": str(state) if state else None, **_leaves(_manifest(registry, number))}
 
 
+def reports(registry: Registry, number: int) -> list[Row]:
+    """What gates found, each as `ranking.gate` writes it."""
+    manifest = _manifest(registry, number)
+    found = [manifest.get(name) for name in ("gate", "challenge")]
+    return [one for one in found if isinstance(one, dict) and "checks" in one]
+
+
 def history(registry: Registry, number: int | None = None) -> list[Row]:
     """The moves of one version, or all that are remembered, oldest first."""
     return [
         {
-            "at": _moment(move.at_ms),
+            "at": moment(move.at_ms),
             "version": move.version,
             "from": str(move.before) if move.before else None,
             "to": str(move.to),
@@ -85,13 +92,13 @@ def difference(registry: Registry, one: int, other: int, scored: Path | None = N
     facts["calibration, most log-odds"] = _calibration_distance(old.calibration, new.calibration)
     if scored:
         facts |= _score_distance(old, new, Impressions.load(scored))
-    return rows + [{"what": name, str(one): 0.0, str(other): v} for name, v in facts.items()]
+    return rows + [{"what": name, str(one): None, str(other): v} for name, v in facts.items()]
 
 
 def _distances(old: Weights, new: Weights) -> dict[str, float]:
     """Of each array that both have: |a - b| / |a|."""
     both = sorted(name for name in set(old) & set(new) if old[name].shape == new[name].shape)
-    return {f"weights {name}": _relative(old[name], new[name]) for name in both}
+    return {f"weights {name}, relative": _relative(old[name], new[name]) for name in both}
 
 
 def _calibration_distance(old: Calibration, new: Calibration) -> float:
@@ -133,6 +140,8 @@ def _rate(log_odds: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _manifest(registry: Registry, version: int) -> Row:
+    if not registry.folder(version).is_dir():
+        raise RegistryError(f"there is no version {version}")
     try:
         return read_manifest(registry.folder(version))
     except ValueError as error:
@@ -165,7 +174,7 @@ def _flat(value: Any) -> str:
     return ", ".join(f"{name} {one}" for name, one in value.items())
 
 
-def _moment(ms: int) -> str | None:
+def moment(ms: int) -> str | None:
     if not ms:
         return None
     return datetime.fromtimestamp(ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S")

@@ -21,7 +21,7 @@ def drift_table(found: Figures, most: int = MOST, calibrated: bool = True) -> Ta
     """The features that are furthest from chance first; then vectors, and calibration if it is
     judged in these windows."""
     table = Table(
-        title=f"Drift {_span(found)} · {found.requests:,} requests · window {found.windows:,}",
+        title=f"{_span(found)} · {found.requests:,} requests",
         title_justify="left",
         **COMPACT,
     )

@@ -60,7 +60,7 @@ def _blocked(
     users: Users, control: str, people: np.ndarray[tuple[int], np.dtype[np.float64]], chance: float
 ) -> str:
     if control not in users.arms or len(users.arms) < 2:
-        return f"nobody is in {control!r} and another arm; the arms are {', '.join(users.arms)}"
+        return f"there are no two arms, of which {control!r} is one"
     if people.max() > FULL * ROWS:
         return "too many people to be told apart in the feature log"
     if chance < MISMATCH:
@@ -92,14 +92,14 @@ def read_out_table(found: ReadOut) -> Table:
             f"{one.chance:.3g}",
             f"{one.left:.0%}",
         )
-    people = ", ".join(
-        f"{arm or '(none)'} {count:,.0f}"
-        for arm, count in zip(found.arms, found.people, strict=True)
-    )
     needed = max(found.needed.values(), default=0)
-    table.caption = (
-        f"people: {people}; sample ratio p = {found.chance:.3g}"
-        + (f"; not read off: {found.blocked}" if found.blocked else "")
-        + (f"; a change of 1 % takes {needed:,} people per arm" if needed else "")
-    )
+    more = f"; a change of 1 % takes {needed:,} people per arm" if needed else ""
+    table.caption, table.caption_justify = sizes(found) + more, "left"
     return table
+
+
+def sizes(found: ReadOut) -> str:
+    """How many people each arm has, and how likely that is."""
+    counted = zip(found.arms, found.people, strict=True)
+    people = ", ".join(f"{arm or '(none)'} {count:,.0f}" for arm, count in counted)
+    return f"people: {people or 'none'}; sample ratio p = {found.chance:.3g}"

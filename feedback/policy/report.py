@@ -96,6 +96,7 @@ def findings_table(found: Sequence[Finding]) -> Table:
         "per thousand slots: clicks, dollars. support well below 1: the policy shows what was "
         "never explored, and there only the click model speaks"
     )
+    table.caption_justify = "left"
     return table
 
 

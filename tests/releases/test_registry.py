@@ -201,6 +201,6 @@ def test_the_difference_of_two_versions_is_found_where_it_was_made(cli, tmp_path
     moved = {row["what"]: row for row in cli.json("diff", 1, 3)}
 
     assert 0.40 < recalibrated["calibration, most log-odds"]["2"] < 0.55  # ln 1.5 and more
-    assert recalibrated["weights ad.b2"]["2"] == 0.0
-    assert moved["weights ad.b2"]["3"] > 0.0
+    assert recalibrated["weights ad.b2, relative"]["2"] == 0.0
+    assert moved["weights ad.b2, relative"]["3"] > 0.0
     assert moved["calibration, most log-odds"]["3"] == 0.0
