@@ -22,6 +22,7 @@ from adserver.auctions.sample import read_sample
 from adserver.catalogue import schema
 from adserver.catalogue.snapshot import Snapshot, SnapshotError
 from adserver.cli_refusals import settings_given
+from adserver.cli_tables import tables
 from adserver.deadline import wall
 from adserver.drift.files import DriftFiles
 from adserver.settings import Settings
@@ -81,7 +82,7 @@ def ctr(by: By = "advertiser", form: As = Format.TABLE, hours: Hours = 0, out: O
         elif form is Format.CSV:
             _give(render.ctr_csv(report), out)
         else:
-            console.print(render.ctr_table(report))
+            tables().print(render.ctr_table(report))
 
 
 @app.command()
