@@ -22,7 +22,6 @@ from adserver.auctions.sample import read_sample
 from adserver.catalogue import schema
 from adserver.catalogue.snapshot import Snapshot, SnapshotError
 from adserver.cli_refusals import settings_given
-from adserver.cli_tables import tables
 from adserver.deadline import wall
 from adserver.drift.files import DriftFiles
 from adserver.settings import Settings
@@ -82,7 +81,7 @@ def ctr(by: By = "advertiser", form: As = Format.TABLE, hours: Hours = 0, out: O
         elif form is Format.CSV:
             _give(render.ctr_csv(report), out)
         else:
-            tables().print(render.ctr_table(report))
+            console.print(render.ctr_table(report))
 
 
 @app.command()

@@ -43,7 +43,8 @@ In an interpreter of its own, because Python run between fork and exec may deadl
 """
 
 CPU_ONLY = {"CUDA_VISIBLE_DEVICES": "", "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
-"""The server looks for no device, and the model's worker keeps to one core."""
+"""The server looks for no device, and the model's worker keeps to one core. Which devices it may
+use itself, the worker is told beside (`ranking.accelerated.GPUS`)."""
 
 log = structlog.get_logger()
 
@@ -203,6 +204,7 @@ class TritonProcess:
         return {
             **os.environ,
             **CPU_ONLY,
+            "ADSERVER_GPUS": os.environ.get("CUDA_VISIBLE_DEVICES", "all"),
             "PATH": path,
             "LD_LIBRARY_PATH": str(self.installation.libraries),
             "ADSERVER_SNAPSHOTS": str(self.snapshots.resolve()),

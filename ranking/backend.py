@@ -10,6 +10,7 @@ conversions give empty arrays without a word.
 from __future__ import annotations
 
 import ctypes
+import json
 import os
 import tempfile
 from collections.abc import Collection, Sequence
@@ -21,9 +22,9 @@ import numpy as np
 import triton_python_backend_utils as pb_utils
 from numpy.typing import NDArray
 
+from ranking.accelerated import scorer_of
 from ranking.bundle import Bundle
 from ranking.features import AD_FIELDS, width
-from ranking.int8 import LocalScorer
 from ranking.scorer import Pairs, Refused
 from ranking.table import AdTable, table_folder
 
@@ -70,7 +71,13 @@ class TritonPythonModel:
         self.snapshots = Path(os.environ[SNAPSHOTS])
         bundle = Bundle.load(Path(args["model_repository"]) / args["model_version"])
         self.width = bundle.first.request.shape[0] + 1
-        self.scorer = LocalScorer(bundle)
+        given = json.loads(args["model_config"]).get("parameters", {})
+        on_gpu = args["model_instance_kind"] == "GPU"
+        self.scorer = scorer_of(
+            bundle,
+            {name: one["string_value"] for name, one in given.items()},
+            int(args["model_instance_device_id"]) if on_gpu else None,
+        )
         self._warm_up(bundle)
 
     def execute(self, requests: Sequence[Any]) -> list[Any]:

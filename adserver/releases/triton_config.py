@@ -41,6 +41,12 @@ output [
   }
 ]
 
+# Where it runs: "cpu", "gpu" (then a start without one fails), or "auto": on a GPU if the model's
+# Python finds one with torch and the Triton language, else on the CPU. The scores are the same.
+parameters: { key: "device" value: { string_value: "auto" } }
+# How the GPU's kernel is cut, as `bench/gpu.py` finds it best on a chip; empty: the usual.
+parameters: { key: "tiling" value: { string_value: "" } }
+
 # No waiting for company: whatever came while the last batch was computing forms the next one.
 # No queue policy: with one that rejects what is late, a request that meets the last answer on its
 # way out is overlooked for half a second (measured).

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 SECTOR: Final = 32
 NUMBERS: Final = 3
 """Scale of the half in steps of the activations, scale of the vector, bias."""
-CHUNK: Final = 65_536
+CHUNK: Final = 16_384
 
 
 class Columns(Protocol):

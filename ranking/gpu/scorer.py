@@ -6,6 +6,7 @@ began with while a new one comes in.
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -48,6 +49,12 @@ class GpuScorer:
         self.model, self.settings = model, settings
         self._constants = Constants.of(model, settings.device)
         self._snapshots: dict[int, _Snapshot] = {}
+        cuda = settings.device.type == "cuda"
+        # a table that comes in does not stand in the way of requests
+        self._serving, self._loading = (
+            torch.cuda.Stream(settings.device) if cuda else None  # type: ignore[no-untyped-call]
+            for _ in range(2)
+        )
 
     @property
     def versions(self) -> list[int]:
@@ -61,8 +68,9 @@ class GpuScorer:
         """
         if table.model != self.model.tables:
             raise Refused(f"the ad table of snapshot {version} was built by another model")
-        ads = Ads.of(table, self.model.network.scale, self.settings.device)
-        made = _Snapshot(ads, tuple(self._launches(ads)))
+        with _on(self._loading):
+            ads = Ads.of(table, self.model.network.scale, self.settings.device)
+            made = _Snapshot(ads, tuple(self._launches(ads)))
         kept = sorted({**self._snapshots, version: made})[-TABLES:]
         self._snapshots = {
             one: made if one == version else self._snapshots[one] for one in kept
@@ -88,7 +96,8 @@ class GpuScorer:
         for rows, part in parts(pairs, self.settings.sizes[-1]):
             launch = next(one for one in snapshot.launches if one.layout.size.holds(part))
             own = added[rows] if want.added and added is not None else None
-            logit[rows], found = launch.score(part, own)
+            with _on(self._serving):
+                logit[rows], found = launch.score(part, own)
             if ppm is not None and found is not None:
                 ppm[rows] = found
         return logit, ppm
@@ -105,3 +114,8 @@ class GpuScorer:
             )
             for size in settings.sizes
         ]
+
+
+def _on(stream: torch.cuda.Stream | None) -> AbstractContextManager[object]:
+    """Where what follows is queued."""
+    return torch.cuda.stream(stream) if stream is not None else nullcontext()
