@@ -9,8 +9,15 @@ from typing import Any
 import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
-from matplotlib.ticker import PercentFormatter
+from matplotlib.ticker import (
+    Formatter,
+    LogLocator,
+    NullFormatter,
+    PercentFormatter,
+    StrMethodFormatter,
+)
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
@@ -59,7 +66,7 @@ def calibration(path: Path, curves: Sequence[tuple[str, Floats, Floats, Floats]]
             )  # fmt: skip
         axes.set(xscale="log", yscale="log", xlim=(low, high), ylim=(low, high))
         for axis in (axes.xaxis, axes.yaxis):
-            axis.set_major_formatter(PercentFormatter(1, decimals=1))
+            _in_decades(axis, PercentFormatter(1, decimals=1))
         axes.set_xlabel("predicted click rate")
         axes.set_ylabel("seen click rate (95 % intervals)")
         axes.legend(loc="upper left")
@@ -72,16 +79,23 @@ def drift(path: Path, names: Sequence[str], psi: Floats, critical: Floats) -> No
 
     def draw(axes: Axes) -> None:
         at = np.arange(len(names))
-        axes.barh(at, psi, 0.7, color=BLUE, label="PSI of the last day against the first")
-        axes.plot(critical, at, "|", color=ORANGE, markersize=11, label="exceeded by chance 1 ‰")
+        axes.barh(at, psi, 0.7, color=BLUE, label="PSI, last day against first")
+        axes.plot(critical, at, "|", color=ORANGE, markersize=11, label="exceeded by chance in 1 ‰")
         axes.set_yticks(at, names)
         axes.invert_yaxis()
         axes.grid(visible=False, axis="y")
         axes.set_xscale("log")
-        axes.xaxis.set_major_formatter("{x:g}")
-        axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=2)
+        _in_decades(axes.xaxis, StrMethodFormatter("{x:g}"))
+        axes.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=2)
 
     _save(path, draw, 7.2, 0.9 + 0.28 * len(names))
+
+
+def _in_decades(axis: Axis, words: Formatter) -> None:
+    """Of a logarithmic axis: 1, 2 and 5 of each decade are named, and nothing between them."""
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axis.set_major_formatter(words)
+    axis.set_minor_formatter(NullFormatter())
 
 
 def scores(path: Path, clicked: Floats, unclicked: Floats) -> None:
@@ -98,7 +112,7 @@ def scores(path: Path, clicked: Floats, unclicked: Floats) -> None:
             share = np.histogram(values, edges)[0] / max(1, len(values))
             axes.stairs(share, edges, fill=True, color=colour, alpha=0.55, label=name)
         axes.set_xscale("log")
-        axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=1))
+        _in_decades(axes.xaxis, PercentFormatter(1, decimals=1))
         axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
         axes.set_xlabel("predicted click rate")
         axes.set_ylabel("share of impressions of the kind")

@@ -28,7 +28,8 @@ from ranking.metrics import Metrics, bin_sums, masses, measure
 
 CARD = "card.md"
 DAY_MS = 86_400_000
-BINS = 20
+BINS, CLICKS = 20, 10
+"""At most so many bins, of at least so many clicks each: fewer tell a rate within a factor of 2."""
 POINTS = 400
 """Of a curve."""
 CHANCE = 0.001
@@ -101,7 +102,8 @@ def met(test: Impressions, rate: Floats) -> tuple[Floats, Floats, Floats]:
     """[≤ BINS] predicted and seen rates of bins of equal mass, and the standard errors of these."""
     order, mass = np.argsort(rate, kind="stable"), masses(len(test), test.weight)
     parts = (mass, mass * rate, mass * test.click, mass**2 * rate * (1 - rate))
-    total, predicted, seen, noise = (bin_sums(one, order, mass, BINS) for one in parts)
+    bins = min(BINS, max(2, int(test.click.sum()) // CLICKS))
+    total, predicted, seen, noise = (bin_sums(one, order, mass, bins) for one in parts)
     some = (total > 0) & (seen > 0)
     total = total[some]
     return predicted[some] / total, seen[some] / total, np.sqrt(noise[some]) / total

@@ -99,7 +99,7 @@ def _verdict(one: FeatureFigures) -> str:
     if one.psi is None:
         return "[dim]not compared[/dim]"
     if one.alarm:
-        return f"[red]drifted[/red], {one.in_a_row} windows"
+        return f"[red]drifted[/red], {one.in_a_row} in a row"
     return f"[yellow]differs[/yellow], {one.in_a_row} in a row" if one.differs else "as usual"
 
 
