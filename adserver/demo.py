@@ -151,11 +151,12 @@ async def _triton(settings: Settings, console: Console) -> tuple[Settings, Trito
         triton = TritonProcess(
             *(installation, settings.model_repository, settings.snapshots, log_file, is_ready),
             load=load,
+            beside=("ad_selector",) if settings.selector == "gpu" else (),
         )
         await triton.start(within_s=READY_WITHIN_S)
     except (Unavailable, InferenceServerError) as error:
         console.print(f"[yellow]no Triton here ({error}): going on with the local scorer[/yellow]")
-        return replace(settings, scorer="local"), None
+        return replace(settings, scorer="local", selector="cpu"), None
     return replace(settings, triton_url=triton.grpc_url), triton
 
 
@@ -186,6 +187,7 @@ def _environment(settings: Settings) -> Mapping[str, str]:
     return {
         **os.environ,
         "SCORER": settings.scorer,
+        "SELECTOR": settings.selector,
         "TRITON_URL": settings.triton_url,
         "ADSERVER_TOKEN_KEY": settings.adserver_token_key,
         "PROMETHEUS_MULTIPROC_DIR": str(metrics),

@@ -72,6 +72,8 @@ class TritonProcess:
     grpc_port: int = field(default_factory=free_port)
     metrics_port: int = field(default_factory=free_port)
     model: str = "ctr_ranker"
+    beside: tuple[str, ...] = ()
+    """Models that it serves too; nobody waits for them."""
     load: Callable[[str], Awaitable[str]] | None = None
     """Asks the server at an address to take up the model's configuration; gives why it did not."""
     _child: subprocess.Popen[bytes] | None = None
@@ -135,7 +137,8 @@ class TritonProcess:
         try:
             return await self.load(self.grpc_url)
         finally:
-            await _until(lambda: len(_children(self._child)) == versions, SETTLED_WITHIN_S)
+            workers = versions + len(self.beside)
+            await _until(lambda: len(_children(self._child)) == workers, SETTLED_WITHIN_S)
             self._workers = _children(self._child)
 
     async def supervise(self) -> None:
@@ -181,7 +184,6 @@ class TritonProcess:
         settings: Mapping[str, object] = {
             "model-repository": self.model_repository.resolve(),
             "model-control-mode": "explicit",
-            "load-model": self.model,
             "backend-directory": self.installation.backends,
             "backend-config": f"python,shm-region-prefix-name={self.region}",
             "grpc-address": "127.0.0.1",
@@ -195,6 +197,7 @@ class TritonProcess:
             "exit-timeout-secs": 2,
         }
         yield "--disable-auto-complete-config"
+        yield from (f"--load-model={name}" for name in (self.model, *self.beside))
         yield from (f"--{name}={value}" for name, value in settings.items())
 
     def _environment(self) -> dict[str, str]:

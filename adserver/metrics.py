@@ -76,6 +76,12 @@ DECLINED = Counter(
     registry=REGISTRY,
 )
 PLANS = Counter("adserver_retrievals", "Retrievals by plan", ["plan"], registry=REGISTRY)
+SELECTIONS = Counter(
+    "adserver_selections",
+    "Batches with SELECTOR=gpu, by who found the candidates: selector, or why the worker did",
+    ["by"],
+    registry=REGISTRY,
+)
 EVENTS = Counter(
     "adserver_events",
     "Impressions, views and clicks by filter code",

@@ -30,6 +30,7 @@ from adserver.history import Histories
 from adserver.metrics import observe, observe_stages
 from adserver.offers import FULL_BIDS, Offers, offered
 from adserver.prices import Prices
+from adserver.selection.finding import PLANNED, Finding
 from adserver.settings import Settings
 from adserver.shadow import Decided, Shadowing
 from adserver.shares import in_scopes
@@ -68,6 +69,7 @@ class Pipeline:
     """Who counts for the release of models, if anybody does."""
     beside: Beside = ALONE
     """The editions of a model on trial; replaced together with `edition`, between two batches."""
+    finding: Finding = PLANNED
     seconds_per_row: float = 0.0
     shadowing: Shadowing = field(init=False)
     _blamed: set[str] = field(default_factory=set)
@@ -126,7 +128,7 @@ class Pipeline:
             encoded = in_scopes(encoded, requests, self.exposure)
             encoded = exploring(encoded, requests, self.settings.exploration)
         with trace.stage("retrieve"):
-            candidates = edition.retriever.retrieve(encoded.queries, edition.overlay.live, most)
+            candidates = await self.finding.find(encoded, edition, most, deadline.remaining())
         with trace.stage("gate"):
             seen = self.histories.look_for(callers, edition.shelf, now_ms)
             rejected = gate(requests, candidates, edition, self.till.remaining(), seen)

@@ -36,6 +36,9 @@ class Settings:
     """Server processes on the port. One per core that Triton and others leave free."""
     scorer: str = "triton"
     """triton: a Triton Inference Server scores; local: ONNX Runtime in the worker does."""
+    selector: str = "cpu"
+    """cpu: each worker finds its candidates; gpu: Triton's `ad_selector` finds and scores thousands
+    on one device, and the worker where that is late or down. Worth it with a GPU: docs/gpu.md."""
     triton_url: str = ""
     """host:port of Triton's gRPC. Empty: `adserver demo` starts its own."""
     ads: int = 100_000
@@ -246,6 +249,8 @@ class Settings:
                 yield f"{name.upper()} must be {least} to {most}, not {getattr(self, name)}"
         if self.fewest_candidates > self.candidates:
             yield "FEWEST_CANDIDATES must not exceed CANDIDATES"
+        if self.selector == "gpu" and self.scorer != "triton":
+            yield "SELECTOR gpu needs SCORER triton: the selector is a model of Triton's"
         if self.batch_rows < self.candidates:
             yield "BATCH_ROWS must be at least CANDIDATES"
         yield from self._problems_in_json()
@@ -281,6 +286,7 @@ class Settings:
 
 _WORDS = {
     "scorer": ("triton", "local"),
+    "selector": ("cpu", "gpu"),
     "pacing": tuple(mode.name.lower() for mode in Mode),
     "no_identity": tuple(NoIdentity),
     "mechanism": (GSP, VCG),

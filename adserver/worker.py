@@ -34,6 +34,7 @@ from adserver.report_page import ReportPage
 from adserver.request import AdRequest, Explain, Slot
 from adserver.reserve_prices import prices_of
 from adserver.seen import HistorySettings
+from adserver.selection.finding import Finding
 from adserver.settings import Settings
 from adserver.tokens import ON_PAGE, Kind, event_token, signer_of
 from adserver.trace import Numbers
@@ -112,6 +113,7 @@ class Worker:
             clock=monotonic,
             wall=wall,
             recorder=self.recorder,
+            finding=Finding.of(settings, monotonic),
             observer=self.trial.collector,
         )
         self.inquiries = Inquiries.of(
@@ -155,7 +157,7 @@ class Worker:
     def jobs(self) -> list[Job]:
         """What is to be done twice a second beside answering."""
         jobs: list[Job] = [self._refresh, self._follow, self._release]
-        jobs += [self._tend, self._pace, self._count, self._observe]
+        jobs += [self._tend, self._pace, self._count, self._observe, self._select]
         return [*jobs, self._sweep, self._drift.tell_drift] if self.number == 0 else jobs
 
     def drain(self) -> None:
@@ -171,6 +173,7 @@ class Worker:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self.editions.scorer.close()
+        await self.pipeline.finding.close()
         await asyncio.to_thread(self.trial.collector.flush)
         await asyncio.to_thread(self.drawer.close)
         await asyncio.to_thread(self.log.close)
@@ -289,6 +292,9 @@ class Worker:
         self.turnstile.caps = found.production.shelf.caps
         keys = sorted(found.editions())
         log.info("serving other editions", snapshots_models=keys, worker=self.number)
+
+    async def _select(self) -> None:
+        await self.pipeline.finding.follow(self._serving.editions())
 
     async def _tend(self) -> None:
         await asyncio.to_thread(self.drawer.tend, self.clocks.wall())

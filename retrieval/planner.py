@@ -31,6 +31,7 @@ class Plan(IntEnum):
     NOTHING = 0  # no ad may be shown
     SCAN = 1  # every eligible ad was weighed: exact
     GRAPH = 2  # the graph's nearest, then checked against targeting: approximate
+    DEVICE = 3  # the selector weighed every eligible ad and scored the best: exact
 
 
 class Room(NamedTuple):

@@ -1,8 +1,8 @@
 """The selector as Triton's Python backend runs it.
 
-Keeps two snapshots resident: the newest, and the one that requests in flight began with. A new one
-is loaded by a thread of its own while requests are answered from the others. Tensors cross by
-DLPack only, as in `ranking.backend`.
+Keeps what was asked for last resident: the newest snapshot, and the one that requests in flight
+began with. A new one is loaded by a thread of its own while requests are answered from the others.
+Tensors cross by DLPack only, as in `ranking.backend`.
 """
 
 from __future__ import annotations
@@ -28,7 +28,8 @@ from ranking.scorer import Refused
 from retrieval.gpu.asks import Asks, Malformed
 from retrieval.gpu.selector import Ranked
 
-KEPT: Final = 2
+KEPT: Final = 4
+"""Of the newest snapshot and of the one before it: a model in production and one on trial."""
 OUTPUTS: Final = ("AD", "VALUE", "LOGIT", "WORTH", "SLOTS", "ELIGIBLE")
 TROUBLE = (Refused, Malformed, Garbled)
 Key = tuple[int, int]
@@ -70,7 +71,8 @@ class Shelf:
         """Refused while it is not there; asking has it brought."""
         if key not in self._loaded:
             self._bring(key)
-        return self._loaded[key]
+        found = self._loaded[key] = self._loaded.pop(key)  # those not asked for go first
+        return found
 
     def close(self) -> None:
         self._loader.shutdown(cancel_futures=True)

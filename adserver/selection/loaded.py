@@ -15,7 +15,7 @@ from adserver.catalogue.snapshot import Snapshot
 from ranking.bundle import Bundle
 from ranking.calibration import Calibration
 from ranking.int8 import LocalScorer
-from ranking.scorer import Pairs
+from ranking.scorer import Pairs, Refused
 from ranking.table import AdTable, table_folder
 from retrieval.gpu import reference
 from retrieval.gpu.asks import Asks
@@ -58,12 +58,10 @@ class Loaded:
         columns = Columns.of(index, vectors, kinds, snapshot.line_items.ad_start)
         resident = Resident(columns, device=device)
         version = snapshot.manifest.version
-        scorer = LocalScorer(bundle)
-        scorer.add(version, table)
         return cls(
             resident,
             Selector(resident, stages_for(device)),
-            scorer.score,
+            _scoring(bundle, version, table, device),
             version,
             torch.from_numpy(np.array(table.bias)).to(device),
             torch.from_numpy(bundle.calibration.probability).float().to(device),
@@ -71,8 +69,11 @@ class Loaded:
         )
 
     def check(self, asks: Asks) -> None:
-        """Malformed unless they are requests of this snapshot and model."""
+        """Malformed unless they are requests of this snapshot and model; Refused before anybody
+        has said which line items run: an empty answer would be believed."""
         columns = self.resident.columns
+        if not self.resident.runs:
+            raise Refused("which line items run has not been said yet")
         asks.check(len(columns.include), columns.sizes, len(columns.rotation))
 
     def rank(self, asks: Asks, candidates: int, best: int) -> Ranked:
@@ -104,6 +105,20 @@ class Loaded:
         knot = place.floor().clamp(max=last - 1).long()
         low, high = self.probability[knot], self.probability[knot + 1]
         return low + (place - knot) * (high - low)
+
+
+def _scoring(bundle: Bundle, version: int, table: AdTable, device: torch.device) -> Scoring:
+    """The fused kernel on a GPU, ONNX Runtime elsewhere; both INT8, with the same scores."""
+    if device.type == "cpu":
+        scorer = LocalScorer(bundle)
+        scorer.add(version, table)
+        return scorer.score
+    from ranking.gpu.network import Model  # noqa: PLC0415 - the language is there with a GPU
+    from ranking.gpu.scorer import GpuScorer, Settings  # noqa: PLC0415
+
+    fused = GpuScorer(Model.of(bundle), Settings(device))
+    fused.add(version, table)
+    return fused.score
 
 
 def stages_for(device: torch.device) -> Stages:

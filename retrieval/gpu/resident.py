@@ -85,6 +85,11 @@ class Resident:
         if live is not None:
             self.follow(live)
 
+    @property
+    def runs(self) -> bool:
+        """Whether any line item does."""
+        return bool(self._lines[0].any())
+
     def follow(self, live: Live) -> int:
         """Take over what changed since the last `Live`; gives how many ads were written."""
         changed = np.flatnonzero((live.ad != self._alive) | (live.base != self._base))

@@ -1,0 +1,69 @@
+"""The whole server with SELECTOR=gpu: Triton's selector finds ads; where it is gone, the worker."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Iterator
+from itertools import count
+
+import numpy as np
+import psutil
+import pytest
+from live_server import LiveServer
+
+from simulator.traffic import requests
+from simulator.world import World
+
+pytestmark = pytest.mark.triton
+pytest.importorskip("torch")
+WITHIN_S = 60.0
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory) -> Iterator[LiveServer]:
+    server = LiveServer(tmp_path_factory.mktemp("selector"), {"SELECTOR": "gpu"}).start()
+    yield server
+    assert server.stop() == 0
+
+
+@pytest.fixture(scope="module")
+def page() -> dict:
+    return next(iter(requests(World(1), np.random.default_rng(5), 1)))
+
+
+def ask(server: LiveServer, page: dict) -> list[dict]:
+    """Ads sold; there is time enough for plain torch on a busy machine."""
+    page["page"]["page_view_id"] = None
+    status, answer = server.post("/v1/decision", {**page, "deadline_ms": 500})
+    assert status == 200
+    return [ad for ads in answer["decisions"].values() for ad in ads]
+
+
+def found_by(server: LiveServer, who: str) -> float:
+    text = server.get("/metrics")[1].decode()
+    found = re.search(rf'^adserver_selections_total\{{by="{who}"\}} (\S+)$', text, re.MULTILINE)
+    return float(found[1]) if found else 0.0
+
+
+def asked_until(server: LiveServer, page: dict, who: str) -> list[dict]:
+    """The answer whose candidates came from there."""
+    before, until = found_by(server, who), time.monotonic() + WITHIN_S
+    for _ in count():
+        sold = ask(server, page)
+        if found_by(server, who) > before:
+            return sold
+        assert time.monotonic() < until, server.output[-2000:]
+        time.sleep(0.1)  # other processes have to get there
+    raise AssertionError
+
+
+def test_the_selector_finds_and_while_it_is_gone_the_worker_does(server, page):
+    assert asked_until(server, page, "selector")
+
+    triton = server.triton()
+    triton.kill()
+    psutil.wait_procs([triton], timeout=5)
+    assert all(ask(server, page) for _ in range(10))
+
+    assert asked_until(server, page, "selector")  # started again, and told everything anew
