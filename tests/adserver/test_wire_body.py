@@ -30,14 +30,14 @@ def test_a_body_is_unpacked_by_its_first_bytes_whatever_its_headers_say(raw, enc
     ("raw", "encoding", "code", "field", "status"),
     [
         (b"", "", "empty", "body", 400),
-        (gzip.compress(b""), "gzip", "empty", "body", 400),
+        (gzip.compress(b"", mtime=0), "gzip", "empty", "body", 400),
         (JSON, "br", "bad_encoding", "Content-Encoding", 400),
         (PACKED[:-3], "gzip", "bad_gzip", "body", 400),
         (PACKED[:5], "gzip", "bad_gzip", "body", 400),
         (PACKED + b"more", "gzip", "bad_gzip", "body", 400),
         (PACKED[:12] + b"\xff" + PACKED[13:], "gzip", "bad_gzip", "body", 400),
         (b" " * (LIMIT + 1), "", "too_large", "body", 413),
-        (gzip.compress(b" " * (LIMIT + 1)), "", "too_large", "body", 413),
+        (gzip.compress(b" " * (LIMIT + 1), mtime=0), "", "too_large", "body", 413),
     ],
 )
 def test_a_body_that_cannot_be_read_is_refused_by_name(raw, encoding, code, field, status):

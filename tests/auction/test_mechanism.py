@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from dataclasses import replace
@@ -135,9 +136,9 @@ print(as_dict(slate), exposure.memory.entry.tolist())
 
 def test_another_process_sells_the_same_batch_the_same_way():
     command = [sys.executable, "-c", REPLAY]
-    path = {"PYTHONPATH": ":".join(sys.path)}
+    ours = os.environ | {"PYTHONPATH": ":".join(sys.path)}  # and with it, where kernels are kept
 
-    runs = [subprocess.run(command, env=path, capture_output=True, check=True) for _ in range(2)]
+    runs = [subprocess.run(command, env=ours, capture_output=True, check=True) for _ in range(2)]
 
     assert runs[0].stdout == runs[1].stdout
     assert b"winner" in runs[0].stdout
