@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Final
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from adserver.catalogue.snapshot import Snapshot
 from ranking.bundle import Bundle
@@ -21,12 +20,11 @@ from retrieval.gpu import reference
 from retrieval.gpu.asks import Asks
 from retrieval.gpu.columns import Columns
 from retrieval.gpu.resident import Resident
-from retrieval.gpu.selector import Ranked, Selector, Stages
+from retrieval.gpu.selector import Ranked, Score, Selector, Stages
 from retrieval.kinds import Kinds
 from retrieval.targeting import TargetingIndex
 from retrieval.vectors import AdVectors
 
-Scoring = Callable[[Pairs], NDArray[np.float32]]
 CPU: Final = torch.device("cpu")
 
 
@@ -36,8 +34,7 @@ class Loaded:
 
     resident: Resident
     selector: Selector
-    score: Scoring
-    version: int
+    score: Score
     own: torch.Tensor
     """f32[N] the ads' own log-odds, which their `base` holds."""
     probability: torch.Tensor
@@ -57,12 +54,11 @@ class Loaded:
         kinds = Kinds.of(ads.size, ads.attributes, ads.secure, vectors.per_click)
         columns = Columns.of(index, vectors, kinds, snapshot.line_items.ad_start)
         resident = Resident(columns, device=device)
-        version = snapshot.manifest.version
+        score = _scoring(bundle, snapshot.manifest.version, table, device)
         return cls(
             resident,
             Selector(resident, stages_for(device)),
-            _scoring(bundle, version, table, device),
-            version,
+            score,
             torch.from_numpy(np.array(table.bias)).to(device),
             torch.from_numpy(bundle.calibration.probability).float().to(device),
             bundle.calibration,
@@ -78,18 +74,7 @@ class Loaded:
 
     def rank(self, asks: Asks, candidates: int, best: int) -> Ranked:
         """The best few of each request's candidates."""
-        return self.selector.rank(asks, candidates, best, self._logit, self._worth)
-
-    def _logit(self, ads: torch.Tensor, vector: torch.Tensor) -> torch.Tensor:
-        """By the scorer, which takes and gives columns of the host."""
-        ad, request = ads.cpu().numpy(), vector.cpu().numpy()
-        there = ad >= 0
-        offset = np.zeros(len(ad) + 1, np.int32)
-        np.cumsum(there.sum(axis=1), out=offset[1:])
-        own, bias = np.ascontiguousarray(request[:, :-1]), np.ascontiguousarray(request[:, -1])
-        logit = np.zeros(ad.shape, np.float32)
-        logit[there] = self.score(Pairs(self.version, own, bias, ad[there], offset))
-        return torch.from_numpy(logit).to(ads.device)
+        return self.selector.rank(asks, candidates, best, self.score, self._worth)
 
     def _worth(self, ads: torch.Tensor, logit: torch.Tensor) -> torch.Tensor:
         """Bid times calibrated click rate, as logs; a slot's share is not known here."""
@@ -107,18 +92,30 @@ class Loaded:
         return low + (place - knot) * (high - low)
 
 
-def _scoring(bundle: Bundle, version: int, table: AdTable, device: torch.device) -> Scoring:
+def _scoring(bundle: Bundle, version: int, table: AdTable, device: torch.device) -> Score:
     """The fused kernel on a GPU, ONNX Runtime elsewhere; both INT8, with the same scores."""
     if device.type == "cpu":
         scorer = LocalScorer(bundle)
         scorer.add(version, table)
-        return scorer.score
-    from ranking.gpu.network import Model  # noqa: PLC0415 - the language is there with a GPU
-    from ranking.gpu.scorer import GpuScorer, Settings  # noqa: PLC0415
+        return partial(_by_columns, scorer, version)
+    from adserver.selection.fused import Fused  # noqa: PLC0415 - the language is there with a GPU
+    from ranking.gpu.network import Model  # noqa: PLC0415
 
-    fused = GpuScorer(Model.of(bundle), Settings(device))
-    fused.add(version, table)
-    return fused.score
+    return Fused(Model.of(bundle), table, device)
+
+
+def _by_columns(
+    scorer: LocalScorer, version: int, ads: torch.Tensor, vector: torch.Tensor
+) -> torch.Tensor:
+    """By a scorer that takes pairs."""
+    ad, request = ads.numpy(), vector.numpy()
+    there = ad >= 0
+    offset = np.zeros(len(ad) + 1, np.int32)
+    np.cumsum(there.sum(axis=1), out=offset[1:])
+    own, bias = np.ascontiguousarray(request[:, :-1]), np.ascontiguousarray(request[:, -1])
+    logit = np.zeros(ad.shape, np.float32)
+    logit[there] = scorer.score(Pairs(version, own, bias, ad[there], offset))
+    return torch.from_numpy(logit)
 
 
 def stages_for(device: torch.device) -> Stages:

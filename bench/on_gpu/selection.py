@@ -11,13 +11,18 @@ from typing import Final
 import numpy as np
 import torch
 
-from bench.on_gpu import sampled
+from bench.on_gpu import ranked, sampled
 from bench.on_gpu.machine import Line, Machine, line, seconds_each, unmeasured
+from ranking.gpu.batch import Layout, Size
+from ranking.gpu.launch import Launch, Want
+from ranking.gpu.network import Model
+from ranking.gpu.resident import Ads, Constants
+from ranking.gpu.tiling import USUAL
 from retrieval.gpu import reference
 from retrieval.gpu.asks import Asks
-from retrieval.gpu.batch import Rows, batch_of
+from retrieval.gpu.batch import Batch, Rows, batch_of
 from retrieval.gpu.columns import Columns
-from retrieval.gpu.graph import Graph
+from retrieval.gpu.graph import Graph, Work
 from retrieval.gpu.launch import Blocks, Kernels
 from retrieval.gpu.resident import Resident
 from retrieval.gpu.selector import Selector
@@ -25,6 +30,7 @@ from retrieval.gpu.selector import Selector
 SIZES: Final = (1_000_000, 10_000_000)
 BATCHES: Final = (1, 16, 64, 128)
 CANDIDATES: Final = 2048
+BEST: Final = 200
 RUNS: Final = 1000
 WRITTEN: Final = 1000
 SEED: Final = 3
@@ -96,9 +102,18 @@ def _size(machine: Machine, ads: int, until: float) -> Iterator[Line]:
     yield line("memory", resident.tensors.bytes, "B", ads=ads, per_ad=resident.tensors.bytes / ads)
     selector = _tuned(resident, sampled.asks(rng, 64), until)
     shape = {"blocks": str(selector.stages), "tile": selector.tile}
-    for batch in BATCHES:
+    works = {"retrieved": {count: _found(selector) for count in BATCHES}}
+    if ads == SIZES[0]:
+        launches = _launches(machine, ads)
+        works["scored"] = {count: _scored(selector, launches[count]) for count in BATCHES}
+    for batch, name in product(BATCHES, works):
         asks = [sampled.asks(rng, batch) for _ in range(16)]
-        yield from _batch(machine, selector, asks, {"ads": ads, "batch": batch, **shape})
+        about = {"ads": ads, "batch": batch, "work": name, **shape}
+        try:
+            yield from _batch(machine, selector, asks, works[name][batch], about)
+        except RuntimeError as error:  # one size that fails costs no other its figures
+            why = str(error)[:300]
+            yield line("ran to its end", 0.0, "bool", passed=False, error=why, **about)
     yield from _fresh(resident, rng)
 
 
@@ -120,12 +135,53 @@ def _tuned(resident: Resident, asks: Asks, until: float) -> Selector:
     return Selector(resident, Kernels(fastest), tile)
 
 
+def _found(selector: Selector) -> Work:
+    """Retrieval alone: ads, their values and slots."""
+
+    def work(batch: Batch) -> torch.Tensor:
+        found = selector.chosen(batch, CANDIDATES)
+        return torch.stack((found.ad, found.key, found.slots))
+
+    return work
+
+
+def _scored(selector: Selector, launch: Launch) -> Work:
+    """The whole funnel: found, scored by the fused kernel, the best by worth handed back."""
+    base = selector.resident.tensors.base
+
+    def worth(ads: torch.Tensor, logit: torch.Tensor) -> torch.Tensor:
+        return base[ads.clamp(min=0).long()] + torch.nn.functional.logsigmoid(logit)
+
+    def work(batch: Batch) -> torch.Tensor:
+        return selector.best(batch, CANDIDATES, BEST, launch.score_there, worth)[0]
+
+    return work
+
+
+def _launches(machine: Machine, ads: int) -> dict[int, Launch]:
+    """By size of batch: the fused scorer over as many ads."""
+    model = Model.load(ranked.RELEASED)
+    drawn = ranked.table(model, np.random.default_rng(SEED), ads)
+    there, constants = (
+        Ads.of(drawn, model.network.scale, machine.device),
+        Constants.of(model, machine.device),
+    )
+    return {count: _launch(constants, there, count) for count in BATCHES}
+
+
+def _launch(model: Constants, ads: Ads, count: int) -> Launch:
+    layout = Layout(Size(count * CANDIDATES, count), USUAL.block, model.dim)
+    launch = Launch(model, ads, layout, USUAL, Want())
+    launch.hold(ranked.pages(np.random.default_rng(SEED), [CANDIDATES] * count, 1, model.dim))
+    return launch
+
+
 def _batch(
-    machine: Machine, selector: Selector, asks: list[Asks], about: dict[str, object]
+    machine: Machine, selector: Selector, asks: list[Asks], work: Work, about: dict[str, object]
 ) -> Iterator[Line]:
     """One size of batch by its graph, requests copied in and ads copied out each time."""
     count = len(asks[0].ask)
-    graph = Graph.of(selector, count, CANDIDATES)
+    graph = Graph.of(work, count, sampled.WIDTH, machine.device)
     took = np.zeros(RUNS)
     for run in range(RUNS):
         began = time.perf_counter()

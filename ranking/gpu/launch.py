@@ -73,6 +73,23 @@ class Launch:
         ppm = answer[rows : rows + count].copy() if self.want.calibrated else None
         return answer[:count].view(np.float32).copy(), ppm
 
+    def hold(self, pairs: Pairs) -> None:
+        """Bring in a batch's shape, for `score_there`."""
+        self.layout.write(self._given.numpy(), pairs, self._ads.count)
+        self._in.copy_(self._given)
+
+    def score_there(self, ad: Tensor, vector: Tensor) -> Tensor:
+        """Log-odds f32[B, k] of ads i32[B, k] (-1: NaN) and vectors f32[B, D + 1].
+
+        The batch held has as many requests or more, all of k pairs. From device to device, waiting
+        for nothing: part of somebody else's graph. Valid until the next call.
+        """
+        column = self._columns()
+        column["ad"][: ad.numel()].copy_(ad.reshape(-1))
+        column["vector"][: vector.numel()].copy_(vector.reshape(-1))
+        self.compute()
+        return self._out[: ad.numel()].view(torch.float32).reshape(ad.shape)
+
     def replay(self) -> None:
         """Score again what is in the buffers, and wait for nothing: for measurements."""
         if self._graph is None:

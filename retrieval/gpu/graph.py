@@ -6,7 +6,9 @@ snapshot has a graph of its own.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 import torch
@@ -14,69 +16,70 @@ from numpy.typing import NDArray
 
 from retrieval.gpu.asks import SLOTS, WIDTH, Asks
 from retrieval.gpu.batch import Batch
-from retrieval.gpu.selector import Nearest, Selector
 
-WARM_UP = 2
+WARM_UP: Final = 2
+VECTOR: Final = WIDTH + 1
+"""Where a row's vector begins; before it stand the request and all its slots."""
+Work = Callable[[Batch], torch.Tensor]
+"""What is done with a batch on the device, such as `Selector.best`: whole numbers, no waiting."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Graph:
-    """Batches of up to `size` requests, each of one row: all slots alike, no tiers."""
+    """Batches of up to `size` requests of one row each: all slots alike, no tiers."""
 
-    size: int
     sent: torch.Tensor
-    """i32[size, WIDTH + 1 + E + 1] pinned: request, all its slots (bits), vector."""
+    """i32[size, VECTOR + E + 1] pinned"""
     there: torch.Tensor
-    found: Nearest
-    answer: torch.Tensor
-    """i32[3, size, k] pinned: ads, keys, slots."""
-    graph: torch.cuda.CUDAGraph
     back: torch.Tensor
+    answer: torch.Tensor
+    """As `back`, pinned."""
+    graph: torch.cuda.CUDAGraph
 
     @classmethod
-    def of(cls, selector: Selector, size: int, k: int) -> Graph:
+    def of(cls, work: Work, size: int, dimensions: int, device: torch.device) -> Graph:
         """Compile and capture; seconds."""
-        resident = selector.resident
-        device, floats = resident.device, len(resident.columns.rotation) + 1
-        there = torch.zeros(size, WIDTH + 1 + floats, dtype=torch.int32, device=device)
-        there[:, SLOTS], there[:, WIDTH] = 1, 1
+        there = torch.zeros(size, VECTOR + dimensions + 1, dtype=torch.int32, device=device)
         stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
         stream.wait_stream(torch.cuda.current_stream(device))
         with torch.cuda.stream(stream):
             for _ in range(WARM_UP):
-                _select(selector, there, k)
+                work(batch_there(there))
         torch.cuda.current_stream(device).wait_stream(stream)
         graph = torch.cuda.CUDAGraph()
         with torch.cuda.graph(graph):
-            found = _select(selector, there, k)
-            back = torch.stack((found.ad, found.key, found.slots))
-        sent = torch.empty(there.shape, dtype=torch.int32, pin_memory=True)
-        answer = torch.empty(back.shape, dtype=torch.int32, pin_memory=True)
-        return cls(size, sent, there, found, answer, graph, back)
+            back = work(batch_there(there))
+        sent = torch.zeros(there.shape, dtype=torch.int32, pin_memory=True)
+        answer = torch.zeros(back.shape, dtype=torch.int32, pin_memory=True)
+        return cls(sent, there, back, answer, graph)
 
     def run(self, asks: Asks) -> NDArray[np.int32]:
-        """i32[3, B, k] ads by row, keys and slots of each request; valid until the next run."""
-        count = len(asks.ask)
-        whole = self.sent.numpy()
-        whole[:count, :WIDTH] = asks.ask
-        whole[:count, WIDTH] = (np.int64(1) << asks.ask[:, SLOTS]) - 1
-        whole[:count, WIDTH + 1 :] = asks.vector.view(np.int32)
-        whole[count:] = 0  # no slots: nothing is found for what nobody asked
+        """What the work gives; of rows that nobody asked for too. Valid until the next run."""
+        count, whole = len(asks.ask), self.sent.numpy()
+        write(whole[:count], asks)
+        whole[count:] = 0  # no slots: nothing is found for them
         self.there.copy_(self.sent, non_blocking=True)
         self.graph.replay()
         self.answer.copy_(self.back, non_blocking=True)
         torch.cuda.current_stream(self.there.device).synchronize()
         found: NDArray[np.int32] = self.answer.numpy()
-        return found[:, :count]
+        return found
 
 
-def _select(selector: Selector, there: torch.Tensor, k: int) -> Nearest:
-    rows = torch.arange(len(there), dtype=torch.int32, device=there.device)
-    batch = Batch(
-        ask=there[:, :WIDTH].contiguous(),
-        vector=there[:, WIDTH + 1 :].contiguous().view(torch.float32),
-        request=rows,
-        mask=there[:, WIDTH].contiguous(),
-        tier=torch.zeros_like(rows),
+def write(rows: NDArray[np.int32], asks: Asks) -> None:
+    """Requests as rows i32[B, VECTOR + E + 1]."""
+    rows[:, :WIDTH] = asks.ask
+    rows[:, WIDTH] = (np.int64(1) << asks.ask[:, SLOTS]) - 1
+    rows[:, VECTOR:] = asks.vector.view(np.int32)
+
+
+def batch_there(rows: torch.Tensor) -> Batch:
+    """The batch that such rows are."""
+    number = torch.arange(len(rows), dtype=torch.int32, device=rows.device)
+    return Batch(
+        ask=rows[:, :WIDTH].contiguous(),
+        vector=rows[:, VECTOR:].contiguous().view(torch.float32),
+        request=number,
+        mask=rows[:, WIDTH].contiguous(),
+        tier=torch.zeros_like(number),
     )
-    return selector.chosen(batch, k)

@@ -108,15 +108,24 @@ class Selector:
         """Score the best k of each request, and give the best few of these."""
         rows = Rows.of(asks, self.resident.columns, self.resident.tiers)
         batch = batch_of(asks, rows, self.resident.device)
+        if len(rows) == len(asks.ask):
+            return ranked_of(self.best(batch, k, best, score, worth))
         found = self._nearest(batch, rows, k)
         logit = score(found.ad, batch.vector)
         value = worth(found.ad, logit)
-        if len(rows) == len(asks.ask):
-            key = torch.where(found.ad >= 0, ordered(value), reference.LEAST)
-            place = self.stages.best_of(key, best)
-        else:
-            place = self._places(batch, rows, found, value, best)
-        return _ranked(found, logit, value, place)
+        place = self._places(batch, rows, found, value, best)
+        return ranked_of(_taken(found, logit, value, place))
+
+    def best(
+        self, batch: Batch, k: int, best: int, score: Score, worth: Worth
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Of requests that are one row each, all on the device: i32[5, B, best] ads by row, and the
+        bits of their value, log-odds, worth and slots; i32[B] how many are eligible."""
+        found = self.chosen(batch, k)
+        logit = score(found.ad, batch.vector)
+        value = worth(found.ad, logit)
+        key = torch.where(found.ad >= 0, ordered(value), reference.LEAST)
+        return _taken(found, logit, value, self.stages.best_of(key, best))
 
     def _places(
         self, batch: Batch, rows: Rows, found: Nearest, worth: torch.Tensor, best: int
@@ -204,24 +213,34 @@ def _per_request(eligible: torch.Tensor, rows: Rows, requests: int) -> torch.Ten
     return total.index_add_(0, owner, eligible[heads])
 
 
-def _ranked(
+def _taken(
     found: Nearest, logit: torch.Tensor, worth: torch.Tensor, place: torch.Tensor
-) -> Ranked:
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """As `Selector.best`; -1 as ad where `place` i32[B, best] is -1."""
     at = place.clamp(min=0).long()
-    columns = (found.ad, value_of(found.key), logit, worth, found.slots)
-    ad, value, odds, money, slots = (_host(torch.gather(one, 1, at)) for one in columns)
-    there = _host(place) >= 0
+    columns = (value_of(found.key), logit.contiguous(), worth.contiguous())
+    bits = (found.ad, *(one.view(torch.int32) for one in columns), found.slots)
+    taken = torch.stack([torch.gather(one, 1, at) for one in bits])
+    taken[0] = torch.where(place >= 0, taken[0], -1)
+    return taken, found.eligible
+
+
+def ranked_of(best: tuple[torch.Tensor, torch.Tensor]) -> Ranked:
+    """In order, equal worth by the lower row; on the host."""
+    ad, *floats, slots = _host(best[0])
+    there = ad >= 0
+    value, odds, money = (np.ascontiguousarray(one).view(np.float32) for one in floats)
     money = np.where(there, money, NONE)
-    order = np.argsort(-money, axis=1, kind="stable")  # places are by row: ties by the lower row
-    taken = [np.take_along_axis(one, order, 1) for one in (ad, value, odds, money, slots, there)]
+    order = np.argsort(-money, axis=1, kind="stable")
+    taken = (np.take_along_axis(one, order, 1) for one in (ad, value, odds, money, slots, there))
     ad, value, odds, money, slots, there = taken
     return Ranked(
-        ad=np.where(there, ad, -1).astype(np.int32),
+        ad=ad,
         value=np.where(there, value, NONE),
         logit=np.where(there, odds, np.float32(0)),
         worth=money,
         slots=np.where(there, slots, 0).astype(np.int32).view(np.uint32),
-        eligible=_host(found.eligible),
+        eligible=_host(best[1]),
     )
 
 

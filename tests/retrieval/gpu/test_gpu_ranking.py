@@ -16,6 +16,7 @@ pytest.importorskip("triton")
 from resident_catalogue import LARGE, asks_of, many_ads, queries_of, selector_of
 
 from retrieval.gpu import reference
+from retrieval.gpu.graph import VECTOR, batch_there, write
 
 
 def score(ads, vector):
@@ -90,3 +91,18 @@ def test_tiers_and_unlike_slots_keep_their_share_of_what_comes_back(
         got = found.ad[row][found.ad[row] >= 0]
         assert sorted(got.tolist()) == sorted(ad.tolist())
         assert found.worth[row, : len(got)].tolist() == sorted(money[ad].tolist(), reverse=True)
+
+
+def test_rows_of_a_graph_are_the_same_batch(rng):
+    """And rows that nobody asked for find nothing."""
+    retriever = plain.retriever_of(many_ads(rng, 90))
+    live = plain.live_of(many_ads(rng, 90))
+    asks = asks_of(queries_of(rng, retriever, 3))
+    rows = np.zeros((5, VECTOR + plain.WIDE + 1), np.int32)
+    selector = selector_of(retriever, live, reference)
+
+    write(rows[:3], asks)
+    found = selector.chosen(batch_there(torch.from_numpy(rows)), 12)
+
+    assert torch.equal(found.ad[:3], selector.nearest(asks, 12).ad)
+    assert (found.ad[3:] == -1).all()
