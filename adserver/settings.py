@@ -6,22 +6,30 @@ Read once from the environment, validated whole; each part is handed only to wha
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Annotated
 
 from adserver.catalogue.capping import read_caps
+from adserver.environment import Between, OneOf, ReadBy, changed, values
 from adserver.errors import ConfigError
 from adserver.identity import NoIdentity
 from adserver.releases.limits import Limits
 from adserver.releases.registry import Registry
 from adserver.share_rules import read_rules
 from adserver.tier_modes import read_modes
+from auction.columns import PPM
 from auction.pacing import Mode
 from auction.settings import GSP, MOST_INCREMENT, VCG, AuctionSettings, FairnessSettings
 from auction.squash import Squash
 from feedback.drift.settings import DriftSettings, RetrainSettings
 from ranking.gate import GateSettings
+
+ON_OFF = OneOf(("on", "off"))
+read_drift = partial(changed, DriftSettings())
+read_gate = partial(changed, GateSettings())
+read_limits = partial(changed, Limits())
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,18 +38,18 @@ class Settings:
 
     host: str = "127.0.0.1"
     """Address to listen on. 0.0.0.0 behind a load balancer."""
-    port: int = 8080
+    port: Annotated[int, Between(1, 65535)] = 8080
     """Port of all HTTP: decisions, events, tag, metrics."""
-    workers: int = 1
+    workers: Annotated[int, Between(1, 256)] = 1
     """Server processes on the port. One per core that Triton and others leave free."""
-    scorer: str = "triton"
+    scorer: Annotated[str, OneOf(("triton", "local"))] = "triton"
     """triton: a Triton Inference Server scores; local: ONNX Runtime in the worker does."""
-    selector: str = "cpu"
+    selector: Annotated[str, OneOf(("cpu", "gpu"))] = "cpu"
     """cpu: each worker finds its candidates; gpu: Triton's `ad_selector` finds and scores thousands
     on one device, and the worker where that is late or down. Worth it with a GPU: docs/gpu.md."""
     triton_url: str = ""
     """host:port of Triton's gRPC. Empty: `adserver demo` starts its own."""
-    ads: int = 100_000
+    ads: Annotated[int, Between(100, 20_000_000)] = 100_000
     """Size of the sample catalogue that `adserver demo` makes when there is none."""
     adserver_data: Path = Path("var")
     """Folder of everything that is written: catalogue, snapshots, events, tickets, reports."""
@@ -49,92 +57,92 @@ class Settings:
     """SQLAlchemy URL of the catalogue. Empty: SQLite in the data folder."""
     model_repository: Path = Path("model_repository")
     """Triton's model repository; the model's towers and fallback are read from it too."""
-    models_kept: int = 5
+    models_kept: Annotated[int, Between(1, 1000)] = 5
     """Retired model versions whose files stay, for a look back or a return."""
-    candidates: int = 200
+    candidates: Annotated[int, Between(1, 4096)] = 200
     """Ads scored per request. More finds better ads until scoring no longer fits the deadline."""
-    fewest_candidates: int = 32
+    fewest_candidates: Annotated[int, Between(1, 4096)] = 32
     """When time is short a request is scored with fewer candidates, down to this (quality 1)."""
-    batch_rows: int = 4096
+    batch_rows: Annotated[int, Between(1, 1 << 20)] = 4096
     """Most candidate rows in one batch. Larger ones save CPU at high load and cost latency."""
-    queue_limit: int = 512
+    queue_limit: Annotated[int, Between(1, 1 << 20)] = 512
     """Requests waiting for a batch; one more is answered empty at once (SHED)."""
-    deadline_ms: int = 50
+    deadline_ms: Annotated[int, Between(10, 500)] = 50
     """Answer within this when the caller names no deadline. Callers may ask for 10 to 500."""
-    reserve_ms: float = 6.0
+    reserve_ms: Annotated[float, Between(0.0, 50.0)] = 6.0
     """Kept back from the deadline for auction, commit and writing the answer."""
-    mechanism: str = "gsp"
+    mechanism: Annotated[str, OneOf((GSP, VCG))] = "gsp"
     """How several slots of a page are priced. gsp: each by the next bid; vcg: each by what its
     winner costs the others, so that the true value is the best bid. One slot: the same."""
-    increment_micros: int = 10_000
+    increment_micros: Annotated[int, Between(0, MOST_INCREMENT)] = 10_000
     """What a winner pays above the runner-up, per thousand impressions. 0: the critical bid."""
-    tier_modes: str = '{"1-9": "weighted", "10-19": "guaranteed"}'
+    tier_modes: Annotated[str, ReadBy(read_modes)] = '{"1-9": "weighted", "10-19": "guaranteed"}'
     """JSON: how the line items of a tier compete. auction where nothing is said; weighted: drawn by
     share, pays its bid; guaranteed: the one furthest behind its goal, pays its bid."""
     squash_gamma: float = 1.0
     """How far click rates count in the ranking, 0.5 to 1 in steps of 0.05. 1 sells to the greatest
     expected value; choose less by replay (`adserver simulate logged --gamma`)."""
-    squash_reference_ppm: int = 2_000
+    squash_reference_ppm: Annotated[int, Between(1, PPM)] = 2_000
     """Click rate, per million, at which squashing changes nothing: your site's average."""
-    personal_reserves: str = "off"
+    personal_reserves: Annotated[str, ON_OFF] = "off"
     """on: asks of each advertiser the reserve that `adserver reserves fit` has learnt from recorded
     auctions, at least. Look at its replay before you switch it on."""
-    exploration: float = 0.01
-    """Share of pages, 0 to 0.2, on which one slot goes by lot to an ad that could buy it, at its
+    exploration: Annotated[float, Between(0.0, 0.2)] = 0.01
+    """Share of pages on which one slot goes by lot to an ad that could buy it, at its
     floor: what is learnt there says what other rules or models would earn (`adserver replay
     --policy`). More learns faster and costs the difference to the winner's price; 0 is off."""
-    fairness_cap: float = 0.15
+    fairness_cap: Annotated[float, Between(0.001, 1.0)] = 0.15
     """Largest share of the last `fairness_window` sales that one advertiser may take; 1 = off."""
-    fairness_window: int = 10_000
+    fairness_window: Annotated[int, Between(100, 10_000_000)] = 10_000
     """Sales over which shares are counted. Larger is smoother and slower to react."""
-    fairness_rules: str = ""
+    fairness_rules: Annotated[str, ReadBy(read_rules)] = ""
     """JSON list of shares to hold in publishers, placements, segments or the site, with floors for
     small advertisers: see docs/auction.md. A rule of the site replaces the two settings above."""
-    fairness_scopes: int = 256
+    fairness_scopes: Annotated[int, Between(1, 65_536)] = 256
     """Publishers, placements and segments counted at once, each with a window of its own (four
     bytes per sale of the window); those that come later have no cap."""
-    pacing: str = "even"
+    pacing: Annotated[str, OneOf(tuple(mode.name.lower() for mode in Mode))] = "even"
     """How budgets are spent over the day. even: in step with the traffic; front_loaded: up to 40 %
     faster early, level by the end; asap: whole bids until the money is gone."""
-    release_gate: str = "{}"
+    release_gate: Annotated[str, ReadBy(read_gate)] = "{}"
     """Limits of the release gate that differ from the usual ones, as JSON by name:
     {"flips": 0.02}. Loosen one only with a reason that the gate's report shows."""
-    drift_every_s: int = 3600
+    drift_every_s: Annotated[int, Between(0, 86_400)] = 3600
     """How often the model in production is looked at for drift, by a polite process beside those
     that serve; hours are judged once they are 20 minutes over. 0: never."""
-    drift: str = "{}"
+    drift: Annotated[str, ReadBy(read_drift)] = "{}"
     """When a difference is a drift, as JSON of what differs from the usual: {"least_psi": 0.05,
     "window_hours": 3}. With few requests an hour choose longer windows."""
-    retrain_max_age_h: float = 24.0
+    retrain_max_age_h: Annotated[float, Between(0.01, 10_000.0)] = 24.0
     """Freshness: a model whose newest training data is older asks for a training, drift or not."""
-    retrain_min_interval_h: float = 4.0
+    retrain_min_interval_h: Annotated[float, Between(0.01, 10_000.0)] = 4.0
     """Stability: no training is asked for sooner after the last, whatever has drifted."""
-    release_promotion: str = "on"
+    release_promotion: Annotated[str, ON_OFF] = "on"
     """on: a model in shadow or canary that kept every limit for its time goes one step up by
     itself; off: `adserver models promote` does. Rolling back is automatic in either case."""
-    release_limits: str = "{}"
+    release_limits: Annotated[str, ReadBy(read_limits)] = "{}"
     """Guardrails of a model on trial that differ from the usual ones, as JSON by name:
     {"canary1_s": 3600, "clicks": 0}; see Releases below. Shorter stages see fewer clicks."""
-    user_caps: str = ""
+    user_caps: Annotated[str, ReadBy(read_caps)] = ""
     """JSON list of frequency caps on all that one person is shown on the whole site, as in the
     catalogue: [{"max": 20, "window": "24h"}]. Empty: none."""
-    no_identity: str = "page_only"
+    no_identity: Annotated[str, OneOf(tuple(NoIdentity))] = "page_only"
     """Frequency caps of people without a user key. page_only: counted within the page view; serve:
     ignored; skip: ads with caps are not shown to them."""
-    frequency_hold_s: int = 360
+    frequency_hold_s: Annotated[int, Between(1, 3600)] = 360
     """A sale keeps its place under the caps this long while its ad has not been shown. At least as
     long as pages may take to show one (300 s), or a cap may be passed; longer wastes places."""
-    repeat_discount: float = 0.0
+    repeat_discount: Annotated[float, Between(0.0, 5.0)] = 0.0
     """κ: an ad of a campaign seen n times in the last day is expected to be clicked exp(−κ n) times
     as often. 0 is off; fit it to your click rate by repeat, 0.05 to 0.3 is usual."""
-    viewability_ppm: int = 600_000
+    viewability_ppm: Annotated[int, Between(1, 1_000_000)] = 600_000
     """Viewables per million impressions: what line items that pay per viewable impression (vcpm)
     bid is their price times this. `adserver report ctr` counts both; take viewables / impressions
     of a week. Too high sells them slots that seldom pay, too low loses slots that would have."""
-    clicks_per_day: int = 50_000_000
+    clicks_per_day: Annotated[int, Between(1000, 10_000_000_000)] = 50_000_000
     """Sold slots whose single-use tickets are kept, a byte each in a sparse file: at least a day's,
     and as many days' as conversions may take."""
-    state_bytes: int = 16 << 30
+    state_bytes: Annotated[int, Between(1 << 20, 1 << 44)] = 16 << 30
     """Most bytes of the state that workers share. A sparse file: be generous."""
     adserver_token_key: str = ""
     """Secret that signs event URLs. `adserver demo` makes and keeps one; `serve` demands one."""
@@ -144,19 +152,19 @@ class Settings:
     """Scheme and host of event URLs as browsers reach us. Empty: taken from the Host header."""
     seat: str = "adserver"
     """Seat name in OpenRTB answers."""
-    auction_ring_mib: int = 256
+    auction_ring_mib: Annotated[int, Between(1, 1 << 20)] = 256
     """File per worker that keeps the latest auctions for `explain` and `why`: with 200 candidates
     a decision takes some 20 KB, so 256 holds 12 000 of them, two minutes at 100 per second."""
-    auction_sample_one_in: int = 100
+    auction_sample_one_in: Annotated[int, Between(1, 1_000_000)] = 100
     """One auction in so many is kept for days, for replays and forecasts."""
-    auction_sample_mib: int = 4096
+    auction_sample_mib: Annotated[int, Between(1, 1 << 24)] = 4096
     """Most that a worker keeps of that sample; the oldest hours go first."""
-    feature_log_mib: int = 4096
+    feature_log_mib: Annotated[int, Between(1, 1 << 24)] = 4096
     """Most that a worker keeps of what the model was shown of sold slots, which training reads.
     The oldest hours go first: enough for the days that a model is trained on."""
     adserver_debug_key: str = ""
     """Callers of explain and why must send it as X-Adserver-Key. Empty: only this machine may."""
-    shadow_rows_per_s: int = 20_000
+    shadow_rows_per_s: Annotated[int, Between(0, 1 << 24)] = 20_000
     """Candidates that a worker scores again each second for a model in shadow, about a microsecond
     each; what is beyond is skipped and counted. 0: none, and shadows are never promoted."""
     seed: int = 7
@@ -200,7 +208,7 @@ class Settings:
 
     @property
     def drift_rules(self) -> DriftSettings:
-        return DriftSettings.read(self.drift)
+        return read_drift(self.drift)
 
     @property
     def retrain_rules(self) -> RetrainSettings:
@@ -211,11 +219,11 @@ class Settings:
 
     @property
     def gate_limits(self) -> GateSettings:
-        return GateSettings.read(self.release_gate)
+        return read_gate(self.release_gate)
 
     @property
     def trial_limits(self) -> Limits:
-        return Limits.read(self.release_limits)
+        return read_limits(self.release_limits)
 
     @property
     def auction(self) -> AuctionSettings:
@@ -239,113 +247,24 @@ class Settings:
         )
 
     def problems(self) -> Iterator[str]:
-        """Every mistake, each naming its setting."""
-        for name, words in _WORDS.items():
-            if getattr(self, name) not in words:
-                listed = ", ".join(words)
-                yield f"{name.upper()} must be one of {listed}, not {getattr(self, name)!r}"
-        for name, (least, most) in _BOUNDS.items():
-            if not least <= getattr(self, name) <= most:
-                yield f"{name.upper()} must be {least} to {most}, not {getattr(self, name)}"
+        """What is wrong with settings that are right by themselves; each is named."""
         if self.fewest_candidates > self.candidates:
-            yield "FEWEST_CANDIDATES must not exceed CANDIDATES"
+            yield "FEWEST_CANDIDATES: must not exceed CANDIDATES"
         if self.selector == "gpu" and self.scorer != "triton":
-            yield "SELECTOR gpu needs SCORER triton: the selector is a model of Triton's"
+            yield "SELECTOR: gpu needs SCORER=triton, as the selector is a model of Triton's"
         if self.batch_rows < self.candidates:
-            yield "BATCH_ROWS must be at least CANDIDATES"
-        yield from self._problems_in_json()
-
-    def _problems_in_json(self) -> Iterator[str]:
-        yield from self.squash.problems()
-        try:
-            yield from self.auction.problems()
-        except ValueError as error:
-            yield f"TIER_MODES: {error}"
-        try:
-            yield from (f"FAIRNESS_RULES: {mistake}" for mistake in self.fairness.problems())
-        except ValueError as error:
-            yield f"FAIRNESS_RULES: {error}"
-        try:
-            GateSettings.read(self.release_gate)
-        except ValueError as error:
-            yield f"RELEASE_GATE: {error}"
-        try:
-            DriftSettings.read(self.drift)
-        except ValueError as error:
-            yield f"DRIFT: {error}"
-        yield from self.retrain_rules.problems()
-        try:
-            Limits.read(self.release_limits)
-        except ValueError as error:
-            yield f"RELEASE_LIMITS: {error}"
-        try:
-            read_caps(self.user_caps)
-        except ValueError as error:
-            yield f"USER_CAPS: {error}"
-
-
-_WORDS = {
-    "scorer": ("triton", "local"),
-    "selector": ("cpu", "gpu"),
-    "pacing": tuple(mode.name.lower() for mode in Mode),
-    "no_identity": tuple(NoIdentity),
-    "mechanism": (GSP, VCG),
-    "personal_reserves": ("on", "off"),
-    "release_promotion": ("on", "off"),
-}
-_BOUNDS = {
-    "port": (1, 65535),
-    "workers": (1, 256),
-    "ads": (100, 20_000_000),
-    "models_kept": (1, 1000),
-    "candidates": (1, 4096),
-    "fewest_candidates": (1, 4096),
-    "batch_rows": (1, 1 << 20),
-    "queue_limit": (1, 1 << 20),
-    "shadow_rows_per_s": (0, 1 << 24),
-    "deadline_ms": (10, 500),
-    "reserve_ms": (0.0, 50.0),
-    "increment_micros": (0, MOST_INCREMENT),
-    "exploration": (0.0, 0.2),
-    "fairness_cap": (0.001, 1.0),
-    "fairness_window": (100, 10_000_000),
-    "drift_every_s": (0, 86_400),
-    "retrain_max_age_h": (0.01, 10_000.0),
-    "retrain_min_interval_h": (0.01, 10_000.0),
-    "frequency_hold_s": (1, 3600),
-    "repeat_discount": (0.0, 5.0),
-    "fairness_scopes": (1, 65_536),
-    "state_bytes": (1 << 20, 1 << 44),
-    "viewability_ppm": (1, 1_000_000),
-    "clicks_per_day": (1000, 10_000_000_000),
-    "auction_ring_mib": (1, 1 << 20),
-    "auction_sample_one_in": (1, 1_000_000),
-    "auction_sample_mib": (1, 1 << 24),
-    "feature_log_mib": (1, 1 << 24),
-}
-
-
-@dataclass(slots=True)
-class _Reading:
-    values: dict[str, Any] = field(default_factory=dict)
-    mistakes: list[str] = field(default_factory=list)
+            yield "BATCH_ROWS: must be at least CANDIDATES"
+        if self.retrain_min_interval_h > self.retrain_max_age_h:
+            yield "RETRAIN_MIN_INTERVAL_H: must not exceed RETRAIN_MAX_AGE_H"
+        yield from (f"SQUASH_GAMMA: {mistake}" for mistake in self.squash.problems())
+        yield from (f"FAIRNESS_RULES: {mistake}" for mistake in self.fairness.problems())
 
 
 def from_environment(environment: Mapping[str, str]) -> Settings:
     """The settings, or one ConfigError that lists every mistake."""
-    reading = _Reading()
-    types = get_type_hints(Settings)
-    for setting in fields(Settings):
-        text = environment.get(setting.name.upper())
-        if text is None:
-            continue
-        try:
-            reading.values[setting.name] = types[setting.name](text)
-        except ValueError:
-            kind = types[setting.name].__name__
-            reading.mistakes.append(f"{setting.name.upper()} must be {kind}, not {text!r}")
-    settings = Settings(**reading.values)
-    mistakes = [*reading.mistakes, *settings.problems()]
+    mistakes: list[str] = []
+    settings = Settings(**values(Settings, environment, mistakes))
+    mistakes += settings.problems()
     if mistakes:
         raise ConfigError(mistakes)
     return settings

@@ -5,20 +5,20 @@ from __future__ import annotations
 import ast
 import inspect
 from collections.abc import Iterator
-from dataclasses import MISSING, fields
 from itertools import pairwise
 
 from adserver import settings
+from adserver.environment import allowed
 
 
 def table() -> str:
-    """One row per setting: name, default, how to choose it; taken from the source itself."""
-    told = dict(_docstrings())
-    rows = ["| variable | default | how to choose |", "|---|---|---|"]
-    for setting in fields(settings.Settings):
-        default = "" if setting.default is MISSING or setting.default == "" else setting.default
-        shown = f"`{default}`" if default != "" else ""
-        rows.append(f"| `{setting.name.upper()}` | {shown} | {told[setting.name]} |")
+    """One row per setting: name, default, bounds, how to choose it; from the source itself."""
+    told, usual = dict(_docstrings()), settings.Settings()
+    rows = ["| variable | default | may be | how to choose |", "|---|---|---|---|"]
+    for name, _, rules in allowed(settings.Settings):
+        default = str(getattr(usual, name))
+        shown, bounds = f"`{default}`" if default else "", " ".join(map(str, rules))
+        rows.append(f"| `{name.upper()}` | {shown} | {bounds} | {told[name]} |")
     return "\n".join(rows)
 
 

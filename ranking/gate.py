@@ -6,9 +6,8 @@ Judges numbers that come as values: who scored what, and how pages were sold, is
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -56,23 +55,6 @@ class GateSettings:
         for name, value in asdict(self).items():
             if not 0.0 <= value <= 1.0:
                 yield f"{name} must be 0 to 1, not {value}"
-
-    @classmethod
-    def read(cls, text: str) -> GateSettings:
-        """From JSON with the limits that differ from the defaults; ValueError names the mistake."""
-        given = json.loads(text)
-        if not isinstance(given, dict):
-            raise ValueError("must be an object of limits by name")
-        known = {one.name for one in fields(cls)}
-        for name, value in given.items():
-            if name not in known:
-                raise ValueError(f"{name!r} is no limit; known are {', '.join(sorted(known))}")
-            if isinstance(value, bool) or not isinstance(value, int | float):
-                raise ValueError(f"{name} must be a number, not {value!r}")
-        settings = cls(**given)
-        for problem in settings.problems():
-            raise ValueError(problem)
-        return settings
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass, fields, replace
 from typing import Final
@@ -83,23 +82,6 @@ class Limits:
         return replace(
             self, **{name: min(AFTERWARDS * getattr(self, name), 0.9) for name in _LOOSE}
         )
-
-    @classmethod
-    def read(cls, text: str) -> Limits:
-        """From JSON with the limits that differ from the defaults; ValueError names the mistake."""
-        given = json.loads(text)
-        if not isinstance(given, dict):
-            raise ValueError("must be an object of limits by name")
-        known = {one.name: one.type for one in fields(cls)}
-        for name, value in given.items():
-            if name not in known:
-                raise ValueError(f"{name!r} is no limit; known are {', '.join(sorted(known))}")
-            if isinstance(value, bool) or not isinstance(value, int | float):
-                raise ValueError(f"{name} must be a number, not {value!r}")
-        limits = cls(**given)
-        for problem in limits.problems():
-            raise ValueError(problem)
-        return limits
 
     def problems(self) -> Iterator[str]:
         """Every limit that cannot be one, by name."""

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 HOUR_MS = 3_600_000
 
@@ -35,23 +34,6 @@ class DriftSettings:
     believed no further."""
     most_dispersion: float = 10.0
     """The same of its clicks around the predicted ones."""
-
-    @classmethod
-    def read(cls, text: str) -> DriftSettings:
-        """From JSON with what differs from the defaults; ValueError names the mistake."""
-        given = json.loads(text)
-        if not isinstance(given, dict):
-            raise ValueError("must be an object of settings by name")
-        kinds = {one.name: float if one.type == "float" else int for one in fields(cls)}
-        for name, value in given.items():
-            if name not in kinds:
-                raise ValueError(f"{name!r} is no setting; known are {', '.join(sorted(kinds))}")
-            if isinstance(value, bool) or not isinstance(value, int | kinds[name]):
-                raise ValueError(f"{name} must be {kinds[name].__name__}, not {value!r}")
-        settings = cls(**given)
-        for problem in settings.problems():
-            raise ValueError(problem)
-        return settings
 
     def problems(self) -> Iterator[str]:
         for name in ("window_hours", "lasting", "fewest", "top"):

@@ -94,25 +94,3 @@ def test_a_report_has_every_number_with_its_limit_and_its_data():
     assert all(one["least"] is not None or one["most"] is not None for one in report["checks"])
     assert report["data"]["rows"] == 100_000
     assert report["data"]["replay"]["pages"] == 10_000
-
-
-@pytest.mark.parametrize(
-    ("text", "mistake"),
-    [
-        ('{"flip": 0.1}', "'flip' is no limit"),
-        ('{"flips": "much"}', "flips must be a number"),
-        ('{"flips": true}', "flips must be a number"),
-        ('{"flips": 2}', "flips must be 0 to 1"),
-        ('{"flips": NaN}', "flips must be 0 to 1"),
-        ("[]", "must be an object"),
-        ("{", "Expecting"),
-    ],
-)
-def test_a_mistake_in_the_limits_is_named(text, mistake):
-    with pytest.raises(ValueError, match=mistake):
-        GateSettings.read(text)
-
-
-def test_limits_that_are_not_given_are_the_usual_ones():
-    assert GateSettings.read("{}") == GateSettings()
-    assert GateSettings.read('{"flips": 0.02}') == replace(GateSettings(), flips=0.02)

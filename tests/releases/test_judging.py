@@ -131,18 +131,6 @@ def test_a_ruling_on_a_record_that_has_changed_moves_nothing():
         carried_out(meanwhile, ruled, 10**9)
 
 
-def test_limits_are_read_from_json_and_every_mistake_is_named():
-    assert Limits.read('{"canary1_s": 5, "clicks": 0}').canary1_s == 5
-    for text, why in (
-        ("[]", "object"),
-        ('{"speed": 1}', "'speed' is no limit"),
-        ('{"copc": "high"}', "copc must be a number"),
-        ('{"ratio": 0.5}', "ratio must be 1.01 to 1000"),
-    ):
-        with pytest.raises(ValueError, match=why):
-            Limits.read(text)
-
-
 def test_the_page_of_the_limits_names_each_with_its_default():
     page = (Path(__file__).parents[2] / "docs" / "operations.md").read_text()
     rows = [line.split("|")[1:3] for line in page.splitlines() if line.startswith("| `")]
