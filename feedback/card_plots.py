@@ -20,6 +20,8 @@ from matplotlib.ticker import (
 )
 from numpy.typing import NDArray
 
+from feedback.chance import NORMAL_95
+
 Floats = NDArray[np.float64]
 BLUE, ORANGE, GREY = "#1f5fa8", "#c4601d", "#9aa3ad"
 _STYLE: Any = {
@@ -61,7 +63,7 @@ def calibration(path: Path, curves: Sequence[tuple[str, Floats, Floats, Floats]]
         axes.plot([low, high], [low, high], color=GREY, linewidth=0.8, linestyle=":")
         for (name, predicted, seen, error), colour in zip(curves, (ORANGE, BLUE), strict=False):
             axes.errorbar(
-                predicted, seen, 1.96 * error, color=colour, marker="o", markersize=3.5,
+                predicted, seen, NORMAL_95 * error, color=colour, marker="o", markersize=3.5,
                 linewidth=1.2, elinewidth=0.8, label=name,
             )  # fmt: skip
         axes.set(xscale="log", yscale="log", xlim=(low, high), ylim=(low, high))

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from math import erfc, exp, lgamma, log, sqrt
 
+NORMAL_95 = 1.959964
+"""Standard deviations to either side of a normal mean that hold 95 %."""
+
 
 def chi2_above(value: float, freedom: int) -> float:
     """Upper tail of chi-squared; 1 without freedom.

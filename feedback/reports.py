@@ -15,6 +15,7 @@ from typing import Any
 import duckdb
 
 from auction.columns import Rejection
+from feedback.chance import NORMAL_95
 
 Names = Mapping[str, Mapping[Any, str]]
 """Dimension -> key -> what to show for it."""
@@ -101,13 +102,14 @@ class CtrReport:
     """Wall clock of the latest record that the report knows; 0 when it knows none."""
 
 
-def wilson(successes: int, trials: int, z: float = 1.959964) -> tuple[float, float]:
+def wilson(successes: int, trials: int) -> tuple[float, float]:
     """Wilson's 95 % score interval of a rate; (0, 1) when nothing was tried.
 
     Unlike the textbook interval it stays inside [0, 1] and is honest at few clicks (Wilson 1927).
     """
     if trials == 0:
         return 0.0, 1.0
+    z = NORMAL_95
     rate, spread = successes / trials, z * z / trials
     centre = (rate + spread / 2) / (1 + spread)
     half = z / (1 + spread) * sqrt(rate * (1 - rate) / trials + spread / (4 * trials))

@@ -13,10 +13,9 @@ from math import sqrt
 import numpy as np
 from numpy.typing import NDArray
 
-from feedback.chance import chi2_above, normal_beyond
+from feedback.chance import NORMAL_95, chi2_above, normal_beyond
 
 Floats = NDArray[np.float64]
-Z95 = 1.959964
 MISMATCH = 0.001
 """A sample ratio less likely than this is a broken experiment, not chance: nothing is read off."""
 
@@ -48,7 +47,7 @@ class Effect:
     @property
     def interval(self) -> tuple[float, float]:
         """95 % of the difference."""
-        return self.difference - Z95 * self.error, self.difference + Z95 * self.error
+        return self.difference - NORMAL_95 * self.error, self.difference + NORMAL_95 * self.error
 
     @property
     def chance(self) -> float:

@@ -19,6 +19,7 @@ from adserver.features.log import read
 from adserver.features.rows import matrix
 from adserver.records import DAY_MS
 from feedback.experiments.ratios import Measured
+from feedback.happened import Asked, gather
 from feedback.reports import Span
 from feedback.warehouse import connect
 from ranking.features import REQUEST_FIELDS, bag_starts
@@ -27,7 +28,6 @@ Floats = NDArray[np.float64]
 _USER = [field.name for field in REQUEST_FIELDS].index("user")
 ROWS = REQUEST_FIELDS[_USER].rows
 _COLUMN = int(bag_starts(REQUEST_FIELDS)[_USER])
-_MARGIN_MS = 3_600_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,19 +86,12 @@ def _add_day(
     person = matrix(table.column("request"), "request")[:, _COLUMN].astype(np.int64)
     keys = table.select(["decision", "slot", "arm"]).append_column("person", pa.array(person))
     connection.register("sold", keys)
+    gather(connection, Asked(span.since_ms, span.until_ms))
     connection.execute(f"""
-        INSERT INTO seen SELECT {before}, person, arm, count(shown), count(clicked), sum(micros)
+        INSERT INTO seen SELECT {before}, person, arm, count(shown), count(clicked),
+            coalesce(sum(micros), 0)
         FROM (SELECT DISTINCT decision, slot, arm, person FROM sold WHERE person > 0)
-        JOIN (
-            SELECT try_cast('0x' || decision AS UBIGINT) AS decision, slot,
-                max(1) FILTER (kind = 'impression') AS shown,
-                max(1) FILTER (kind = 'click') AS clicked,
-                sum(billed_micros)::BIGINT AS micros
-            FROM events WHERE code IN ('OK', 'RELEASED') AND NOT test
-                AND decided >= {span.since_ms - _MARGIN_MS}
-                AND decided < {span.until_ms + _MARGIN_MS}
-            GROUP BY 1, 2
-        ) USING (decision, slot) GROUP BY person, arm
+        JOIN happened USING (decision, slot) WHERE test = 0 GROUP BY person, arm
     """)
 
 

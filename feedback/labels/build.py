@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 
 from adserver.features.log import read
 from adserver.records import DAY_MS
+from feedback.happened import Asked
 from feedback.labels.assembly import Labels, Logged, Rows, labels_of, logged, rows_of
-from feedback.labels.outcomes import NEVER, Asked, Excluded, Outcomes, events_seen, outcomes
+from feedback.labels.outcomes import NEVER, Excluded, Outcomes, events_seen, outcomes
 from feedback.labels.settings import Form, LabelSettings, Window
 from feedback.labels.statistics import Statistics
 from feedback.warehouse import connect

@@ -11,6 +11,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from feedback.chance import NORMAL_95
+
 Floats = NDArray[np.float64]
 
 
@@ -42,12 +44,12 @@ def missing_share(window_s: float, delay_s: float) -> float:
     return delay_s / window_s * (1 - float(np.exp(-window_s / delay_s)))
 
 
-def stream_interval(click: NDArray[np.uint8], z: float = 1.959964) -> tuple[float, float]:
+def stream_interval(click: NDArray[np.uint8]) -> tuple[float, float]:
     """95 % interval of `stream_rate`: clicks and impressions of a window are two counts, as the
     clicks may be of earlier impressions, so the ratio's relative variance is 1/clicks + 1/shown."""
     clicks = int(click.sum())
     if clicks == 0:
         return 0.0, 1.0
     rate = stream_rate(click)
-    spread = z * float(np.sqrt(1 / clicks + 1 / (len(click) - clicks)))
+    spread = NORMAL_95 * float(np.sqrt(1 / clicks + 1 / (len(click) - clicks)))
     return rate * float(np.exp(-spread)), rate * float(np.exp(spread))

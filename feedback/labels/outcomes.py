@@ -1,6 +1,6 @@
 """What became of each logged row: when it was shown, clicked and converted, or why it is left out.
 
-The events come from the warehouse, aggregated by DuckDB; the verdict is plain columns. Knows no
+Events are aggregated by DuckDB (`feedback.happened`); the verdict is plain columns. Knows no
 features and no files.
 """
 
@@ -15,12 +15,10 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from feedback.happened import COUNTED, Asked, gather
 from feedback.labels.settings import LabelSettings
 
 NEVER = np.int64(1 << 62)
-_COUNTS = "code IN ('OK', 'RELEASED')"
-_MARGIN_MS = 3_600_000
-"""An event's `decided` and its row's time are read off one clock, but not at one moment."""
 
 
 class Excluded(IntEnum):
@@ -64,15 +62,6 @@ class Outcomes:
     excluded: NDArray[np.int8]
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """Which events to look at: those of decisions made in a span, as far as they are known."""
-
-    since_ms: int
-    until_ms: int
-    now_ms: int
-
-
 def outcomes(
     connection: duckdb.DuckDBPyConnection, keys: Keys, asked: Asked, settings: LabelSettings
 ) -> Outcomes:
@@ -94,23 +83,8 @@ def _aggregate(connection: duckdb.DuckDBPyConnection, keys: Keys, asked: Asked) 
     """Tables by decision and slot, by decision, and by person, of what happened."""
     table = {name: getattr(keys, name) for name in ("decision", "slot", "person")}
     connection.register("logged", pa.table({"row": np.arange(len(keys)), **table}))
-    connection.execute(
-        f"""
-        CREATE OR REPLACE TEMP TABLE happening AS
-        SELECT try_cast('0x' || decision AS UBIGINT) AS decision,
-            slot, kind, code, t, decided, test
-        FROM events
-        WHERE decided >= {asked.since_ms - _MARGIN_MS} AND decided < {asked.until_ms + _MARGIN_MS}
-            AND t <= {asked.now_ms} AND decision <> '' AND kind <> 'viewable';
-        CREATE OR REPLACE TEMP TABLE happened AS
-        SELECT decision, slot,
-            min(t) FILTER (kind = 'impression' AND {_COUNTS}) AS shown,
-            min(t) FILTER (kind = 'click' AND {_COUNTS}) AS clicked,
-            min(t) FILTER (kind = 'conversion' AND {_COUNTS}) AS converted,
-            count(*) FILTER (kind = 'impression') AS tried,
-            count(*) FILTER (kind = 'click' AND code = 'NO_PRIOR_IMP') AS blind,
-            bool_or(test)::BIGINT AS test
-        FROM happening WHERE decision IS NOT NULL GROUP BY 1, 2;
+    gather(connection, asked)
+    connection.execute(f"""
         CREATE OR REPLACE TEMP TABLE floods AS
         SELECT decision, max(clicks) AS decision_clicks FROM (
             SELECT decision, count(*) AS clicks FROM happening
@@ -121,20 +95,19 @@ def _aggregate(connection: duckdb.DuckDBPyConnection, keys: Keys, asked: Asked) 
             sum(shows)::BIGINT AS all_shows
         FROM (
             SELECT person, count(*) FILTER (kind = 'click') AS clicks,
-                count(*) FILTER (kind = 'impression' AND {_COUNTS}) AS shows
+                count(*) FILTER (kind = 'impression' AND {COUNTED}) AS shows
             FROM happening
             JOIN (SELECT DISTINCT decision, slot, person FROM logged WHERE person > 0)
             USING (decision, slot)
             GROUP BY person, t // 60000
         ) GROUP BY person
-        """
-    )
+    """)
 
 
 def events_seen(connection: duckdb.DuckDBPyConnection, asked: Asked) -> dict[str, int]:
     """Events by kind and code, as "click DUPLICATE", and those of rows that nobody logged; of the
     decisions last given to `outcomes`."""
-    span = f"decided >= {asked.since_ms} AND decided < {asked.until_ms}"
+    span = f"decided >= {asked.since_ms} AND decided < {asked.until_ms} AND kind <> 'viewable'"
     rows = connection.execute(f"""
         SELECT kind || ' ' || code, count(*) FROM happening WHERE {span} GROUP BY 1
         UNION ALL

@@ -19,11 +19,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from feedback.chance import NORMAL_95
+
 Floats = NDArray[np.float64]
 LEAST_ESS = 200.0
 """Effective observations below which an estimate is not told: it would be one of chance."""
-SIDE = 1.959964
-"""Of a normal interval that holds 95 %."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +72,7 @@ class Estimate:
 
     @property
     def interval(self) -> tuple[float, float]:
-        return self.value - SIDE * self.deviation, self.value + SIDE * self.deviation
+        return self.value - NORMAL_95 * self.deviation, self.value + NORMAL_95 * self.deviation
 
 
 @dataclass(frozen=True, slots=True)
