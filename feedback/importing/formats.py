@@ -84,8 +84,8 @@ class Format:
         return len(self.columns)
 
 
-def _click(name: str, high: int = 1, also: tuple[str, ...] = ()) -> Column:
-    return Column(name, Role.LABEL, Kind.WHOLE, 0, high, needed=True, also=also)
+def _click(name: str, high: int = 1) -> Column:
+    return Column(name, Role.LABEL, Kind.WHOLE, 0, high, needed=True)
 
 
 def _categories(names: Sequence[str], kind: Kind) -> tuple[Column, ...]:

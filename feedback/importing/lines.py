@@ -56,9 +56,9 @@ class Block:
         )
 
 
-def blocks(source: Source, size: int, longest: int = LONGEST) -> Iterator[Block]:
+def blocks(source: Source, size: int) -> Iterator[Block]:
     """All lines of a source, trimmed and in valid UTF-8, about `size` bytes at a time."""
-    cutter = _Cutter(longest)
+    cutter = _Cutter()
     for chunk in source.chunks(size):
         yield from cutter.feed(chunk)
     yield from cutter.finish(bool(source.torn))
@@ -67,8 +67,7 @@ def blocks(source: Source, size: int, longest: int = LONGEST) -> Iterator[Block]
 class _Cutter:
     """What is left of the chunk before, and where in the file it stands."""
 
-    def __init__(self, longest: int) -> None:
-        self.longest = longest
+    def __init__(self) -> None:
         self.rest = b""
         self.number, self.offset = 1, 0
         self.skipped = -1
@@ -87,7 +86,7 @@ class _Cutter:
         self.rest = data[cut:]
         if cut:
             yield self._block(data[:cut])
-        if len(self.rest) > self.longest + 2:
+        if len(self.rest) > LONGEST + 2:
             self.skipped = self.offset
             self.offset += len(self.rest)
             self.rest = self.rest[:SHOWN]
@@ -128,7 +127,7 @@ class _Cutter:
         self.number += len(end)
         self.offset += len(raw)
         fault = np.zeros(len(end), np.uint8)
-        wide = trim(data, begin, end, fault, self.longest)
+        wide = trim(data, begin, end, fault, LONGEST)
         block = Block(data, begin, end, number, offset, fault)
         return _repaired(block, np.flatnonzero(wide)) if wide.any() else block
 

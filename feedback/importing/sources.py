@@ -52,7 +52,7 @@ class Source:
             "torn": self.torn or None,
         }
 
-    def chunks(self, size: int = CHUNK) -> Iterator[bytes]:
+    def chunks(self, size: int) -> Iterator[bytes]:
         """Its content, unpacked; ends at the first thing that cannot be read, noted in `torn`."""
         try:
             with self.path.open("rb") as file:

@@ -10,7 +10,7 @@ from feedback.html import COMPACT
 from feedback.labels.statistics import DELAYS_S, Statistics
 
 
-def statistics_table(statistics: Statistics, title: str = "labels") -> Table:
+def statistics_table(statistics: Statistics, title: str) -> Table:
     """Every row that came in, by what became of it; then the clicks by delay, and the events."""
     table = Table(title=title, title_justify="left", **COMPACT)
     table.add_column("")
