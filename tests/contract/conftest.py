@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import time
 import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -55,6 +56,13 @@ class Triton:
 
     process: TritonProcess
     local: LocalScorer
+    start_s: float
+    """How long its start took."""
+
+    @property
+    def patience_s(self) -> float:
+        """Until a killed one answers again: ten seconds, or a few starts on a slow machine."""
+        return max(10.0, 3 * self.start_s)
 
     @property
     def url(self) -> str:
@@ -151,8 +159,9 @@ def triton(
         tmp_path_factory.mktemp("triton") / "triton.log",
         is_ready,
     )
+    began = time.monotonic()
     asyncio.run(process.start())
-    yield Triton(process, local)
+    yield Triton(process, local, time.monotonic() - began)
     asyncio.run(process.stop())
 
 

@@ -121,7 +121,7 @@ def wait_for_ads(page: Page) -> None:
 
 
 def wait_until_counted(visit: Visit, path: str, times: int) -> None:
-    for _ in range(100):
+    for _ in range(400):
         if len(visit.asked(path)) >= times:
             return
         visit.page.wait_for_timeout(50)
@@ -182,7 +182,7 @@ def test_a_click_leads_to_the_advertiser_by_way_of_the_server(visit: Visit) -> N
     with visit.context.expect_page():
         ad(page, "top").click()
     wait_until_counted(visit, "/e/click", 1)
-    for _ in range(100):
+    for _ in range(400):
         landing = [r for r in visit.requests if r.redirected_from]
         if landing:
             break
