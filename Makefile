@@ -15,7 +15,7 @@ run: $(VENV)/.run  ## set everything up and serve on 127.0.0.1:8080 (HOST PORT A
 	@exec $(BIN)/adserver demo
 
 test: $(VENV)/.test .run/chromium  ## all tests, with the real Triton and a real browser
-	$(BIN)/python -m pytest tests
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 tests
 
 check: $(VENV)/.test  ## ruff and mypy --strict
 	$(BIN)/ruff check .

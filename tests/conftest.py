@@ -13,6 +13,22 @@ import adserver  # noqa: F401 - decides where kernels are kept, before numba is 
 os.environ.setdefault("TRITON_INTERPRET", "1")
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    from side_by_side import SideBySide
+
+    config.option.loadscopereorder = False
+    return SideBySide(config, log)
+
+
+def pytest_collection_modifyitems(config, items):
+    """Only where the suite is shared between processes."""
+    if hasattr(config, "workerinput"):
+        from side_by_side import place_in_line
+
+        items.sort(key=lambda item: place_in_line(item.nodeid))
+
+
 class FakeClock:
     """A clock that moves only when told to."""
 
