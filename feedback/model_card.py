@@ -35,6 +35,12 @@ POINTS = 400
 CHANCE = 0.001
 MOST = 15
 """Features in the plot of drift."""
+PURPOSE = """## What it is for
+
+Click rates of ads that fit a page, for ranking and for bids per click. It knows people \
+by a hash and by the topics of what they lately saw and clicked. Rates of ads and places \
+that it never saw are those of their category, size and words. It says nothing of \
+conversions, and it is calibrated for the traffic of its newest days only."""
 MOST_ROWS = 200_000
 """Of each day that is looked at for drift."""
 Floats = NDArray[np.float64]
@@ -156,8 +162,12 @@ def _of_requests(part: Impressions) -> Floats:
 def _page(
     about: Mapping[str, Any], test: Impressions, judged: Mapping[str, Metrics], drift: Drift
 ) -> str:
+    return "\n".join([*_trained(about, test), *_judged(judged), *_drifted(drift), PURPOSE, ""])
+
+
+def _trained(about: Mapping[str, Any], test: Impressions) -> list[str]:
     shape, window = about["settings"]["shape"], about["window"]
-    lines = [
+    return [
         f"# Click model: {about['kind']}",
         "",
         f"- Trained on {window['impressions']:,} impressions of {window['requests']:,} requests"
@@ -168,6 +178,11 @@ def _page(
         f"- Judged on the newest {len(test):,} impressions with {int(test.click.sum()):,} clicks, "
         "calibrated on as many before them. The model saw neither.",
         "",
+    ]
+
+
+def _judged(judged: Mapping[str, Metrics]) -> list[str]:
+    return [
         "| | AUC | logloss | normalised entropy | ECE | COPC |",
         "|---|---|---|---|---|---|",
         *(_row(name, one) for name, one in judged.items()),
@@ -175,6 +190,11 @@ def _page(
         *_share(judged),
         "![ROC](roc.png) ![Calibration](calibration.png) ![Scores](scores.png)",
         "",
+    ]
+
+
+def _drifted(drift: Drift) -> list[str]:
+    return [
         "## Drift within the data",
         "",
         "The last day against the first. Above its mark a feature changed by more than chance; "
@@ -189,15 +209,7 @@ def _page(
             for name, found, least in zip(drift.name, drift.psi, drift.critical, strict=True)
         ),
         "",
-        "## What it is for",
-        "",
-        "Click rates of ads that fit a page, for ranking and for bids per click. It knows people "
-        "by a hash and by the topics of what they lately saw and clicked. Rates of ads and places "
-        "that it never saw are those of their category, size and words. It says nothing of "
-        "conversions, and it is calibrated for the traffic of its newest days only.",
-        "",
     ]
-    return "\n".join(lines)
 
 
 def _row(name: str, one: Metrics) -> str:
