@@ -39,8 +39,12 @@ CHOOSERS: Final = ((1024, 4), (4096, 8), (4096, 16), (8192, 16))
 """Keys that a program takes at a time, and its warps."""
 SHAPES: Final = tuple(
     Blocks(rows=rows, ads=ads, warps=warps)
-    for rows, ads, warps in product((16, 32, 64), (64, 128), (4, 8))
+    for rows, ads, warps in (
+        *((16, 128, 4), (16, 64, 4), (16, 128, 8), (32, 64, 4)),
+        *((32, 128, 8), (64, 64, 8), (64, 64, 4)),
+    )
 )
+"""Those for which the assembler needs no memory beside the registers."""
 FIGURES: Final = (
     ("decisions per second", "1/s"),
     ("p99 of a batch, copies included", "ms"),
