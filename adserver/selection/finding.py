@@ -5,6 +5,7 @@ Whatever is wrong with the selector, a batch has its candidates within the time 
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Protocol
@@ -91,7 +92,9 @@ class Finding:
 
         old = self._told.pop(key, None)
         try:
-            for change in changes(old, live):
+            some = changes(old, live)
+            # compared by another thread: of millions of ads that takes as long as many decisions
+            while change := await asyncio.to_thread(next, some, None):
                 await selector.change(change, *key)
         except RankerError:
             return
