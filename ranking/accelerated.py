@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from ranking.bundle import Bundle
 from ranking.int8 import LocalScorer
-from ranking.scorer import Pairs
+from ranking.scorer import Pairs, Refused
 from ranking.table import AdTable
 
 if TYPE_CHECKING:
@@ -89,7 +89,9 @@ class Accelerated:
             return self.cpu.score(pairs)
         try:
             return gpu.score(pairs)
-        except RuntimeError as error:  # what torch raises for whatever the device reports
+        except Refused:  # a newer snapshot has just taken its place
+            return self.cpu.score(pairs)
+        except Exception as error:  # whatever device, driver or compiler report
             self._give_up(error)
             return self.cpu.score(pairs)
 
@@ -100,10 +102,10 @@ class Accelerated:
                 return
             try:
                 gpu.add(version, table)
-            except RuntimeError as error:
+            except Exception as error:
                 self._give_up(error)
 
-    def _give_up(self, error: RuntimeError) -> None:
+    def _give_up(self, error: Exception) -> None:
         """After a fault the device answers nothing more in this process."""
         if self.gpu is not None:
             self.gpu = None

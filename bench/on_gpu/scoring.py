@@ -12,6 +12,7 @@ from typing import Any, Final
 
 import numpy as np
 import torch
+import triton
 from numpy.typing import NDArray
 
 from bench.on_gpu import ranked, swapped
@@ -41,6 +42,7 @@ FIGURES: Final = (
     ("candidates per second, copies included", "1/s"),
     ("p99 of a batch, copies included", "ms"),
 )
+TRIED: Final = "candidates per second, tried"
 CLOSE: Final = 1e-4
 """Log-odds; 99 of 100 rows must be nearer to float64."""
 STEP: Final = 0.05
@@ -172,11 +174,15 @@ def _tuned(scene: Scene, rng: np.random.Generator, until: float) -> tuple[Tiling
     for tiling in tilings():
         if took and time.monotonic() > until:
             break
-        launch = scene.launch(TUNED_AT, tiling)
-        launch.score(pairs)
-        took[tiling] = seconds_each([graphed(launch.compute)], 0.05)[0] / REPEATS
+        try:
+            launch = scene.launch(TUNED_AT, tiling)
+            launch.score(pairs)
+            took[tiling] = seconds_each([graphed(launch.compute)], 0.05)[0] / REPEATS
+        except triton.OutOfResources as error:
+            lines.append(unmeasured(TRIED, "1/s", str(error), tiling=str(tiling)))
+            continue
         rate = len(pairs.ad) / took[tiling]
-        lines.append(line("candidates per second, tried", rate, "1/s", tiling=str(tiling)))
+        lines.append(line(TRIED, rate, "1/s", tiling=str(tiling)))
     best = min(took, key=lambda one: took[one])
     lines.append(line("cuts tried", len(took), "1", best=str(best)))
     return best, lines

@@ -179,10 +179,16 @@ class Launch:
             self._answer.copy_(self._out, non_blocking=True)
 
     def _captured(self) -> Any:
-        """The graph; the first call outside it compiles."""
+        """The graph; the first call outside it compiles.
+
+        Captured by hand: `torch.cuda.graph` would also collect garbage and wait for the device,
+        which requests that another thread answers meanwhile would feel.
+        """
         self._work()
         torch.cuda.current_stream().synchronize()
         graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph, capture_error_mode="thread_local"):
+        with torch.cuda.stream(torch.cuda.Stream(self._in.device)):  # type: ignore[no-untyped-call]
+            graph.capture_begin(capture_error_mode="thread_local")
             self._work()
+            graph.capture_end()
         return graph
