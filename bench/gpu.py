@@ -26,13 +26,14 @@ import torch  # noqa: E402 - after the path is set
 if not torch.cuda.is_available():
     os.environ.setdefault("TRITON_INTERPRET", "1")  # read when the language is first imported
 
-from bench.on_gpu import ceilings, scoring, selection  # noqa: E402
+from bench.on_gpu import ceilings, equality, scoring, selection  # noqa: E402
 from bench.on_gpu.machine import Line, Machine, found, line  # noqa: E402
 
 Part = Callable[[Machine, float], Iterator[Line]]
 """Lines of one part, given the seconds that it may take."""
 PARTS: dict[str, tuple[Part, float]] = {
     "scorer": (scoring.figures, 1.0),
+    "equality": (equality.figures, 0.2),
     "selection": (selection.figures, 1.0),
 }
 """By name, in order: the part and its share of the time that the ceilings leave."""
