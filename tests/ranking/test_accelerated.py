@@ -115,6 +115,30 @@ def test_a_gpu_that_cannot_take_a_table_is_given_up(
     assert_array_equal(both.score(pairs), int8.score(pairs))
 
 
+class Gone(FakeGpu):
+    """Has just let go of what it said it had."""
+
+    def score(self, pairs: Pairs) -> np.ndarray:
+        raise Refused("snapshot 3 is not loaded")
+
+
+class Cpu:
+    """Answers 1 for every pair."""
+
+    def score(self, pairs: Pairs) -> np.ndarray:
+        return np.ones(len(pairs.ad), np.float32)
+
+
+def test_a_snapshot_that_goes_between_two_looks_costs_neither_request_nor_gpu(told):
+    scorer = Accelerated(Cpu(), Gone([VERSION]), tell=told.append)
+    none = np.zeros((1, 4), np.float32)
+    one = Pairs(VERSION, none, none[:, 0], np.zeros(2, np.int32), np.array([0, 2], np.int32))
+
+    assert_array_equal(scorer.score(one), [1, 1])
+    assert scorer.gpu is not None
+    assert not told
+
+
 def test_unknown_snapshots_are_refused_as_on_the_cpu(both: Accelerated, pairs: Pairs):
     with pytest.raises(Refused, match="snapshot 9 is not loaded"):
         both.score(replace(pairs, version=9))
