@@ -45,6 +45,8 @@ def import_(
 
 def told(manifest: Mapping[str, Any], out: Path) -> None:
     """The manifest in a few lines."""
+    from feedback.importing.run import QUARANTINED  # noqa: PLC0415 — compiles kernels
+
     rows, clicks = manifest["rows_out"], manifest["clicks"]
     line = f"{out}: {manifest['format']}, {rows:,} rows of {manifest['rows_in']:,} lines"
     typer.echo(f"{line}, {clicks:,} clicks ({clicks / max(1, rows):.3%})")
@@ -53,7 +55,8 @@ def told(manifest: Mapping[str, Any], out: Path) -> None:
         typer.echo(f"from {first:%Y-%m-%d %H:%M} to {last:%Y-%m-%d %H:%M} UTC")
     if manifest["quarantined"]:
         reasons = "; ".join(f"{count:,} {name}" for name, count in manifest["reasons"].items())
-        typer.echo(f"set aside: {manifest['quarantined']:,} lines ({reasons})")
+        lines = f"{manifest['quarantined']:,} of {manifest['rows_in']:,} lines"
+        typer.echo(f"set aside in {out / QUARANTINED}: {lines} ({reasons})")
     for one in manifest["sources"]:
         if one["torn"]:
             typer.echo(f"{one['file']}: read in part: {one['torn']}")

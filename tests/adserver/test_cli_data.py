@@ -24,7 +24,7 @@ def test_a_log_is_imported_and_told_about(tmp_path):
 
     assert code == 0
     assert "criteo, 2 rows of 3 lines, 2 clicks (100.000%)" in output
-    assert "set aside: 1 lines (1 wrong number of fields)" in output
+    assert "quarantine.jsonl: 1 of 3 lines (1 wrong number of fields)" in output
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
         "manifest.json",
         "part-00000.parquet",
