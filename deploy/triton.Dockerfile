@@ -6,14 +6,20 @@
 FROM nvcr.io/nvidia/tritonserver:24.12-py3
 WORKDIR /src
 COPY constraints.txt ./
+# The Triton language, by which the click model uses a GPU, builds what starts its kernels with a C
+# compiler, at the first start.
+RUN apt-get update -qq \
+    && apt-get install -y -qq --no-install-recommends gcc libc6-dev python3-dev \
+    && rm -rf /var/lib/apt/lists/*
 # The backend's worker takes its packages from the environment that the first python3 on the path
 # belongs to. The image's own packages stay as NVIDIA tested them.
 RUN python3 -m venv --without-pip /opt/ranker \
     && python3 -m pip --python /opt/ranker/bin/python3 install --no-cache-dir -c constraints.txt \
-        numpy numba onnxruntime
+        numpy numba onnxruntime torch triton
 COPY ranking /opt/ranker/lib/python3.12/site-packages/ranking
 ENV PATH=/opt/ranker/bin:$PATH \
     NUMBA_CACHE_DIR=/tmp/kernels \
+    TRITON_CACHE_DIR=/tmp/triton \
     OPENBLAS_NUM_THREADS=1 \
     OMP_NUM_THREADS=1
 # The image's own unprivileged user.
