@@ -43,6 +43,7 @@ TYPICAL_MICROS: Final = 1_000_000
 """Median bid per click."""
 SPREAD: Final = 0.7
 """Of the bids' logarithm."""
+FP16: Final = "FP16"
 FLIPS: Final = 0.01
 REVENUE: Final = 0.001
 Logits = Callable[[Pairs], NDArray[np.floating]]
@@ -94,7 +95,7 @@ def compared(machine: Machine, auctions: int) -> Iterator[Line]:
     whole = {name: np.concatenate(parts) for name, parts in ppm.items()}
     about = {"auctions": auctions, "contenders": CONTENDERS, "gpu": _gpu_is(machine)}
     about["seconds"] = round(time.monotonic() - began, 1)
-    yield from _agreement(whole, rng, about)
+    yield from _agreement({name: one for name, one in whole.items() if name != FP16}, rng, about)
     yield from _ranking(whole, rng, about)
     if "CPU INT8" not in forms:
         yield unmeasured("winners alike", "share", "the CPU path's packages are not here",
@@ -110,7 +111,21 @@ def _forms(machine: Machine, model: Model, table: ranked.Sampled) -> dict[str, L
     cpu = _cpu(table)
     if cpu is not None:
         forms["CPU INT8"] = cpu
+    if machine.cuda:
+        forms[FP16] = fp16(machine, model, table)
     return forms | {"GPU INT8": _gpu(machine, model, table)}
+
+
+def fp16(machine: Machine, model: Model, table: ranked.Sampled) -> Logits:
+    """The honest baseline's rates, which must rank no better than INT8's."""
+    known = Constants.of(model, machine.device)
+    net = ranked.FloatNet(known, Ads.of(table, model.network.scale, machine.device), torch.float16)
+
+    def score(pairs: Pairs) -> NDArray[np.float32]:
+        one = Inputs.of(pairs, machine.device)
+        return np.asarray(net(one.owner, one.ad, one.vector).cpu().numpy())
+
+    return score
 
 
 def exact(model: Model, table: ranked.Sampled) -> Logits:
