@@ -114,7 +114,7 @@ header span, dt, small, th { color: var(--soft); }
 dt, small { font-size: 12px; } dd { margin: 0; font-size: 24px; font-weight: 600;
   font-variant-numeric: tabular-nums; } .small dd { font-size: 16px; }
 .figures { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(480px, 100%), 1fr));
-  gap: 12px; }
+  gap: 12px; grid-auto-flow: dense; }
 figure { margin: 0; } .broad { grid-column: 1 / -1; }
 figcaption { font-weight: 600; margin-bottom: 8px; }
 svg { width: 100%; height: auto; display: block; } svg text { font-family: inherit !important; }

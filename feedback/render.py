@@ -11,18 +11,19 @@ from rich.table import Table
 from feedback import html, plots
 from feedback.fairness import FairnessReport
 from feedback.fairness_page import exposure_figures, exposure_html
-from feedback.html import as_of, cell, figure, money
-from feedback.reports import CtrReport, Figures
+from feedback.html import COMPACT, as_of, cell, figure, money
+from feedback.reports import EVENTS, CtrReport, Figures
 
 CTR_COLUMNS = (
     "decisions",
     "fills",
-    "fill rate",
+    "fill",
     "impressions",
     "viewable",
     "clicks",
+    "conv.",
     "CTR",
-    "95 % interval",
+    "95 %",
     "spend",
     "eCPM",
 )
@@ -31,7 +32,10 @@ CTR_COLUMNS = (
 def ctr_table(report: CtrReport, most: int = 30) -> Table:
     """For a terminal; `most` rows, then the total of all."""
     table = Table(
-        title=f"Click rate by {report.by} · {as_of(report.as_of_ms)}", title_justify="left"
+        title=f"Click rate by {report.by} · {as_of(report.as_of_ms)}",
+        title_justify="left",
+        caption_justify="left",
+        **COMPACT,
     )
     table.add_column(report.by)
     for column in CTR_COLUMNS:
@@ -53,10 +57,10 @@ def ctr_csv(report: CtrReport) -> str:
     text = StringIO()
     writer = csv.writer(text, lineterminator="\n")
     head = ["decisions", "fills", *(f"no_fill_{reason}" for reason in reasons)]
-    head += ["impressions", "viewables", "clicks", "filtered", "ctr", "ctr_low", "ctr_high"]
+    head += [*EVENTS, "ctr", "ctr_low", "ctr_high"]
     writer.writerow([report.by, "name", *head, "spend_micros", "ecpm_micros"])
     for row in report.rows:
-        events = [row.impressions, row.viewables, row.clicks, row.filtered]
+        events = [getattr(row, name) for name in EVENTS]
         empty = [row.no_fills.get(reason, 0) for reason in reasons]
         rates = [row.ctr, *row.ctr_interval, row.spend_micros, row.ecpm_micros]
         writer.writerow(
@@ -89,6 +93,7 @@ def _ctr_cells(row: Figures) -> list[str]:
         f"{row.impressions:,}",
         f"{row.viewables:,}",
         f"{row.clicks:,}",
+        f"{row.conversions:,}",
         f"{row.ctr:.3%}" if row.impressions else "–",
         f"{low:.2%} – {high:.2%}" if row.impressions else "–",
         money(row.spend_micros),
@@ -104,7 +109,11 @@ def _tiles(report: CtrReport) -> list[tuple[str, str, str]]:
         ("Slot decisions", f"{total.decisions:,}", f"of {report.requests:,} requests"),
         ("Fill rate", f"{total.fill_rate:.1%}", f"{total.unfilled:,} left empty"),
         ("Impressions", f"{total.impressions:,}", f"{total.viewables:,} in view"),
-        ("Clicks", f"{total.clicks:,}", f"not counted: {filtered or 'none'}"),
+        (
+            "Clicks",
+            f"{total.clicks:,}",
+            f"{total.conversions:,} conversions; not counted: {filtered or 'none'}",
+        ),
         ("Click rate", f"{total.ctr:.3%}", f"95 %: {low:.2%} – {high:.2%}"),
         ("Spend", money(total.spend_micros), f"eCPM {money(total.ecpm_micros)}"),
     ]

@@ -49,6 +49,10 @@ class Span:
     until_ms: int = 1 << 62
 
 
+EVENTS = ("impressions", "viewables", "clicks", "conversions", "filtered")
+"""Fields of `Figures` that count events, each event once."""
+
+
 @dataclass(slots=True)
 class Figures:
     """One row of a report."""
@@ -63,6 +67,7 @@ class Figures:
     impressions: int = 0
     viewables: int = 0
     clicks: int = 0
+    conversions: int = 0
     filtered: int = 0
     """Events that were not counted: duplicates, late, forged."""
     spend_micros: int = 0
@@ -195,19 +200,21 @@ def _add_events(
             count(*) FILTER (kind = 'impression' AND {_COUNTS}),
             count(*) FILTER (kind = 'viewable' AND {_COUNTS}),
             count(*) FILTER (kind = 'click' AND {_COUNTS}),
+            count(*) FILTER (kind = 'conversion' AND {_COUNTS}),
             count(*) FILTER (NOT {_COUNTS}),
             sum(billed_micros)::BIGINT
         FROM {source} GROUP BY 1 ORDER BY 1
         """,
     ):
         row = rows.setdefault(value, Figures(value, _name(by, value, names)))
-        row.impressions, row.viewables, row.clicks, row.filtered, row.spend_micros = counts
+        row.impressions, row.viewables, row.clicks, row.conversions, row.filtered = counts[:-1]
+        row.spend_micros = counts[-1]
 
 
 def _total(rows: Any) -> Figures:
     total = Figures(None, "total")
     for row in rows:
-        for name in ("decisions", "fills", "impressions", "viewables", "clicks", "filtered"):
+        for name in ("decisions", "fills", *EVENTS):
             setattr(total, name, getattr(total, name) + getattr(row, name))
         total.spend_micros += row.spend_micros
         for reason, slots in row.no_fills.items():
@@ -224,9 +231,7 @@ def _prove(connection: duckdb.DuckDBPyConnection, report: CtrReport) -> None:
     expected = {
         "SELECT count(*) FROM d": total.decisions,
         "SELECT count(*) FROM d WHERE number > 0": total.fills,
-        "SELECT count(*) FROM e": sum(
-            (total.impressions, total.viewables, total.clicks, total.filtered)
-        ),
+        "SELECT count(*) FROM e": sum(getattr(total, name) for name in EVENTS),
         "SELECT coalesce(sum(billed_micros), 0)::BIGINT FROM e": total.spend_micros,
     }
     for query, figure in expected.items():

@@ -3,31 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import json
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
+from arm_place import Place, three_models
 from catalogue_sample import NOW
-from model_variants import exported, repository_at
-from test_pipeline import System
 
 from adserver.arms import Arm, Beside
 from adserver.batcher import Ask
-from adserver.catalogue.tables import add_tables, are_there
-from adserver.deadline import Clocks, Deadline
-from adserver.editions import Editions
+from adserver.catalogue.tables import add_tables
+from adserver.deadline import Deadline
 from adserver.errors import ConfigError
-from adserver.features.log import read
-from adserver.features.rows import matrix
-from adserver.following import Following, Serving
-from adserver.releases.registry import Registry
-from adserver.releases.states import State
 from adserver.wire import decision as wire_decision
-from ranking.bundle import Bundle, BundleError
-from ranking.int8 import LocalScorer
+from bench.released.scores import ABSOLUTE, RELATIVE, rates
 from ranking.scorer import FULL, Pairs, Refused
 from ranking.table import AdTable, table_folder
 from simulator.traffic import requests
@@ -38,12 +28,7 @@ HALF = 500_000
 
 @pytest.fixture(scope="module")
 def repository(tmp_path_factory):
-    """1 in production; 2 has another calibration, 3 other towers and therefore other tables."""
-    folder = tmp_path_factory.mktemp("models")
-    registry = Registry(repository_at(folder / "repository"))
-    for name, change in (("rate", {"rate": 1.5}), ("towers", {"shift": 0.05})):
-        registry.register(exported(folder / name, **change), 0)
-    return registry
+    return three_models(tmp_path_factory.mktemp("models"))
 
 
 @pytest.fixture(scope="module")
@@ -51,47 +36,6 @@ def pages():
     bodies = requests(World(1), np.random.default_rng(2), 60)
     parsed = [wire_decision.parse(json.dumps(body).encode()) for body in bodies]
     return [replace(page, user=f"person-{n}") for n, page in enumerate(parsed)]
-
-
-class Heard:
-    """An observer that keeps what it is told."""
-
-    def __init__(self):
-        self.batches, self.failures, self.scored = [], [], []
-
-    def decided(self, verdict, decisions, took_s):
-        self.batches.append((verdict.edition.bundle.version, len(decisions)))
-
-    def failed(self, arm, model, requests):
-        self.failures.append((arm, model))
-
-    def shadowed(self, arm, model, scored):
-        self.scored.append((model, scored))
-
-
-class Place:
-    """A system whose worker has the editions of three models."""
-
-    def __init__(self, folder, clock, repository):
-        self.system = System(folder, clock, model_repository=repository.repository)
-        self.pipeline = self.system.pipeline
-        self.editions = Editions(self.system.settings)
-        self.pipeline.ranks.scorer = self.editions.scorer
-        asyncio.run(self.editions.introduce(self.system.edition))
-        self.heard = self.pipeline.observer = Heard()
-        self.pipeline.shadowing.observer = self.heard
-
-    def edition(self, version):
-        found = self.editions.beside(self.system.edition, version, NOW)
-        assert asyncio.run(self.editions.introduce(found)) == ""
-        return found
-
-    def decide(self, pages):
-        return self.system.decide(pages)
-
-    def logged(self):
-        self.system.features.log.flush()
-        return read(self.system.settings.features)
 
 
 @pytest.fixture
@@ -103,19 +47,6 @@ def place(tmp_path, clock, repository):
 
 def models_of(decisions):
     return {decision.request.user: decision.model for decision in decisions}
-
-
-def rates_by(bundle, table):
-    """[n] click rates that this model gives the logged rows, from the log and the model alone."""
-    request, ads, slot, counts = (
-        matrix(table[name], name) for name in ("request", "ads", "slot_ids", "counts")
-    )
-    scorer = LocalScorer(bundle)
-    scorer.add(1, AdTable.build(bundle, ads))
-    vector, bias = bundle.towers.request(request)
-    each = np.arange(len(table) + 1, dtype=np.int32)
-    logit = scorer.score(Pairs(1, vector, bias, each[:-1], each))
-    return bundle.calibration(logit + bundle.towers.slot_bias(slot) + bundle.count(counts))
 
 
 @pytest.mark.parametrize("version", [2, 3])
@@ -130,9 +61,9 @@ def test_every_click_rate_is_of_the_model_that_the_decision_names(version, place
     deciding = [named[f"{number:016x}"] for number in table["decision"].to_pylist()]
     assert deciding == [f"ctr_ranker/{one}" for one in model]
     assert set(zip(model, arm, strict=True)) == {(1, "production"), (version, "canary")}
-    rates = {v: rates_by(place.editions.bundle(v), table) for v in (1, version)}
-    own, others = (np.where(model == one, rates[1], rates[version]) for one in (1, version))
-    assert rate == pytest.approx(own, rel=1e-3, abs=2e-6)
+    by = {v: rates(place.editions.bundle(v), table) for v in (1, version)}
+    own, others = (np.where(model == one, by[1], by[version]) for one in (1, version))
+    assert rate == pytest.approx(own, rel=RELATIVE, abs=ABSOLUTE)
     assert np.median(np.abs(rate / others - 1)) > 0.01
 
 
@@ -177,11 +108,11 @@ def test_a_batch_in_flight_keeps_the_editions_it_began_with(place, pages):
 
     table = place.logged()
     model = table["model"].to_numpy()
-    rates = {v: rates_by(place.editions.bundle(v), table) for v in (1, 2, 3)}
-    own = np.select([model == v for v in (1, 2, 3)], [rates[v] for v in (1, 2, 3)])
+    by = {v: rates(place.editions.bundle(v), table) for v in (1, 2, 3)}
+    own = np.select([model == v for v in (1, 2, 3)], [by[v] for v in (1, 2, 3)])
     assert len(table) > 200
     assert set(model) == {1, 2, 3}
-    assert table["pctr"].to_numpy() == pytest.approx(own, rel=1e-3, abs=2e-6)
+    assert table["pctr"].to_numpy() == pytest.approx(own, rel=RELATIVE, abs=ABSOLUTE)
 
 
 def test_answers_come_in_the_order_of_the_questions(place, pages):
@@ -377,144 +308,3 @@ def test_a_scorer_refuses_a_model_that_it_does_not_have(place):
 
     with pytest.raises(Refused, match="9"):
         asyncio.run(place.editions.scorer.score(pairs, 1.0))
-
-
-class Follower:
-    """Follows the repository of a place; every step is half a second."""
-
-    def __init__(self, place, clock, **made):
-        self.registry = place.editions.registry
-        settings = place.system.settings
-        clocks = Clocks(lambda: NOW, clock)
-        self.following = Following(place.editions, settings.snapshots, clocks, **made)
-        self.now, self.clock = Serving(place.system.edition), clock
-
-    async def _steps(self, steps, wanted):
-        for _ in range(steps):
-            self.clock.advance(0.5)
-            self.now = await self.following.step(self.now)
-            if wanted and wanted == self.serves():
-                break
-            if wanted:
-                await asyncio.sleep(0.05)  # another process is at work
-        await self.following.close()
-
-    def step(self, steps=1, wanted=None):
-        asyncio.run(self._steps(steps, wanted))
-        return self.serves()
-
-    def serves(self):
-        beside = {arm: one.bundle.version for arm, one in self.now.beside.editions().items()}
-        return {"production": self.now.production.bundle.version, **beside}
-
-
-@pytest.fixture
-def follower(tmp_path, clock):
-    folder = tmp_path / "follower"
-    registry = Registry(repository_at(folder / "repository"))
-    registry.register(exported(folder / "rate", rate=1.5), 0)
-    registry.register(exported(folder / "towers", shift=0.05), 0)
-    place = Place(folder / "data", clock, registry)
-    yield Follower(place, clock, makes_tables=True)
-    place.system.close()
-
-
-def promote(follower, version, to=None):
-    follower.registry.promote(version, to, 0, "", {})
-
-
-def test_a_release_is_followed_from_shadow_to_production_and_back(follower):
-    assert follower.step() == {"production": 1}
-    first = follower.now.production
-
-    promote(follower, 2)
-    assert follower.step() == {"production": 1, "shadow": 2}
-    shadow = follower.now.beside.shadow
-    promote(follower, 2)
-    assert follower.step() == {"production": 1, "canary": 2}
-    assert follower.now.beside.share_ppm == 10_000
-    promote(follower, 2)
-    assert follower.step() == {"production": 1, "canary": 2}
-    assert follower.now.beside.share_ppm == 100_000
-    promote(follower, 2)
-    assert follower.step() == {"production": 2}
-    assert follower.now.production is shadow  # opened once, for the whole way
-    assert follower.now.beside.editions() == {}
-    assert follower.now.beside.phase == follower.registry.traffic().phase > 0
-    follower.registry.roll_back(2, 0, "", {})
-    assert follower.step() == {"production": 1}
-    assert follower.now.production is not first
-    assert follower.step() == {"production": 1}
-
-
-def test_tables_are_made_by_another_process_while_production_goes_on(follower):
-    promote(follower, 3, State.CANARY_10)
-    assert follower.step() == {"production": 1}
-
-    both = follower.step(600, {"production": 1, "canary": 3})
-
-    assert both == {"production": 1, "canary": 3}
-    snapshot = follower.now.production.snapshot.folder
-    assert are_there(snapshot, follower.now.beside.canary.bundle)
-
-
-def test_a_worker_that_makes_no_tables_waits_for_those_who_do(follower):
-    follower.following.makes_tables = False
-    promote(follower, 3, State.CANARY_10)
-
-    assert follower.step(3) == {"production": 1}
-    snapshot = follower.now.production.snapshot.folder
-    add_tables(snapshot, Bundle.load(follower.registry.folder(3)))
-
-    assert follower.step() == {"production": 1, "canary": 3}
-
-
-def test_a_model_that_cannot_be_loaded_is_tried_again_and_production_goes_on(follower):
-    promote(follower, 2, State.CANARY_1)
-    damaged = follower.registry.folder(2) / "calibration.npz"
-    whole = damaged.read_bytes()
-    damaged.write_bytes(whole[:-1])
-
-    assert follower.step(4) == {"production": 1}
-    damaged.write_bytes(whole)
-
-    assert follower.step(12) == {"production": 1, "canary": 2}
-
-
-def test_a_model_of_another_feature_schema_is_not_served(follower):
-    promote(follower, 2, State.SHADOW)
-    manifest = follower.registry.folder(2) / "manifest.json"
-    manifest.write_text(json.dumps(json.loads(manifest.read_text()) | {"feature_schema": "x"}))
-
-    assert follower.step(3) == {"production": 1}
-    with pytest.raises(BundleError, match="feature schema"):
-        follower.following.editions.bundle(2)
-
-
-def test_a_production_model_that_cannot_be_loaded_leaves_the_old_one_deciding(follower):
-    damaged = follower.registry.folder(2) / "calibration.npz"
-    damaged.write_bytes(b"")
-    promote(follower, 2, State.PRODUCTION)
-
-    assert follower.step(20) == {"production": 1}
-    follower.registry.roll_back(2, 0, "", {})
-    assert follower.step(20) == {"production": 1}
-
-
-def mapped(path):
-    return str(path) in Path("/proc/self/maps").read_text()
-
-
-def test_what_is_served_no_more_is_closed(follower):
-    snapshot = follower.now.production.snapshot.folder
-    add_tables(snapshot, Bundle.load(follower.registry.folder(3)))
-    promote(follower, 3, State.CANARY_1)
-    assert follower.step() == {"production": 1, "canary": 3}
-    assert mapped(snapshot / "models")
-
-    follower.registry.roll_back(3, 0, "", {})
-    assert follower.step(2) == {"production": 1}
-    gc.collect()
-
-    assert not mapped(snapshot / "models")
-    assert set(follower.following.editions._local.models) == {1}

@@ -16,13 +16,11 @@ from live_server import LiveServer
 from model_variants import exported, repository_at
 
 from adserver.features.log import read
-from adserver.features.rows import matrix
 from adserver.releases.registry import Registry
 from adserver.releases.states import State
+from bench.released.scores import ABSOLUTE, RELATIVE, rates
 from ranking.bundle import Bundle
-from ranking.int8 import LocalScorer
-from ranking.scorer import FALLBACK, Pairs
-from ranking.table import AdTable
+from ranking.scorer import FALLBACK
 from simulator.traffic import requests
 from simulator.world import World
 
@@ -223,21 +221,8 @@ def check_scores(release: Release) -> None:
     assert set(model) == {1, CALIBRATED, OTHER}
     for version in (1, CALIBRATED, OTHER):
         own = np.flatnonzero(model == version)
-        rates = rates_by(Bundle.load(release.registry.folder(version)), full.take(own))
-        assert rate[own] == pytest.approx(rates, rel=1e-3, abs=2e-6)
+        given = rates(Bundle.load(release.registry.folder(version)), full.take(own))
+        assert rate[own] == pytest.approx(given, rel=RELATIVE, abs=ABSOLUTE)
     arms = set(zip(model.tolist(), full["arm"].to_pylist(), strict=True))
     both = {(version, arm) for version in (1, OTHER) for arm in ("production", "canary")}
     assert arms == both - {(1, "canary")} | {(CALIBRATED, "canary")}
-
-
-def rates_by(bundle: Bundle, table) -> np.ndarray:
-    """[n] click rates that this model gives the logged rows, from the log and the model alone."""
-    request, ads, slot, counts = (
-        matrix(table[name], name) for name in ("request", "ads", "slot_ids", "counts")
-    )
-    scorer = LocalScorer(bundle)
-    scorer.add(1, AdTable.build(bundle, ads))
-    vector, bias = bundle.towers.request(request)
-    each = np.arange(len(table) + 1, dtype=np.int32)
-    logit = scorer.score(Pairs(1, vector, bias, each[:-1], each))
-    return bundle.calibration(logit + bundle.towers.slot_bias(slot) + bundle.count(counts))

@@ -9,6 +9,7 @@ import numpy as np
 
 from adserver.records import (
     ClickRecord,
+    ConversionRecord,
     DecisionRecord,
     EventRecord,
     Filter,
@@ -118,6 +119,8 @@ def _events(
         late = rng.random() < 0.1
         code = Filter.RELEASED if late and slot.per_click else Filter.OK
         yield _event(ClickRecord, decision, position, slot, code)
+        if slot.number % 3 == 0:
+            yield _event(ConversionRecord, decision, position, slot, code)
 
 
 def _event(

@@ -7,7 +7,13 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from synthetic import MIDNIGHT_MS, day, write
 
-from adserver.records import ClickRecord, DecisionRecord, ImpressionRecord, ViewableRecord
+from adserver.records import (
+    ClickRecord,
+    ConversionRecord,
+    DecisionRecord,
+    ImpressionRecord,
+    ViewableRecord,
+)
 from feedback.compaction import compact
 from feedback.fairness import fairness
 from feedback.reports import DIMENSIONS, ReportError, Span, ctr, reason_name, wilson
@@ -58,6 +64,7 @@ def test_a_report_says_what_plain_counting_says(connection, by):
     shown = Counter(of_event(e) for e in counted if isinstance(e, ImpressionRecord))
     clicks = Counter(of_event(e) for e in counted if isinstance(e, ClickRecord))
     seen = Counter(of_event(e) for e in counted if isinstance(e, ViewableRecord))
+    bought = Counter(of_event(e) for e in counted if isinstance(e, ConversionRecord))
     filtered = Counter(of_event(e) for e in EVENTS if not e.code.counts)
     spend = Counter()
     for event in EVENTS:
@@ -68,7 +75,9 @@ def test_a_report_says_what_plain_counting_says(connection, by):
     for row in report.rows:
         figures = (row.decisions, row.fills, row.impressions, row.viewables, row.clicks)
         assert figures == tuple(c[row.key] for c in (slots, fills, shown, seen, clicks)), row.name
-        assert (row.filtered, row.spend_micros) == (filtered[row.key], spend[row.key])
+        assert (row.conversions, row.filtered) == (bought[row.key], filtered[row.key])
+        assert row.spend_micros == spend[row.key]
+    assert report.total.conversions == sum(bought.values()) > 0
     assert report.total.spend_micros == sum(e.billed_micros for e in EVENTS)
     assert report.requests == len(DECISIONS)
     assert report.as_of_ms == max(r.t for r in RECORDS)
