@@ -8,7 +8,7 @@ from secrets import token_bytes
 
 import structlog
 
-from adserver import arm_metrics, metrics
+from adserver import metrics
 from adserver.auctions.recorder import Recorder
 from adserver.background import Job, forever
 from adserver.batcher import Ask, Batcher
@@ -22,8 +22,8 @@ from adserver.editions import Editions, refresh, set_limits
 from adserver.eventlog import EventLog, LogSettings
 from adserver.events import EventSettings, Turnstile
 from adserver.features.keeper import Features
-from adserver.following import Following, Serving
-from adserver.history import PAGE, PERSON, Histories
+from adserver.following import Following
+from adserver.history import Histories
 from adserver.http import EventAnswer
 from adserver.money import open_drawer, open_store
 from adserver.offers import Pacing
@@ -39,6 +39,7 @@ from adserver.settings import Settings
 from adserver.tokens import ON_PAGE, Kind, event_token, signer_of
 from adserver.trace import Numbers
 from adserver.trial import Trial
+from adserver.upkeep import Upkeep
 from adserver.why import Inquiries
 from adserver.wire.render import Urls, UrlsOf
 from auction.fairness import Exposure
@@ -50,8 +51,6 @@ REFRESH_S = 0.5
 FULLEST_LOG = 0.9
 """Above this share of the log's queue, requests are declined: what cannot be written down must
 not be sold."""
-RELEASES = 5_000
-"""Reservations looked at per refresh: twice what a worker can make meanwhile, in milliseconds."""
 WARM_UPS = (1, 8, 1, 8)
 """Batch sizes decided before the worker says that it is ready."""
 log = structlog.get_logger()
@@ -86,10 +85,6 @@ class Worker:
             self.features,
             self.trial.collector,
         )
-        self.pacing = Pacing(
-            Pace(self.store, number, PacingSettings()), Planner(Mode[settings.pacing.upper()])
-        )
-        self._asked = 0
         self.recorder = Recorder.of(settings, number, wall)
         self.pipeline = Pipeline(
             edition=edition,
@@ -128,10 +123,21 @@ class Worker:
             in_flight=2 if settings.scorer == "triton" else 1,
         )
         self.pipeline.shadowing.behind = lambda: self.batcher.waiting > 0
-        self.following = Following(self.editions, settings.snapshots, clocks, number == 0)
+        self.upkeep = Upkeep(
+            number,
+            clocks,
+            self.pipeline,
+            self.turnstile,
+            drawer,
+            Pacing(
+                Pace(self.store, number, PacingSettings()), Planner(Mode[settings.pacing.upper()])
+            ),
+            self.trial,
+            Following(self.editions, settings.snapshots, clocks, number == 0),
+            self.batcher,
+            DriftGauges(settings.drift_folder),
+        )
         self._report = ReportPage(monotonic)
-        self._drift = DriftGauges(settings.drift_folder)
-        self._swept = {PERSON: b"", PAGE: b""}
         self._tasks: list[asyncio.Task[None]] = []
         self._warm = self._draining = False
 
@@ -148,7 +154,7 @@ class Worker:
         if why:
             log.warning("the scorer does not take the model", why=why)
         refresh(self.pipeline.edition, self.drawer, self.clocks.wall())
-        await self._follow()
+        await self.upkeep.follow()
         for size in WARM_UPS:
             await self.pipeline.decide([self._rehearsal()] * size)
         self.pipeline.seconds_per_row = 0.0  # compiling is not what a row costs
@@ -156,9 +162,7 @@ class Worker:
 
     def jobs(self) -> list[Job]:
         """What is to be done twice a second beside answering."""
-        jobs: list[Job] = [self._refresh, self._follow, self._release]
-        jobs += [self._tend, self._pace, self._count, self._observe, self._select]
-        return [*jobs, self._sweep, self._drift.tell_drift] if self.number == 0 else jobs
+        return self.upkeep.jobs()
 
     def drain(self) -> None:
         """Say that we are not ready for more."""
@@ -167,7 +171,7 @@ class Worker:
     async def stop(self) -> None:
         """Answer what was asked, write what was promised, then end."""
         self.drain()
-        await self.following.close()
+        await self.upkeep.following.close()
         await self.batcher.stop()
         for task in self._tasks:
             task.cancel()
@@ -182,14 +186,14 @@ class Worker:
         self.store.close()
 
     async def decide(self, ask: Ask) -> Decision:
-        self._asked += 1
+        self.upkeep.asked += 1
         if self.log.backlog > FULLEST_LOG or self.log.failure or not ask.request.slots:
             return self._decline(ask)
         return await self.batcher.ask(ask)
 
     async def decide_together(self, asks: Sequence[Ask]) -> list[Decision]:
         """One batch as the caller has put it together, without a queue."""
-        self._asked += len(asks)
+        self.upkeep.asked += len(asks)
         return await self.pipeline.decide(asks)
 
     def urls(self, base: str) -> UrlsOf:
@@ -225,6 +229,7 @@ class Worker:
         breaker = self.pipeline.ranks.breaker(self.pipeline.edition.bundle.version)
         return {
             "ready": self._warm and not self._draining and self.log.failure is None,
+            "worker": self.number,
             "catalogue": self.pipeline.edition.version,
             "ads": len(self.pipeline.edition.snapshot.ads),
             "model": self.pipeline.edition.bundle.version,
@@ -266,64 +271,3 @@ class Worker:
         slots = tuple(Slot(f"warm-up-{n}", sizes=sizes) for n in range(2))
         request = AdRequest("warm-up", slots, test=True, explain=Explain.SUMMARY)
         return Ask(request, Deadline(self.clocks.monotonic() + 60.0), self.clocks.monotonic())
-
-    async def _refresh(self) -> None:
-        for edition in self._serving.editions().values():
-            await asyncio.to_thread(refresh, edition, self.drawer, self.clocks.wall())
-        metrics.QUEUED.set(self.batcher.waiting)
-        breaker = self.pipeline.ranks.breaker(self.pipeline.edition.bundle.version)
-        metrics.BREAKER.set(breaker.circuit.name == "CLOSED")
-        metrics.observe_auctions(self.recorder, int(self.clocks.wall() * 1000))
-        arm_metrics.observe_served(self.pipeline.edition, self.pipeline.beside)
-        metrics.SNAPSHOT.set(self.pipeline.edition.version)
-
-    @property
-    def _serving(self) -> Serving:
-        return Serving(self.pipeline.edition, self.pipeline.beside)
-
-    async def _follow(self) -> None:
-        now = self._serving
-        found = await self.following.step(now)
-        if found is now:
-            return
-        set_limits(found.production, self.drawer, self.clocks.wall())
-        self.pipeline.edition, self.pipeline.beside = found.production, found.beside
-        self.pipeline.ranks.keep(now.models | found.models)
-        self.turnstile.caps = found.production.shelf.caps
-        keys = sorted(found.editions())
-        log.info("serving other editions", snapshots_models=keys, worker=self.number)
-
-    async def _select(self) -> None:
-        await self.pipeline.finding.follow(self._serving.editions())
-
-    async def _tend(self) -> None:
-        await asyncio.to_thread(self.drawer.tend, self.clocks.wall())
-        metrics.observe_money(self.drawer)
-
-    async def _pace(self) -> None:
-        now = self.clocks.wall()
-        if self.pacing.pace.is_due(now):
-            asked, self._asked = self._asked, 0
-            edition, steps = self.pipeline.edition, self.drawer.bank.tally.take()
-            self.pipeline.offers = await asyncio.to_thread(
-                self.pacing.beat, edition, now, asked, steps
-            )
-
-    async def _release(self) -> None:
-        self.drawer.holds.release_due(int(self.clocks.wall() * 1000), RELEASES)
-
-    async def _count(self) -> None:
-        fresh = await asyncio.to_thread(self.features.fetch, int(self.clocks.wall() * 1000))
-        self.features.take(fresh)
-        metrics.observe_features(self.features, int(self.clocks.wall() * 1000))
-
-    async def _observe(self) -> None:
-        await asyncio.to_thread(self.trial.beat, int(self.clocks.wall() * 1000))
-
-    async def _sweep(self) -> None:
-        """Histories and pages that have died, a few thousand at a time, round and round."""
-        caps, now_ms = self.pipeline.edition.shelf.caps, int(self.clocks.wall() * 1000)
-        for prefix, after in self._swept.items():
-            self._swept[prefix] = await asyncio.to_thread(
-                self.histories.sweep, prefix, after, caps, now_ms
-            )
