@@ -14,17 +14,14 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import contextlib
 import gc
 import sys
 import tempfile
-import time
 from collections import Counter
-from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
-from urllib.request import urlopen
 
 import numpy as np
 import orjson
@@ -34,24 +31,21 @@ from adserver.releases.registry import Registry
 from adserver.releases.states import State
 from bench.released import variants
 from bench.released.scores import scored
+from bench.released.story import SOURCE, Release
 from loadtest.answers import Ad
 from loadtest.open_loop import Plan, sent
 from loadtest.recorder import Recorder, Viewer
-from loadtest.serving import Server, Wanted, serving
+from loadtest.serving import Wanted, serving
 from loadtest.tally import SERVER_ERRORS, Tally
 from loadtest.target import target_of
 from loadtest.traffic import CLICK, IMPRESSION, Shot, get, shots
 
-SOURCE: Final = Path("model_repository")
 DISTINCT: Final = 20_000
 RATE: Final = 0.012
 """Of clicks per ad seen, whatever a model predicts."""
 WARM_UP_S: Final = 5.0
-ROLLED_BACK_WITHIN_S: Final = 120.0
-BROKEN: Final = 3.0
-"""What the broken model multiplies click rates with."""
 WORKERS: Final = {"local": 2, "triton": 1}
-READY_WITHIN_S: Final = 180.0
+ABOVE_MS: Final = 50.0
 
 
 class Passer(Viewer):
@@ -66,109 +60,9 @@ class Passer(Viewer):
         return seen + [get(CLICK, ad.click, self.host) for ad in clicked]
 
 
-@dataclass(slots=True)
-class Release:
-    """The story that is played while requests come."""
-
-    server: Server
-    registry: Registry
-    models: Path
-    hold_s: float
-    breaks: tuple[State, ...]
-    """States in which a broken model is tried."""
-    marks: list[tuple[str, float]] = field(default_factory=list)
-    """What happened when, on the monotonic clock."""
-    gone_after: dict[str, float | None] = field(default_factory=dict)
-    """Seconds from a broken model's first request to its retirement, by its state."""
-
-    def mark(self, what: str) -> None:
-        self.marks.append((what, time.monotonic()))
-
-    async def play(self) -> None:
-        """All of it, in the order of the module's first lines."""
-        await asyncio.sleep(WARM_UP_S + self.hold_s)
-        good = await self._register("good", rate=1.05, shift=0.02)
-        await self._promote(good, State.SHADOW)
-        await self._promote(good, State.CANARY_1)
-        await self._promote(good, State.CANARY_10)
-        await self._promote(good, State.PRODUCTION)
-        await self._move("rollback", lambda: self._roll_back(good), 1, {})
-        for state in self.breaks:
-            broken = await self._register(f"broken-{state}", rate=BROKEN)
-            await self._breaks(broken, state)
-
-    async def _register(self, name: str, **change: float) -> int:
-        folder = await asyncio.to_thread(
-            lambda: variants.variant(SOURCE / "ctr_ranker" / "1", self.models / name, **change)
-        )
-        self.mark(f"register {name}")
-        return await asyncio.to_thread(self.registry.register, folder, _now_ms())
-
-    async def _promote(self, version: int, to: State) -> None:
-        production = version if to is State.PRODUCTION else 1
-        trial = {} if to is State.PRODUCTION else {_arm(to): version}
-        await self._move(str(to), lambda: self._up(version, to), production, trial)
-
-    async def _move(
-        self, what: str, change: Callable[[], object], production: int, trial: dict[str, int]
-    ) -> None:
-        """Make a move, wait until it shows, and hold."""
-        self.mark(what)
-        await asyncio.to_thread(change)
-        await self._shows(production, trial)
-        self.mark(f"{what} in effect")
-        await asyncio.sleep(self.hold_s)
-
-    async def _shows(self, production: int, trial: dict[str, int]) -> None:
-        """Several answers in a row, so that all workers are likely to have been asked."""
-        async with asyncio.timeout(READY_WITHIN_S):
-            agreed = 0
-            while agreed < 6:
-                told = await asyncio.to_thread(_readiness, self.server.url)
-                agreed = (
-                    agreed + 1 if (told["model"], told["on_trial"]) == (production, trial) else 0
-                )
-                await asyncio.sleep(0.1)
-
-    async def _breaks(self, version: int, state: State) -> None:
-        self.mark(f"broken {state}")
-        await asyncio.to_thread(self._up, version, state)
-        await self._shows(1, {"canary": version})
-        self.mark(f"broken {state} in effect")
-        began = time.monotonic()
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(ROLLED_BACK_WITHIN_S):
-                while self.registry.read().states[version] is not State.RETIRED:  # noqa: ASYNC110
-                    await asyncio.sleep(0.1)
-        retired = self.registry.read().states[version] is State.RETIRED
-        self.gone_after[str(state)] = time.monotonic() - began if retired else None
-        self.mark(f"broken {state} gone")
-        await asyncio.sleep(2.0)
-
-    def _up(self, version: int, to: State) -> None:
-        self.registry.promote(version, to, _now_ms(), "a trial of the release", {})
-
-    def _roll_back(self, version: int) -> None:
-        self.registry.roll_back(version, _now_ms(), "a trial of the release", {})
-
-
-def _arm(state: State) -> str:
-    return "shadow" if state is State.SHADOW else "canary"
-
-
-def _now_ms() -> int:
-    return int(time.time() * 1000)
-
-
-def _readiness(url: str) -> dict[str, Any]:
-    with urlopen(f"{url}/readyz", timeout=10) as answer:
-        found: dict[str, Any] = orjson.loads(answer.read())
-    return found
-
-
 async def under_load(release: Release, flags: argparse.Namespace, load: list[Shot]) -> Recorder:
     """The load for as long as the story lasts, and all answers."""
-    target = target_of(release.server.url)
+    target = target_of(release.url)
     recorder = Recorder(target, 256, 2.0)
     recorder.viewer = viewer = Passer(target.host, np.random.default_rng(3).random)
     viewer.share = flags.seen
@@ -217,26 +111,39 @@ def figures(release: Release, recorder: Recorder) -> Iterator[dict[str, Any]]:
         "value": round(inside[worst], 1),
         "unit": "ms",
         "after": _last(release.marks, worst),
-        "seconds": len(inside),
-        "above_50_ms": sum(ms > 50 for ms in inside.values()),
-        "median_second": round(float(np.median(list(inside.values()))), 1),
+        **_spread(inside),
         "worst_excused": round(max((p99[s] for s in p99 if s in out), default=0.0), 1),
     }
+    for what in dict.fromkeys(_last(release.marks, second) for second in inside):
+        part = {s: ms for s, ms in inside.items() if _last(release.marks, s) == what}
+        yield {"figure": "p99 of the seconds after a move", "after": what, **_spread(part)}
     for state, took in release.gone_after.items():
         yield {
             "figure": "seconds from a broken canary's start to its rollback",
             "state": state,
             "value": None if took is None else round(took, 1),
-            "why": _why(release.registry),
         }
+    yield {"figure": "rollbacks by the server itself", "why": _why(release.registry)}
+
+
+def _spread(p99: dict[int, float]) -> dict[str, Any]:
+    ms = sorted(p99.values())
+    return {
+        "seconds": len(ms),
+        "above_50_ms": sum(one > ABOVE_MS for one in ms),
+        "median_second": round(float(np.median(ms)), 1),
+        "worst_second": round(ms[-1], 1),
+    }
 
 
 def _last(marks: list[tuple[str, float]], second: int) -> str:
     return next((what for what, at in reversed(marks) if at <= second), "the start")
 
 
-def _why(registry: Registry) -> list[str]:
-    return [move.reason for move in registry.read().moves if move.reason.startswith("automatic")]
+def _why(registry: Registry) -> dict[str, str]:
+    """By version; the first is the good one's."""
+    moves = registry.read().moves
+    return {str(one.version): one.reason for one in moves if one.reason.startswith("automatic")}
 
 
 def bench(scorer: str, flags: argparse.Namespace, folder: Path) -> Iterator[dict[str, Any]]:
@@ -254,7 +161,11 @@ def bench(scorer: str, flags: argparse.Namespace, folder: Path) -> Iterator[dict
     (folder / "data").mkdir()
     registry = Registry(repository)
     with serving(wanted, folder / "server.log") as server:
-        release = Release(server, registry, folder / "exported", flags.hold, flags.breaks)
+        release = Release(
+            *(server.url, registry, folder / "exported"),
+            *(flags.hold, WARM_UP_S + flags.still, flags.breaks),
+        )
+        release.prepare()
         recorder = uvloop.run(under_load(release, flags, load))
         yield from figures(release, recorder)
     found = scored(folder / "data", registry)
@@ -267,12 +178,13 @@ def main() -> int:
     parser.add_argument("--ads", type=int, default=20_000)
     parser.add_argument("--rate", type=float, default=500.0, help="ad requests per second")
     parser.add_argument("--hold", type=float, default=15.0, help="seconds after each move")
+    parser.add_argument("--still", type=float, default=60.0, help="seconds before the first")
     parser.add_argument("--seen", type=float, default=1.0, help="share of the ads that are seen")
     parser.add_argument("--quick", action="store_true", help="few ads, low rate, short")
     flags = parser.parse_args()
     flags.breaks = (State.CANARY_10, State.CANARY_1)
     if flags.quick:
-        flags.ads, flags.rate, flags.hold = 2_000, 60.0, 3.0
+        flags.ads, flags.rate, flags.hold, flags.still = 2_000, 60.0, 3.0, 3.0
         flags.breaks = (State.CANARY_10,)  # a hundredth of so few is a minute's wait for each fact
     for scorer in flags.scorer:
         with tempfile.TemporaryDirectory(prefix="release-") as folder:
@@ -281,6 +193,7 @@ def main() -> int:
                 "ads": flags.ads,
                 "per_s": flags.rate,
                 "hold_s": flags.hold,
+                "still_s": flags.still,
                 "seen": flags.seen,
             }
             for line in bench(scorer, flags, Path(folder)):

@@ -5,6 +5,7 @@ Knows the server as its users do: a command, environment variables, a port, and 
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -105,27 +106,33 @@ def serving(wanted: Wanted, log: Path) -> Iterator[Server]:
         process = psutil.Popen(command, env=environment, stdout=written, stderr=written)
     server = Server(f"http://127.0.0.1:{port}", process)
     try:
-        _await_ready(server, log)
+        _await_ready(server, log, wanted.workers)
         yield server
     finally:
         _stop(process)
 
 
-def _await_ready(server: Server, log: Path) -> None:
-    until = monotonic() + READY_WITHIN_S
+def _await_ready(server: Server, log: Path, workers: int) -> None:
+    """Until every worker has answered: connections that are made before would all be with those
+    that were there first."""
+    until, ready = monotonic() + READY_WITHIN_S, set[int]()
     while monotonic() < until and server.process.poll() is None:
         try:
-            with urlopen(f"{server.url}/readyz", timeout=5):
-                return
+            with urlopen(f"{server.url}/readyz", timeout=5) as answer:
+                ready.add(json.loads(answer.read())["worker"])
         except (URLError, OSError):
             sleep(0.2)
+        if len(ready) >= workers:
+            return
+        sleep(0.02)
     raise NotServing(f"the server did not become ready; its last words:\n{_end_of(log)}")
 
 
 def _stop(process: psutil.Popen) -> None:
     """Ctrl-C; what is still there after that is ended, and is an error."""
     tree = _tree(process)
-    process.send_signal(signal.SIGINT)
+    if process.is_running():
+        process.send_signal(signal.SIGINT)
     _, left = psutil.wait_procs(tree, STOP_WITHIN_S)
     for one in left:
         one.kill()
