@@ -105,7 +105,8 @@ class Observer(Protocol):
         ...
 
     def failed(self, arm: Arm, model: int, requests: int) -> None:
-        """A model could not decide at all, and production's did; or a shadow gave no scores."""
+        """A model could not decide at all: production's did, unless it was that; or a shadow gave
+        no scores."""
         ...
 
     def shadowed(self, arm: Arm, model: int, scored: Scored) -> None:

@@ -103,11 +103,10 @@ class Pipeline:
         try:
             weighed = await self._weigh(asks, edition, arm)
         except Exception:
+            self._blame(edition, arm, len(asks))
             if arm.name == PRODUCTION:
                 raise
-            self._blame(edition, arm, len(asks))
-            production = replace(arm, name=PRODUCTION)
-            weighed = await self._weigh(asks, self.edition, production)
+            return await self._decide(asks, self.edition, replace(arm, name=PRODUCTION))
         return self._sell(weighed)
 
     async def _weigh(self, asks: Sequence[Ask], edition: Edition, arm: Arm) -> Weighed:
@@ -194,12 +193,14 @@ class Pipeline:
 
     def _blame(self, edition: Edition, arm: Arm, requests: int) -> None:
         """Of the exception that is being handled."""
+        if self.observer:
+            self.observer.failed(arm, edition.bundle.version, requests)
+        if arm.name == PRODUCTION:
+            return  # whoever asked hears of it
         if edition.model not in self._blamed:
             self._blamed.add(edition.model)
             log.exception("a canary failed, production decides", model=edition.model)
         arm_metrics.LEFT.inc(requests)
-        if self.observer:
-            self.observer.failed(arm, edition.bundle.version, requests)
 
     def _observe(self, verdict: Verdict, decisions: list[Decision], trace: Trace) -> None:
         if self.observer:

@@ -8,7 +8,7 @@ their events; not what is judged by the sums.
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from threading import Lock
@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from adserver.decision import Decision
-from adserver.releases.statistics import SLOWEST_MS, Scored, Stats
+from adserver.releases.statistics import Scored, Stats, took, totalled
 from adserver.state.store import StateStore, StoreFailed, Values, everything
 from adserver.tokens import Kind, Token
 from auction.columns import PPM
@@ -39,32 +39,6 @@ Key = tuple[int, int]
 
 
 @dataclass(slots=True)
-class _Sums:
-    """Counts since they were last added to the record."""
-
-    requests: int = 0
-    errors: int = 0
-    degraded: int = 0
-    impressions: int = 0
-    clicks: int = 0
-    expected: float = 0.0
-    revenue: int = 0
-    revenue_squares: float = 0.0
-    took_ms: dict[int, int] = field(default_factory=lambda: defaultdict(int))
-    scored: Scored = field(default_factory=Scored)
-    slots: int = 0
-    sold: int = 0
-    variance: float = 0.0
-
-    def stats(self) -> Stats:
-        took = [0] * (1 + max(self.took_ms, default=-1))
-        for ms, requests in self.took_ms.items():
-            took[ms] = requests
-        named = {name: getattr(self, name) for name in Stats.__struct_fields__}
-        return Stats(**named | {"took_ms": tuple(took)})
-
-
-@dataclass(slots=True)
 class Collector:
     """One worker's counts. Everything but `flush` belongs to the thread that decides."""
 
@@ -74,36 +48,32 @@ class Collector:
     """Of the releases now: events of phases long before it count no more."""
     lost: int = 0
     """Events that came for a phase which is not counted any more."""
-    _waiting: dict[Key, _Sums] = field(default_factory=lambda: defaultdict(_Sums))
+    _waiting: deque[tuple[Key, Stats]] = field(default_factory=deque)
     _unsaved: dict[Key, Stats] = field(default_factory=dict)
-    _lock: Lock = field(default_factory=Lock)
     _flushing: Lock = field(default_factory=Lock)
 
     def decided(self, verdict: Verdict, decisions: Sequence[Decision], took_s: float) -> None:
         """One batch of one model, `took_s` from its start to its decisions; tests are left out."""
         real = [one for one in decisions if not one.request.test]
-        with self._lock:
-            sums = self._waiting[verdict.arm.phase, verdict.edition.bundle.version]
-            sums.requests += len(real)
-            sums.took_ms[min(int(1000 * took_s), SLOWEST_MS)] += len(real)
-            for decision in real:
-                if decision.quality >= FALLBACK:
-                    sums.degraded += 1
-                    continue
-                sums.slots += len(decision.outcomes)
-                sums.sold += sum(outcome.sold is not None for outcome in decision.outcomes)
+        full = [one.outcomes for one in real if one.quality < FALLBACK]
+        counts = Stats(
+            requests=len(real),
+            batch_squares=len(real) ** 2,
+            degraded=len(real) - len(full),
+            took_ms=took(took_s, len(real)),
+            slots=sum(map(len, full)),
+            sold=sum(outcome.sold is not None for page in full for outcome in page),
+        )
+        self._add(verdict.arm.phase, verdict.edition.bundle.version, counts)
 
     def failed(self, arm: Arm, model: int, requests: int) -> None:
         """Requests that the model was to decide, and another did."""
-        with self._lock:
-            sums = self._waiting[arm.phase, model]
-            sums.requests += requests
-            sums.errors += requests
+        counts = Stats(requests=requests, batch_squares=requests**2, errors=requests)
+        self._add(arm.phase, model, counts)
 
     def shadowed(self, arm: Arm, model: int, scored: Scored) -> None:
         """A shadow's scores beside those of the model that decided."""
-        with self._lock:
-            self._waiting[arm.phase, model].scored += scored
+        self._add(arm.phase, model, Stats(scored=scored, batch_squares=scored.requests**2))
 
     def witness(self, kind: Kind, token: Token, billed: int) -> None:
         """An event that counts, once; to be told of none of a test's. `billed` in micros."""
@@ -112,17 +82,15 @@ class Collector:
         if not 0 <= self.phase - token.phase < RECENT:
             self.lost += 1
             return
-        with self._lock:
-            sums = self._waiting[token.phase, token.model]
-            if kind is Kind.IMPRESSION:
-                rate = token.pctr_ppm / PPM
-                sums.impressions += 1
-                sums.expected += rate
-                sums.variance += rate * (1 - rate)
-            elif kind is Kind.CLICK:
-                sums.clicks += 1
-            sums.revenue += billed
-            sums.revenue_squares += float(billed) ** 2
+        shown = kind is Kind.IMPRESSION
+        counts = Stats(
+            impressions=int(shown),
+            expected=token.pctr_ppm / PPM if shown else 0.0,
+            clicks=int(kind is Kind.CLICK),
+            revenue=billed,
+            revenue_squares=float(billed) ** 2,
+        )
+        self._add(token.phase, token.model, counts)
 
     def flush(self) -> None:
         """Add what was counted to the store, in any thread; what it does not take waits for the
@@ -130,11 +98,15 @@ class Collector:
         with self._flushing:
             self._flush()
 
+    def _add(self, phase: int, version: int, counts: Stats) -> None:
+        self._waiting.append(((phase, version), counts))  # summed where no request waits for it
+
     def _flush(self) -> None:
-        with self._lock:
-            waiting, self._waiting = self._waiting, defaultdict(_Sums)
-        for key, sums in waiting.items():
-            self._unsaved[key] = self._unsaved.get(key, Stats()) + sums.stats()
+        parts = defaultdict(list, {key: [known] for key, known in self._unsaved.items()})
+        for _ in range(len(self._waiting)):
+            key, counts = self._waiting.popleft()
+            parts[key].append(counts)
+        self._unsaved = {key: totalled(every) for key, every in parts.items()}
         for phase in sorted({phase for phase, _ in self._unsaved}):
             new = {key: one for key, one in self._unsaved.items() if key[0] == phase}
             try:

@@ -13,8 +13,9 @@ from __future__ import annotations
 import math
 from typing import Final
 
-MORE: Final = (1.1, 1.25, 1.5, 2.0, 3.0, 5.0, 10.0, 30.0)
-"""Alternatives to a rate at its limit: so many times as high, or as low."""
+MORE: Final = (1.1, 1.25, 1.5, 2.0, 3.0, 5.0, 10.0, 30.0, 100.0, 300.0)
+"""Alternatives to a rate at its limit: so many times as high, or as low. The largest are for what
+should next to never happen: there two events in a while are much."""
 
 
 def width(events: float, chance: float, tuned: float = 100.0) -> float:

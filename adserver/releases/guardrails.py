@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
 
-import msgspec
+from msgspec.structs import replace
 
 from adserver.releases import evidence
 from adserver.releases.evidence import width
@@ -78,7 +78,7 @@ class Case:
         if self.state is not State.PRODUCTION:
             return self.trial
         share, trial = max(0.0, 1 - limits.settle_s / max(self.age_s, 1e-9)), self.trial
-        return msgspec.structs.replace(
+        return replace(
             trial,
             requests=int(share * trial.requests),
             degraded=int(share * trial.degraded),
@@ -121,8 +121,9 @@ def _waits(trial: Stats, limits: Limits, state: State, age_s: float) -> str:
 
 def _shadow_faults(case: Case, limits: Limits) -> Iterator[Verdict]:
     trial, scored = case.trial, case.trial.scored
-    yield from _too_many("errors", trial.errors, trial.errors + scored.requests, limits, 0.0)
-    yield from _too_slow(scored.took_ms, case.control.took_ms, limits)
+    unscored = replace(trial, requests=trial.errors + scored.requests)
+    yield from _too_many("errors", unscored, limits.unscored, 0.0, limits)
+    yield from _too_slow(scored.took_ms, case.control.took_ms, limits, unscored.burst)
     if scored.slots < LEAST_SLOTS:
         return
     at_most = evidence.correlation_at_most(scored.correlation, scored.slots, limits.chance)
@@ -134,9 +135,10 @@ def _shadow_faults(case: Case, limits: Limits) -> Iterator[Verdict]:
 
 def _faults(case: Case, limits: Limits) -> Iterator[Verdict]:
     trial, control, settled = case.trial, case.control, case.settled(limits)
-    yield from _too_many("errors", trial.errors, trial.requests, limits, control.error_share)
-    yield from _too_many("degraded", trial.degraded, trial.requests, limits, control.degraded_share)
-    yield from _too_slow(trial.took_ms, control.took_ms, limits)
+    yield from _too_many("errors", trial, limits.errors, control.error_share, limits)
+    if trial.requests >= KNOWN_REQUESTS:
+        yield from _too_many("degraded", trial, limits.degraded, control.degraded_share, limits)
+    yield from _too_slow(trial.took_ms, control.took_ms, limits, trial.burst)
     yield from _off_calibration(trial, settled, control, limits)
     if min(trial.impressions, control.impressions) >= KNOWN_IMPRESSIONS:
         ratio = trial.predicted_rate / max(control.predicted_rate, 1e-12)
@@ -145,26 +147,29 @@ def _faults(case: Case, limits: Limits) -> Iterator[Verdict]:
 
 
 def _too_many(
-    what: str, count: int, requests: int, limits: Limits, own: float
+    what: str, trial: Stats, limit: float, own: float, limits: Limits
 ) -> Iterator[Verdict]:
     """More of something bad than the limit and than half as much again as production has."""
-    if what != "errors" and requests < KNOWN_REQUESTS:
-        return
-    limit = limits.errors if what == "errors" else limits.degraded
-    allowed = max(limit, 1.5 * own)
-    if evidence.above(count, requests * allowed) > 1 / limits.chance:
-        numbers = {what: count / max(requests, 1), "limit": allowed, "requests": float(requests)}
+    count, allowed = getattr(trial, what), max(limit, 1.5 * own)
+    if _exceeds(count, trial.requests * allowed, trial.burst, limits):
+        share = count / max(trial.requests, 1)
+        numbers = {what: share, "limit": allowed, "requests": float(trial.requests)}
         yield _fault(f"too many {what}", numbers)
 
 
-def _too_slow(trial: Took, control: Took, limits: Limits) -> Iterator[Verdict]:
+def _too_slow(trial: Took, control: Took, limits: Limits, burst: float) -> Iterator[Verdict]:
     if sum(trial) < KNOWN_REQUESTS:
         return
     slow, own = slower_than(trial, limits.p99_ms), slower_than(control, limits.p99_ms)
     allowed = max(0.01, 1.5 * own / max(sum(control), 1))
-    if evidence.above(slow, sum(trial) * allowed) > 1 / limits.chance:
+    if _exceeds(slow, sum(trial) * allowed, burst, limits):
         numbers = {"slow": slow / max(sum(trial), 1), "limit": allowed, "limit_ms": limits.p99_ms}
         yield _fault("its 99th percentile is too high", numbers)
+
+
+def _exceeds(count: int, allowed: float, burst: float, limits: Limits) -> bool:
+    """Whether chance does not explain the count, of requests that come in bursts of one fate."""
+    return evidence.above(count / burst, allowed / burst) > 1 / limits.chance
 
 
 def _off_calibration(

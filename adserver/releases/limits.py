@@ -53,10 +53,14 @@ class Limits:
     p99_ms: float = 40.0
     """From a batch's start to its decisions: beyond lies the fallback, not the answer. 101 is above
     all that is told apart, so never broken."""
-    degraded: float = 0.01
-    """Share of requests that the model may leave to the fallback."""
-    errors: float = 0.001
-    """Share of requests on which it may fail altogether."""
+    degraded: float = 0.005
+    """Share of requests that the model may leave to the fallback, or half as much again as
+    production does."""
+    errors: float = 0.00002
+    """Share of requests on which it may fail altogether, counted like the fallback. A failure is a
+    bug: two in a minute at 1 % of the traffic are enough, where production has none."""
+    unscored: float = 0.001
+    """Share of requests that a shadow may leave without scores, or fail on."""
     chance: float = 0.001
     """Of rolling back, over the whole trial, a model that keeps all limits, by each limit."""
 
@@ -100,7 +104,8 @@ _BOUNDS: Final = {
     "ctr_loss": (0.001, 0.9),
     "revenue_loss": (0.001, 0.9),
     "degraded": (0.0001, 1.0),
-    "errors": (0.0001, 1.0),
+    "errors": (1e-7, 1.0),
+    "unscored": (1e-7, 1.0),
     "p99_ms": (1.0, 101.0),
     "chance": (1e-9, 0.5),
 }

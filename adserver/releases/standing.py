@@ -38,7 +38,7 @@ def _shadow(case: Case, limits: Limits) -> Figures:
         ("correlation", scored.correlation, None, f"at least {limits.correlation:.2f}"),
         ("click rates over production's", scored.mean_ratio, None, _either_way(limits.ratio)),
         ("other winners", scored.flip_share, None, ""),
-        ("errors", case.trial.errors, control.errors, f"{limits.errors:.2%}"),
+        ("errors", case.trial.errors, control.errors, f"{limits.unscored:.2%}"),
         ("p99 ms", p99_ms(scored.took_ms), control.p99_ms, f"{limits.p99_ms:g}"),
     ]
 
@@ -52,7 +52,7 @@ def _deciding(case: Case, limits: Limits) -> Figures:
     revenue = f"at most {limits.revenue_loss:.0%} less"
     return [
         both("requests", lambda one: one.requests, least),
-        both("errors", lambda one: one.error_share, f"{limits.errors:.2%}"),
+        both("errors", lambda one: one.error_share, f"{limits.errors:.3%}"),
         both("to the fallback", lambda one: one.degraded_share, f"{limits.degraded:.2%}"),
         both("p99 ms", lambda one: one.p99_ms, f"{limits.p99_ms:g}"),
         both("sold of slots", lambda one: one.sold / max(one.slots, 1), ""),

@@ -59,7 +59,7 @@ def test_decisions_and_events_of_two_workers_are_one_sum(store):
     sums = statistics(store, 3, 3)
     assert set(sums) == {7, 8}
     assert sums[7] == Stats(
-        requests=3, impressions=1, clicks=1, expected=0.02, variance=0.02 * 0.98,
+        requests=3, impressions=1, clicks=1, expected=0.02, batch_squares=5,
         revenue=500_000, revenue_squares=2.5e11, took_ms=(*[0] * 12, 3), slots=6, sold=4,
     )  # fmt: skip
     assert (sums[8].requests, sums[8].sold) == (1, 0)

@@ -186,6 +186,23 @@ def test_a_shadow_that_cannot_score_is_rolled_back():
     assert verdict(Case(State.SHADOW, 10, stats, Stats()), LIMITS).call is Call.ROLL_BACK
 
 
+@pytest.mark.parametrize(
+    ("errors", "batch", "call"),
+    [(1, 1, Call.KEEP), (2, 1, Call.ROLL_BACK), (4, 4, Call.KEEP), (8, 4, Call.ROLL_BACK)],
+)
+def test_two_failures_condemn_a_canary_but_one_of_a_whole_batch_does_not(errors, batch, call):
+    trial = Stats(requests=300, errors=errors, batch_squares=300 * batch)
+    control = Stats(requests=30_000)
+
+    assert verdict(Case(State.CANARY_1, 60, trial, control), LIMITS).call is call
+
+
+def test_failures_that_production_has_too_condemn_nobody():
+    trial, control = Stats(requests=300, errors=2), Stats(requests=30_000, errors=150)
+
+    assert verdict(Case(State.CANARY_1, 60, trial, control), LIMITS).call is Call.KEEP
+
+
 def test_statistics_of_two_workers_add_up(rng):
     seconds = [second_of(rng, 50), second_of(rng, 70)]
 
