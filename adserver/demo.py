@@ -52,13 +52,14 @@ TRITON_FOLDER = Path(".triton")
 
 def run_demo(settings: Settings, console: Console) -> int:
     """Make what is missing, then serve until Ctrl-C."""
+    within_s = _patience(console)
     settings.adserver_data.mkdir(parents=True, exist_ok=True)
     if not settings.adserver_token_key:
         key = kept_key(settings.adserver_data / "token.key", secrets.token_bytes(32))
         settings = replace(settings, adserver_token_key=key)
     _ensure_catalogue(settings, console)
     ensure_snapshot(settings, console)
-    return asyncio.run(_serve_all(settings, console))
+    return asyncio.run(_serve_all(settings, console, within_s))
 
 
 def run_serve(settings: Settings, console: Console) -> int:
@@ -70,7 +71,15 @@ def run_serve(settings: Settings, console: Console) -> int:
         mistakes.append("TRITON_URL is not set; or choose SCORER=local")
     if mistakes:
         raise ConfigError(mistakes)
-    return asyncio.run(_serve_all(settings, console))
+    return asyncio.run(_serve_all(settings, console, _patience(console)))
+
+
+def _patience(console: Console) -> float:
+    """Seconds that the first worker may take; ask before anything else compiles."""
+    if not is_cold():
+        return READY_WITHIN_S
+    console.print("compiling kernels, once per machine: a minute or two")
+    return COMPILED_WITHIN_S
 
 
 def _ensure_catalogue(settings: Settings, console: Console) -> None:
@@ -98,7 +107,7 @@ def ensure_snapshot(settings: Settings, console: Console) -> None:
         )
 
 
-async def _serve_all(settings: Settings, console: Console) -> int:
+async def _serve_all(settings: Settings, console: Console, within_s: float) -> int:
     stop = asyncio.Event()
     for what in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         asyncio.get_running_loop().add_signal_handler(what, stop.set)
@@ -106,10 +115,6 @@ async def _serve_all(settings: Settings, console: Console) -> int:
     settings, triton = await _triton(settings, console)
     watch = [asyncio.create_task(triton.supervise())] if triton else []
     workers = _workers(settings)
-    within_s = READY_WITHIN_S
-    if is_cold():
-        console.print("compiling kernels, once per machine: a minute or two")
-        within_s = COMPILED_WITHIN_S
     try:
         workers[0].start()  # alone: the others find compiled what it compiles
         if await _ready(settings, stop, within_s):

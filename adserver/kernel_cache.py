@@ -14,8 +14,9 @@ from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
-PACKAGES = ("auction", "feedback", "ranking", "retrieval", "simulator")
+PACKAGES = ("adserver", "auction", "feedback", "ranking", "retrieval", "simulator")
 VARIABLE = "NUMBA_CACHE_DIR"
+_KERNEL = re.compile(r"^ *@njit", re.MULTILINE)
 _IMPORTED = re.compile(r"^(?:from|import) ([\w.]+)(?: import ([\w, ]+))?", re.MULTILINE)
 
 
@@ -52,7 +53,7 @@ def kernel_sources(root: Path) -> list[Path]:
     # said, because a process that Triton starts may have no locale
     every = {path: path.read_text("utf-8") for path in files}
     found: set[Path] = set()
-    open_files = [path for path, text in every.items() if "njit" in text]
+    open_files = [path for path, text in every.items() if _KERNEL.search(text)]
     while open_files:
         path = open_files.pop()
         if path in every and path not in found:
