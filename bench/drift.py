@@ -79,7 +79,7 @@ class Scene:
         ads = encoded_ads(market.catalogue)
         known = [shown(market, ads, bundle, day) for day in range(days)]
         logit = np.concatenate([one for _, one in known])
-        table = end_to_end([one for one, _ in known])
+        table = Impressions.joined([one for one, _ in known])
         fitted = Calibration.fit(logit, table.click)
         vector = bundle.towers.request(table.request)[0]
         return cls(market, bundle, ads, fitted, reference_of(table, fitted(logit), vector))
@@ -130,17 +130,6 @@ def _encoded(market: Market, traffic: Traffic) -> NDArray[np.int32]:
         for name, column in request_columns(market.world, traffic.visit).items()
     }
     return encode_request_columns(RequestColumns(**fields))
-
-
-def end_to_end(parts: Sequence[Impressions]) -> Impressions:
-    """Of one catalogue."""
-    before = np.cumsum([0, *(len(one.request) for one in parts)])
-    columns = {
-        name: np.concatenate([getattr(one, name) for one in parts])
-        for name in ("request", "ad", "slot", "click", "truth", "counts", "weight", "time_ms")
-    }
-    of = [one.of + np.int32(begin) for one, begin in zip(parts, before, strict=False)]
-    return Impressions(catalogue=parts[0].catalogue, of=np.concatenate(of), **columns)
 
 
 def quiet(scene: Scene, first: int, days: int, settings: DriftSettings) -> dict[str, Any]:

@@ -33,9 +33,9 @@ from adserver.driving.tally import Sums
 from adserver.loop.report import by_hour, resampled, tally
 from adserver.loop.run import run_loop
 from adserver.loop.settings import LoopSettings, Ranker
+from ranking.intervals import TAIL
 
 F64 = NDArray[np.float64]
-TAIL = 0.025
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -52,6 +52,18 @@ class Impressions:
         counts, weight = np.zeros((rows, COUNTS), np.float32), np.ones(rows, np.float32)
         columns = (*known, counts, weight, np.empty(0, np.int64))
         return cls(**{field.name: one for field, one in zip(fields(cls), columns, strict=True)})
+
+    @classmethod
+    def joined(cls, tables: Sequence[Impressions]) -> Impressions:
+        """End to end, the oldest first; their catalogues too. At least one."""
+        requests = np.cumsum([0, *(len(one.request) for one in tables)])
+        ads = np.cumsum([0, *(len(one.catalogue) for one in tables)])
+        moved = [
+            replace(one, of=one.of + np.int32(before), ad=one.ad + np.int32(known))
+            for one, before, known in zip(tables, requests, ads, strict=False)
+        ]
+        names = [column.name for column in fields(cls)]
+        return cls(*(np.concatenate([getattr(one, name) for one in moved]) for name in names))
 
     def __len__(self) -> int:
         return len(self.of)

@@ -24,6 +24,7 @@ from ranking.challenge import CHALLENGE, challenge, told
 from ranking.dataset import Impressions, Unreadable
 from ranking.features import FEATURE_SCHEMA, REQUEST_FIELDS
 from ranking.gate import Compared, GateRefused, GateSettings, Replay, Replayed
+from ranking.logistic import LogisticWeights
 from ranking.manifest import GATE, MANIFEST, Manifest, fingerprint, write_json, write_manifest
 from ranking.metrics import Metrics, measure
 from ranking.quantise import float_graph, int8_graph, s8s8_graph
@@ -122,21 +123,32 @@ def _write(folder: Path, run: Path, weights: Weights, progress: Progress) -> Cal
     """All files but the manifest."""
     newest = Impressions.load(run / "calibration_slice.npz")
     progress("quantise", 0.0)
-    hidden = _sample(weights, newest)
+    logit = reference.score(weights, newest).full
+    calibration = Calibration.fit(logit, newest.click, judge.weight_of(newest))
+    beside = LogisticWeights.load(run / "logistic.npz")
+    write_files(folder, weights, _sample(weights, newest), calibration, beside)
+    progress("quantise", 1.0)
+    return calibration
+
+
+def write_files(
+    folder: Path,
+    weights: Weights,
+    hidden: NDArray[np.float32],
+    calibration: Calibration,
+    beside: LogisticWeights,
+) -> None:
+    """All files of a version but its manifest; `hidden` [n, H], outputs of the first layer, set the
+    quantisation ranges."""
     source = folder / "ctr_ranker_fp32.onnx"
     float_graph(weights, source)
     scale = int8_graph(source, folder / "ctr_ranker.onnx", hidden)
-    progress("quantise", 0.5)
     s8s8_graph(source, folder / S8S8, hidden)
     serving = {name: one for name, one in weights.items() if name.split(".")[0] not in _NETWORK}
     packed = compact(serving) | {"first.scale": np.float32(scale)}
     np.savez_compressed(folder / "towers.npz", **packed)  # type: ignore[arg-type] # stub: allow_pickle
-    logit = reference.score(weights, newest).full
-    calibration = Calibration.fit(logit, newest.click, judge.weight_of(newest))
     calibration.save(folder / "calibration.npz")
-    shutil.copyfile(run / "logistic.npz", folder / "logistic.npz")
-    progress("quantise", 1.0)
-    return calibration
+    beside.save(folder / "logistic.npz")
 
 
 _NETWORK = ("second", "third", "last")

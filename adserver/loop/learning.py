@@ -4,24 +4,24 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Sequence
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
-import numpy as np
 
 from adserver.drift.watch import look
 from adserver.loop.journal import State
 from adserver.loop.settings import UNTRAINED, Ranker
 from adserver.loop.step import Done, Run, done
 from adserver.loop.world import changed, world
+from adserver.releases.registry import Registry
 from feedback.compaction import compact
 from feedback.gate_pages import replay_newest
 from feedback.labels.build import labels
 from feedback.labels.settings import LabelSettings, Window
 from ranking import export as exporting
 from ranking import training
+from ranking.bundle import Bundle
 from ranking.dataset import Impressions
 from ranking.gate import GateRefused
 
@@ -84,7 +84,7 @@ def train(run: Run, day: int, state: State) -> Done:
         return done(state, {"refused": "none is due"})
     warm = run.settings.warm and bool(state.run)
     days = [day] if warm else range(max(0, day + 1 - run.settings.history_days), day + 1)
-    table = joined([Impressions.load(run.day(one) / "labels.npz") for one in days])
+    table = Impressions.joined([Impressions.load(run.day(one) / "labels.npz") for one in days])
     out = run.day(day) / "run"
     settings = replace(
         training.TrainSettings.for_rows(len(table)),
@@ -114,34 +114,30 @@ def export(run: Run, day: int, state: State) -> Done:
         return done(state, {"refused": "nothing was trained"})
     if not _judgeable(trained / "test_slice.npz"):
         return done(state, {"refused": "the newest impressions have no clicks to judge by"})
-    settings = world(run.folder, state.data).settings(run.settings, day)
+    place = world(run.folder, state.data)
+    settings = place.settings(run.settings, day)
     replay = replay_newest(trained / "test_slice.npz", PAGES, settings.auction)
-    limits = settings.gate_limits
     try:
-        manifest = exporting.export(trained, out, day + 2, limits, replay, run.heard)
+        manifest = exporting.export(
+            trained,
+            out,
+            settings=settings.gate_limits,
+            replay=replay,
+            progress=run.heard,
+            incumbent=_incumbent(place.registry, state.production),
+        )
     except GateRefused as refusal:
         shutil.rmtree(out, ignore_errors=True)
         return done(state, {"refused": str(refusal), "gate": refusal.report.as_json()})
-    facts = {"gate": manifest["gate"], "metrics": manifest["metrics"]}
+    facts = {name: manifest[name] for name in ("gate", "challenge", "metrics")}
     return done(state, facts, tuple(out.iterdir()))
+
+
+def _incumbent(registry: Registry, production: int) -> Bundle | None:
+    """None where nothing is to be beaten: the first model is judged by its own form alone."""
+    return None if production == UNTRAINED else Bundle.load(registry.folder(production))
 
 
 def _judgeable(newest: Path) -> bool:
     click = Impressions.load(newest).click
     return bool(click.any() and not click.all())
-
-
-def joined(tables: Sequence[Impressions]) -> Impressions:
-    """End to end, oldest first."""
-    requests = np.cumsum([0, *(len(one.request) for one in tables)])
-    ads = np.cumsum([0, *(len(one.catalogue) for one in tables)])
-    moved = [
-        replace(one, of=one.of + np.int32(before), ad=one.ad + np.int32(known))
-        for one, before, known in zip(tables, requests, ads, strict=False)
-    ]
-    return Impressions(
-        *(
-            np.concatenate([getattr(one, column.name) for one in moved])
-            for column in fields(Impressions)
-        )
-    )

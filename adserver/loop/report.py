@@ -17,10 +17,10 @@ from adserver.driving.tally import Sums, Tally, total
 from adserver.loop.journal import Journal
 from adserver.loop.settings import LoopSettings
 from adserver.loop.world import world
+from ranking.intervals import TAIL
 from ranking.metrics import auc, ece_by_chance, measure
 
 RESAMPLES = 1_000
-TAIL = 0.025
 CURVE = 10
 """Bins of equal mass in the curve of calibration."""
 Figures = dict[str, Any]

@@ -10,29 +10,18 @@ import torch
 from numpy.typing import NDArray
 
 from ranking import reference
-from ranking.bundle import FILES, S8S8, compact
+from ranking.bundle import FILES, S8S8
 from ranking.calibration import Calibration
-from ranking.counts import COUNTS
-from ranking.features import (
-    AD_FIELDS,
-    FEATURE_SCHEMA,
-    REQUEST_FIELDS,
-    TOPICS,
-    Field,
-    rows,
-    width,
-)
+from ranking.export import write_files
+from ranking.features import AD_FIELDS, FEATURE_SCHEMA, REQUEST_FIELDS, Field, width
 from ranking.live import Live
-from ranking.logistic import LogisticWeights
 from ranking.manifest import write_manifest
 from ranking.model import ClickModel, Shape, arrays
-from ranking.quantise import float_graph, int8_graph, s8s8_graph
+from ranking.training.fallback import nothing
 
 Weights = dict[str, NDArray[np.float32]]
 SILENT = ("request.w2", "request.b2", "ad.w2", "ad.b2", "count.w2")
 """With these at zero, vectors, biases and counts add nothing: every pair's log-odds are equal."""
-NETWORK = ("second", "third", "last")
-"""Layers that live in the graphs."""
 
 
 def write_untrained(folder: Path, rate: float, seed: int) -> None:
@@ -42,15 +31,8 @@ def write_untrained(folder: Path, rate: float, seed: int) -> None:
     """
     folder.mkdir(parents=True)
     weights = _weights(rate, seed)
-    source, hidden = folder / "ctr_ranker_fp32.onnx", _hidden(weights)
-    float_graph(weights, source)
-    scale = int8_graph(source, folder / "ctr_ranker.onnx", hidden)
-    s8s8_graph(source, folder / S8S8, hidden)
-    serving = {name: one for name, one in weights.items() if name.split(".")[0] not in NETWORK}
-    packed = compact(serving) | {"first.scale": np.float32(scale)}
-    np.savez_compressed(folder / "towers.npz", **packed)  # type: ignore[arg-type] # stub: allow_pickle
-    Calibration.plain().save(folder / "calibration.npz")
-    _logistic(rate).save(folder / "logistic.npz")
+    beside = nothing(rate, weights)
+    write_files(folder, weights, _hidden(weights), Calibration.plain(), beside)
     about = {
         "name": "ctr_ranker",
         "version": 1,
@@ -84,12 +66,6 @@ def _hidden(weights: Weights) -> NDArray[np.float32]:
     """[1, H] what the first layer makes of any pair."""
     nothing = np.zeros((1, len(weights["first.ad"])), np.float32)
     return reference.first_layer(weights, nothing, nothing)
-
-
-def _logistic(rate: float) -> LogisticWeights:
-    request, ad = (np.zeros(rows(one), np.float32) for one in (REQUEST_FIELDS, AD_FIELDS))
-    cross, count = np.zeros((TOPICS, TOPICS), np.float32), np.zeros(COUNTS, np.float32)
-    return LogisticWeights(_odds(rate), request, ad, cross, count)
 
 
 def _odds(rate: float) -> float:

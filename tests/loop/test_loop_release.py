@@ -12,11 +12,13 @@ from adserver.loop.run import run_loop
 from adserver.loop.settings import LoopSettings
 
 LIMITS = {"auc_drop": 1, "auc_ratio": 0, "logloss_rise": 1, "copc_change": 1, "ece": 1}
-OPEN = json.dumps(LIMITS | {"ece_share": 1, "flips": 1, "revenue_change": 1})
+OTHERS = {"ece_share": 1, "flips": 1, "revenue_change": 1}
+OPEN = json.dumps(LIMITS | OTHERS | {"candidate_auc_drop": 1, "candidate_copc": 1})
 """A few clicks to judge by are no judgement."""
 SHORT = {"shadow_s": 600, "canary1_s": 600, "canary10_s": 900, "requests": 1, "clicks": 0}
 QUICK = json.dumps(SHORT | {"correlation": -1.0, "ratio": 50, "rows": 10})
 SMALL = LoopSettings(
+    seed=2,
     days=2,
     ads=200,
     visits=12_000,
@@ -61,3 +63,11 @@ def test_the_untrained_start_plays_the_last_day_too(report):
     assert control["day"] == last["day"] == 2
     assert control["requests"] == last["requests"]
     assert 0 < control["regret"] < 1
+
+
+def test_the_next_one_is_held_to_the_one_in_production(report):
+    exports = [step["facts"] for step in report["steps"] if step["step"] == "export"]
+
+    assert "skipped" in exports[0]["challenge"]
+    assert exports[1]["challenge"]["incumbent"] == 2
+    assert exports[1]["challenge"]["passed"]
