@@ -60,14 +60,25 @@ def simulated(
             ads=ceil(ads / (1 + NEW_SHARE * DAYS)), visits_per_day=visits // DAYS, days=DAYS
         )
     )
+    return of_market(market, seed, min(1.0, MANY / visits), progress)
+
+
+def of_market(
+    market: Market,
+    seed: int,
+    share: float = 1.0,
+    progress: Progress = lambda stage, share: None,
+) -> Impressions:
+    """All days of a market; of the unclicked impressions before the last day, this share."""
+    days = market.settings.days
     catalogue = encoded_ads(market.catalogue)
     rng = np.random.default_rng(seed)
-    log, share = _Log(market, catalogue), min(1.0, MANY / visits)
+    log = _Log(market, catalogue)
     for number, hour in enumerate(logged(market, rng)):
         kept = hour.click | (rng.random(len(hour.ad)) < share)
-        newest = number >= HOURS * (DAYS - 1)
+        newest = number >= HOURS * (days - 1)
         log.add(hour, np.ones(len(kept), np.bool_) if newest else kept, 1.0 if newest else share)
-        progress("impressions", (number + 1) / (HOURS * DAYS))
+        progress("impressions", (number + 1) / (HOURS * days))
     return log.impressions(catalogue)
 
 

@@ -20,13 +20,19 @@ APART = 0.8
 
 
 def as_click_model(
-    logistic: LogisticWeights, slot: NDArray[np.float32], made: Weights, seed: int
+    logistic: LogisticWeights,
+    slot: NDArray[np.float32],
+    made: Weights,
+    seed: int,
+    crossed: NDArray[np.float32] | None = None,
 ) -> Weights:
     """Arrays like those of `made`, any click model's, that score as the regression does.
 
     A topic's embedding is a code, the hidden layer reads it back as one of `TOPICS`, and the
     vectors of page and ad meet in the cross term. Units that this leaves free are those of `made`,
-    with nothing behind them: a click model that is trained from here can use them.
+    with nothing behind them: a click model that is trained from here can use them. Values of the
+    request that are `crossed` [request rows, TOPICS] with the ad's topic reach the vector beside
+    the hidden layer, as nearly as their embeddings' width allows.
     """
     weights = {name: np.zeros_like(one) for name, one in made.items()}
     for name in ("first.request", "first.ad", "first.bias", "second.weight", "third.weight"):
@@ -43,6 +49,8 @@ def as_click_model(
         _read_topic(weights, side, fields, code)
         weights[f"{side}.w2"][:TOPICS, :TOPICS] = vector
         weights[f"{side}.b2"][-1] = bias
+    if crossed is not None:
+        _read_crossed(weights, crossed)
     weights["count.w1"][:, 2:] = made["count.w1"][:, 2:]
     weights["count.w1"][:, 0], weights["count.w1"][:, 1] = logistic.count, -logistic.count
     weights["count.w2"][:2] = 1.0, -1.0
@@ -70,3 +78,20 @@ def _read_topic(
     assert bag_starts(fields)[at // dim + 1] - bag_starts(fields)[at // dim] == 1
     weights[f"{side}.w1"][at : at + dim, :TOPICS] = code.T / (1 - APART)
     weights[f"{side}.b1"][:TOPICS] = -APART / (1 - APART)
+
+
+def _read_crossed(weights: Weights, crossed: NDArray[np.float32]) -> None:
+    """Embeddings, and what reads them, whose products are the crossed weights' best of their rank
+    (Eckart and Young 1936)."""
+    embedding = weights["request.embedding"]
+    row = np.flatnonzero(crossed[: len(embedding)].any(axis=1))
+    left, size, right = np.linalg.svd(crossed[row], full_matrices=False)
+    rank, hidden = min(embedding.shape[1], len(size)), len(weights["request.b1"])
+    root = np.sqrt(size[:rank])
+    embedding[row, :rank] = left[:, :rank] * root
+    first = list(first_rows(REQUEST_FIELDS).items())
+    for number, (_, begin) in enumerate(first):
+        end = first[number + 1][1] if number + 1 < len(first) else len(crossed)
+        if ((row >= begin) & (row < end)).any():
+            at = hidden + number * embedding.shape[1]
+            weights["request.w2"][at : at + rank, :TOPICS] = root[:, None] * right[:rank]

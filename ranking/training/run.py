@@ -18,8 +18,9 @@ from ranking.dataset import Impressions, Split, split, thinned
 from ranking.logistic import LogisticWeights
 from ranking.model import arrays
 from ranking.training.counted import count_ids
+from ranking.training.evidence import regression
 from ranking.training.fallback import fit_logistic, nothing
-from ranking.training.fitting import fit, new_model
+from ranking.training.fitting import Fitted, fit, new_model
 from ranking.training.former import UNTRAINED, Former, NotTrainable, Weights
 from ranking.training.linear import as_click_model
 from ranking.training.progress import Progress, unheard
@@ -61,9 +62,10 @@ def train(
         ranks.wait()
         saved.forget()
         ranks.wait()
-    if known is None and settings.plain_first:
-        known = _plain(parts.train, settings, seed, progress, None)[0]
-    fitted = fit(parts.train, settings, seed, known, progress, saved, ranks)
+    if known is None and settings.regression_alone and not settings.stream:
+        fitted = _regressed(parts.train, settings, seed, progress)
+    else:
+        fitted = fit(parts.train, settings, seed, known, progress, saved, ranks)
     if ranks.first:
         rng = np.random.default_rng([seed, BEHIND])
         weights, recent = fitted.weights, thinned(parts.train, settings.negatives, rng)
@@ -76,6 +78,17 @@ def train(
         saved.forget()
     ranks.wait()
     return folder
+
+
+def _regressed(
+    table: Impressions, settings: TrainSettings, seed: int, progress: Progress
+) -> Fitted:
+    """A model behind whose towers the network adds nothing yet."""
+    torch.manual_seed(seed)
+    made = arrays(new_model(table, settings))
+    learnt = regression(table, progress)
+    weights = as_click_model(learnt.logistic, learnt.slot, made, seed, learnt.crossed)
+    return Fitted(weights, 0)
 
 
 def _ended(folder: Path, saved: Saved) -> bool:

@@ -128,9 +128,9 @@ def test_a_logistic_run_is_continued_too(plain: Path, days: list[Impressions], t
 def test_settings_fit_the_number_of_impressions_and_say_what_is_wrong():
     day, year = TrainSettings.for_rows(68_000), TrainSettings.for_rows(10_000_000)
 
-    assert (day.negatives, day.epochs) == (1.0, 2)
+    assert (day.negatives, day.epochs, day.regression_alone) == (1.0, 2, True)
     assert TrainSettings.for_rows(340_000).epochs == 8
-    assert (year.negatives, year.epochs) == (0.15, 3)
+    assert (year.negatives, year.epochs, year.regression_alone) == (0.15, 3, False)
     assert day.batch < year.batch
     assert 0.15 < TrainSettings.for_rows(1_000_000).negatives < 1
     assert list(day.problems()) == list(TrainSettings.for_rows(0).problems()) == []
