@@ -61,6 +61,8 @@ class Winners:
     """Value of the first slot's winner; 0 when nobody wins it."""
     best: NDArray[np.int64]
     page: NDArray[np.int64]
+    revenue: NDArray[np.int64]
+    """What the page's winners are expected to pay, in micros per thousand impressions."""
     first_ad: NDArray[np.int64]
     """Row of the first slot's winner, -1."""
     candidates: NDArray[np.int64]
@@ -123,7 +125,7 @@ class Market:
         return Winners(
             np.array(first),
             np.array(best),
-            _page_values(bids, values, encoded, edition),
+            *_page(bids, values, encoded, edition),
             np.array(ad),
             np.diff(candidates.offset).astype(np.int64),
         )
@@ -146,10 +148,10 @@ def _best(
     return np.where(fitting & (offered >= floor), offered, 0)
 
 
-def _page_values(
+def _page(
     bids: Bids, values: NDArray[np.int64], encoded: Encoded, edition: Edition
-) -> NDArray[np.int64]:
-    """[B] what the auction's winners of all slots together are worth."""
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """[B] what the auction's winners of all slots together are worth, and what they pay."""
     plenty = np.full(len(edition.overlay.budget), np.int64(1) << 50)
     slate = run_auction(bids, encoded.slots, None, plenty, AuctionSettings())
     offset = encoded.slots.offset
@@ -158,7 +160,11 @@ def _page_values(
     sold = slate.winner >= 0
     worth = np.zeros(len(owner), np.int64)
     worth[sold] = values[slate.winner[sold], number[sold]]
-    return np.bincount(owner, worth, len(offset) - 1).astype(np.int64)
+    paid = np.where(sold, slate.clear_micros, 0)
+    return (
+        np.bincount(owner, worth, len(offset) - 1).astype(np.int64),
+        np.bincount(owner, paid, len(offset) - 1).astype(np.int64),
+    )
 
 
 def sample(count: int) -> Iterator[AdRequest]:

@@ -59,8 +59,9 @@ def figures(machine: Machine, seconds: float) -> Iterator[Line]:
     if not machine.cuda:
         for ads, batch, (figure, unit) in product(SIZES, BATCHES, FIGURES):
             yield unmeasured(figure, unit, ads=ads, batch=batch, k=CANDIDATES)
-        for ads, (figure, unit) in product(SIZES, (("memory", "B"), ("start-up", "s"))):
-            yield unmeasured(figure, unit, ads=ads)
+        for ads in SIZES:
+            yield unmeasured("start-up", "s", ads=ads)
+        yield _memory(Resident(sampled.columns(np.random.default_rng(SEED), SIZES[0])))
         return
     for ads in SIZES[: 1 if machine.quick else None]:
         if time.monotonic() < until - 30:
@@ -103,7 +104,7 @@ def _size(machine: Machine, ads: int, until: float) -> Iterator[Line]:
     resident = Resident(columns, live, machine.device)
     torch.cuda.synchronize()
     yield line("start-up", time.monotonic() - began, "s", ads=ads)
-    yield line("memory", resident.tensors.bytes, "B", ads=ads, per_ad=resident.tensors.bytes / ads)
+    yield _memory(resident)
     selector = _tuned(resident, sampled.asks(rng, 64), until)
     shape = {"blocks": str(selector.stages), "tile": selector.tile}
     works = {"retrieved": {count: _found(selector) for count in BATCHES}}
@@ -119,6 +120,12 @@ def _size(machine: Machine, ads: int, until: float) -> Iterator[Line]:
             why = str(error)[:300]
             yield line("ran to its end", 0.0, "bool", passed=False, error=why, **about)
     yield from _fresh(resident, rng)
+
+
+def _memory(resident: Resident) -> Line:
+    """Of the tensors that stay, wherever they are."""
+    bytes_, ads = resident.tensors.bytes, resident.columns.ads
+    return line("memory", bytes_, "B", ads=ads, per_ad=bytes_ / ads)
 
 
 def _tuned(resident: Resident, asks: Asks, until: float) -> Selector:
