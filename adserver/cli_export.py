@@ -117,7 +117,6 @@ def gate_table(report: Mapping[str, Any]) -> Table:
     data = report["data"]
     title = f"gate of {report['gate']}: {data['rows']:,} impressions, {data['clicks']:,} clicks"
     table = Table(title=title, caption=_replayed(data.get("replay")), **COMPACT)
-    table.title_justify = table.caption_justify = "left"
     for column in ("check", "value", "95 % by chance", "limit", ""):
         table.add_column(column, justify="left" if column in ("check", "") else "right")
     for check in report["checks"]:

@@ -201,7 +201,7 @@ def _show(rows: list[dict[str, Any]], form: Format, title: str) -> None:
     if form is Format.JSON:
         typer.echo(json.dumps(rows, indent=1))
         return
-    table = Table(title=title, title_justify="left", **COMPACT)
+    table = Table(title=title, **COMPACT)
     for name in rows[0] if rows else ():
         table.add_column(name.replace("_", " "), overflow="fold", no_wrap=name in SHORT)
     for row in rows:

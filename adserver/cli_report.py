@@ -22,6 +22,7 @@ from adserver.auctions.sample import read_sample
 from adserver.catalogue import schema
 from adserver.catalogue.snapshot import Snapshot, SnapshotError
 from adserver.cli_refusals import settings_given
+from adserver.cli_tables import tables
 from adserver.deadline import wall
 from adserver.drift.files import DriftFiles
 from adserver.settings import Settings
@@ -49,7 +50,6 @@ from feedback.reports import ctr as ctr_of
 from feedback.windows import window_shares
 
 app = typer.Typer(no_args_is_help=True)
-console = Console()
 
 
 class Format(StrEnum):
@@ -81,7 +81,7 @@ def ctr(by: By = "advertiser", form: As = Format.TABLE, hours: Hours = 0, out: O
         elif form is Format.CSV:
             _give(render.ctr_csv(report), out)
         else:
-            console.print(render.ctr_table(report))
+            tables().print(render.ctr_table(report))
 
 
 @app.command()
@@ -105,9 +105,9 @@ def fairness(form: As = Format.TABLE, hours: Hours = 0, out: Out = None) -> None
         site = settings.fairness.site
         outcomes = _frontier(records, site.window)
         if form is Format.TABLE:
-            console.print(fairness_table(report))
+            tables().print(fairness_table(report))
             if outcomes:
-                console.print(frontier_table(outcomes))
+                tables().print(frontier_table(outcomes))
             return
         windows = window_shares(connection, site.window, span, names["advertiser"])
         moment = as_of(ctr_of(connection, "advertiser", span, names).as_of_ms)
@@ -137,7 +137,7 @@ def pacing(
         elif form is Format.CSV:
             _give(pacing_page.pacing_csv(report), out)
         else:
-            console.print(pacing_page.pacing_table(report))
+            tables().print(pacing_page.pacing_table(report))
 
 
 @app.command()
@@ -155,7 +155,7 @@ def auction(
         elif form is Format.CSV:
             _give(auction_page.auction_csv(report, by), out)
         else:
-            console.print(auction_page.auction_table(report, by))
+            tables().print(auction_page.auction_table(report, by))
 
 
 @app.command()

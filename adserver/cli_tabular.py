@@ -62,7 +62,7 @@ def shown(outcome: Outcome) -> None:
     rows = outcome.rows
     cut = ", ".join(f"{name} {rows[name]:,}" for name in ("train", "validation", "test"))
     title = f"the newest {rows['test']:,} rows, {rows['test clicks']:,} clicked ({cut})"
-    table = Table(title=title, title_justify="left", **COMPACT)
+    table = Table(title=title, **COMPACT)
     for name in ("", "AUC", "95 %", "over LR", "95 %", "logloss", "NE", "ECE", "COPC"):
         table.add_column(name, justify="left" if not name else "right", no_wrap=True)
     for one in outcome.figures:

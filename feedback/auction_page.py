@@ -31,9 +31,7 @@ LEAST_ENTERED = 50
 
 def auction_table(report: AuctionReport, by: str, most: int = 30) -> Table:
     """For a terminal: `most` rows, then the total."""
-    table = Table(
-        title=f"Auctions by {by} · {as_of(report.as_of_ms)}", title_justify="left", **COMPACT
-    )
+    table = Table(title=f"Auctions by {by} · {as_of(report.as_of_ms)}", **COMPACT)
     table.add_column(by, no_wrap=True)
     for column in SHORT:
         table.add_column(column, justify="right", no_wrap=True)

@@ -13,7 +13,7 @@ from feedback import fairness_plots as plots
 from feedback import html
 from feedback.fairness import AdvertiserShare, FairnessReport
 from feedback.frontier import Outcome
-from feedback.html import cell, figure, money
+from feedback.html import COMPACT, cell, figure, money
 from feedback.windows import WindowShares
 
 COLUMNS = ("exposures", "share", "share if fairness were off", "eligible", "merit", "per merit")
@@ -44,7 +44,7 @@ class FairnessPage:
 
 def fairness_table(report: FairnessReport, most: int = 20) -> Table:
     """For a terminal; the most shown advertisers, then the measures of all."""
-    table = Table(title=f"Exposure by advertiser · {report.basis}", title_justify="left")
+    table = Table(title=f"Exposure by advertiser · {report.basis}", **COMPACT)
     table.add_column("advertiser")
     for column in COLUMNS:
         table.add_column(column, justify="right")
@@ -56,7 +56,7 @@ def fairness_table(report: FairnessReport, most: int = 20) -> Table:
 
 def frontier_table(outcomes: Sequence[Outcome]) -> Table:
     """For a terminal: recorded auctions sold again under each cap."""
-    table = Table(title="The same auctions under other caps", title_justify="left")
+    table = Table(title="The same auctions under other caps", **COMPACT)
     table.add_column("cap")
     for column in FRONTIER_COLUMNS:
         table.add_column(column, justify="right")

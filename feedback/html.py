@@ -13,7 +13,12 @@ from typing import Any
 
 from rich.box import SIMPLE_HEAD
 
-COMPACT: Any = {"box": SIMPLE_HEAD, "padding": (0, 1, 0, 0)}
+COMPACT: Any = {
+    "box": SIMPLE_HEAD,
+    "padding": (0, 1, 0, 0),
+    "title_justify": "left",
+    "caption_justify": "left",
+}
 """For tables with many columns in a terminal of 80."""
 Tile = tuple[str, str, str]
 """Name, value, note; the note may be empty."""

@@ -25,7 +25,7 @@ MOST_LINES = 6
 def pacing_table(report: PacingReport, most: int = 30) -> Table:
     """For a terminal; `most` budgets, then the total of all."""
     title = f"Spend against plan by {report.by} on {report.day} · {as_of(report.as_of_ms)}"
-    table = Table(title=title, title_justify="left", **COMPACT)
+    table = Table(title=title, **COMPACT)
     table.add_column(report.by, no_wrap=True, max_width=18)
     for column in SHORT:
         last = column == SHORT[-1]

@@ -33,8 +33,6 @@ def ctr_table(report: CtrReport, most: int = 30) -> Table:
     """For a terminal; `most` rows, then the total of all."""
     table = Table(
         title=f"Click rate by {report.by} · {as_of(report.as_of_ms)}",
-        title_justify="left",
-        caption_justify="left",
         **COMPACT,
     )
     table.add_column(report.by)

@@ -22,7 +22,6 @@ def drift_table(found: Figures, most: int = MOST, calibrated: bool = True) -> Ta
     judged in these windows."""
     table = Table(
         title=f"{_span(found)} · {found.requests:,} requests",
-        title_justify="left",
         **COMPACT,
     )
     table.add_column("")
@@ -40,7 +39,6 @@ def drift_table(found: Figures, most: int = MOST, calibrated: bool = True) -> Ta
     for row in _rest(found, calibrated):
         table.add_row(*row)
     table.caption = "* tells most of clicks: only these ask for another model"
-    table.caption_justify = "left"
     return table
 
 

@@ -77,7 +77,7 @@ def _needed(found: Effect, users: Users, at: int) -> int:
 
 def read_out_table(found: ReadOut) -> Table:
     """For a terminal."""
-    table = Table(title="experiment", title_justify="left", **COMPACT)
+    table = Table(title="experiment", **COMPACT)
     for name in ("metric", "arm", "control", "treated", "change", "95 %", "p", "variance"):
         table.add_column(name, justify="left" if name in {"metric", "arm"} else "right")
     for (metric, arm), one in found.effects.items():
@@ -94,7 +94,7 @@ def read_out_table(found: ReadOut) -> Table:
         )
     needed = max(found.needed.values(), default=0)
     more = f"; a change of 1 % takes {needed:,} people per arm" if needed else ""
-    table.caption, table.caption_justify = sizes(found) + more, "left"
+    table.caption = sizes(found) + more
     return table
 
 

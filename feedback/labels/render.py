@@ -12,7 +12,7 @@ from feedback.labels.statistics import DELAYS_S, Statistics
 
 def statistics_table(statistics: Statistics, title: str) -> Table:
     """Every row that came in, by what became of it; then the clicks by delay, and the events."""
-    table = Table(title=title, title_justify="left", **COMPACT)
+    table = Table(title=title, **COMPACT)
     table.add_column("")
     table.add_column("rows", justify="right")
     table.add_column("share", justify="right")

@@ -68,7 +68,7 @@ def _numbers(one: Estimate) -> dict[str, float]:
 
 def findings_table(found: Sequence[Finding]) -> Table:
     """For a terminal; per thousand slots, revenue in dollars."""
-    table = Table(title="policies", title_justify="left", **COMPACT)
+    table = Table(title="policies", **COMPACT)
     for name in (
         "value",
         "policy",
@@ -96,7 +96,6 @@ def findings_table(found: Sequence[Finding]) -> Table:
         "per thousand slots: clicks, dollars. support well below 1: the policy shows what was "
         "never explored, and there only the click model speaks"
     )
-    table.caption_justify = "left"
     return table
 
 
