@@ -37,6 +37,14 @@ class Shape:
     second: int = 128
     third: int = 64
 
+    @classmethod
+    def of(cls, weights: Mapping[str, NDArray[np.float32]]) -> Shape:
+        """That of a trained model's `arrays`."""
+        tower, vector = weights["ad.w1"].shape[1], weights["ad.w2"].shape[1] - 1
+        behind = (weights[f"{name}.weight"].shape for name in ("second", "third"))
+        (first, second), (_, third) = behind
+        return cls(weights["ad.embedding"].shape[1], tower, vector, first, second, third)
+
 
 def _table(count: int, dim: int, spread: float) -> nn.Parameter:
     """Row 0, "none", is zero and stays so: nothing trains it."""
@@ -136,10 +144,15 @@ class ClickModel(nn.Module):
         dot = dot + _rows(u_bias, of) + _rows(a_bias, which)
         dot = dot + lookups.summed(self.slot, slot, slot.shape[1])
         dot = dot + functional.relu(self.count_hidden(counts)) @ self.count_out
-        first = _rows(self.first_request(u), of) + _rows(self.first_ad(a), which)
+        return dot + self.network(sides, of, which), dot
+
+    def network(self, sides: Sides, of: Tensor, which: Tensor) -> Tensor:
+        """[R] log-odds beside the dot product."""
+        first = _rows(self.first_request(sides.request), of) + _rows(self.first_ad(sides.ad), which)
         hidden = functional.relu(first)
         hidden = functional.relu(self.third(functional.relu(self.second(hidden))))
-        return dot + self.last(hidden)[:, 0], dot
+        out: Tensor = self.last(hidden)[:, 0]
+        return out
 
 
 def _rows(of: Tensor, which: Tensor) -> Tensor:

@@ -6,7 +6,7 @@ be cut off and go on, and can be shared between processes.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -31,11 +31,13 @@ from ranking.training.stream import fake_negative
 WORD = (1 << 32) - 1
 
 
-def new_model(table: Impressions, settings: TrainSettings) -> ClickModel:
+def new_model(
+    table: Impressions, settings: TrainSettings, made: Callable[..., ClickModel] = ClickModel
+) -> ClickModel:
     """Weights by chance (torch's), over the rows that the table uses; its click rate to all."""
     shown = table.catalogue[np.unique(table.ad)]
     live = Live.of(REQUEST_FIELDS, table.request), Live.of(AD_FIELDS, shown)
-    model = ClickModel(settings.shape, *live, dropout=settings.dropout)
+    model = made(settings.shape, *live, dropout=settings.dropout)
     rate = table.click_rate()
     with torch.no_grad():
         model.ad.out.bias[-1] = float(np.log(rate / (1 - rate)))
