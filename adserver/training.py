@@ -37,8 +37,10 @@ HOUR_MS = 3_600_000
 RENDERED_MS = 1_000
 """From decision to impression."""
 NEW_SHARE = MarketSettings().new_share
-MANY = 1_500_000
+MANY = 3_000_000
 """Visits from which on older impressions without a click are thinned to as many as these have."""
+WHOLE = 400_000
+"""Visits of the last day, the newest, that are never thinned: they calibrate and judge."""
 
 
 def simulated(
@@ -52,7 +54,7 @@ def simulated(
     Its ads, those of all days, are the `ads` ads that `adserver demo` makes; counts and histories
     are what a server would have known at each decision, of an empty store on the first day. `seed`
     draws what is shown and clicked. About 10 s per million visits. Of `MANY` visits and more, a
-    share of the unclicked impressions before the last day is kept, each with the weight of all that
+    share of the unclicked impressions before the newest is kept, each with the weight of all that
     it stands for: clicks are what a model learns from, and memory is what it costs.
     """
     market = Market(
@@ -69,17 +71,25 @@ def of_market(
     share: float = 1.0,
     progress: Progress = lambda stage, share: None,
 ) -> Impressions:
-    """All days of a market; of the unclicked impressions before the last day, this share."""
+    """All days of a market; of the unclicked impressions before the newest, this share."""
     days = market.settings.days
     catalogue = encoded_ads(market.catalogue)
     rng = np.random.default_rng(seed)
-    log = _Log(market, catalogue)
+    log, whole = _Log(market, catalogue), _whole_from(market)
     for number, hour in enumerate(logged(market, rng)):
-        kept = hour.click | (rng.random(len(hour.ad)) < share)
-        newest = number >= HOURS * (days - 1)
-        log.add(hour, np.ones(len(kept), np.bool_) if newest else kept, 1.0 if newest else share)
+        own = share if number < whole else 1.0
+        log.add(hour, hour.click | (rng.random(len(hour.ad)) < own), own)
         progress("impressions", (number + 1) / (HOURS * days))
     return log.impressions(catalogue)
+
+
+def _whole_from(market: Market) -> int:
+    """The hour, counted from the first day's first, from which on nothing is thinned."""
+    days = market.settings.days
+    last = market.day(days - 1)
+    newest_first = [sum(last.street.counts(last.number, hour)) for hour in reversed(range(HOURS))]
+    kept = int(np.searchsorted(np.cumsum(newest_first), WHOLE)) + 1
+    return HOURS * days - min(kept, HOURS)
 
 
 class _Log:

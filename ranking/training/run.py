@@ -16,7 +16,7 @@ import torch
 from ranking import reference
 from ranking.dataset import Impressions, Split, split, thinned
 from ranking.logistic import LogisticWeights
-from ranking.model import arrays
+from ranking.model import Shape, arrays
 from ranking.training.counted import count_ids
 from ranking.training.evidence import regression
 from ranking.training.fallback import fit_logistic, nothing
@@ -47,14 +47,16 @@ def train(
 ) -> Path:
     """Write a run to `folder`; the same table, settings, seed and start train the same model.
 
-    With the folder of a former run as `start`, all layers and rows of it are continued; values that
-    it never saw begin fresh. With `resume`, a training that was cut off in this folder goes on and
-    ends as it would have. Of several processes, all call this alike and the first one writes.
-    NotTrainable if something of this cannot be.
+    With the folder of a former run as `start`, all layers and rows of it are continued, in its own
+    shape; values that it never saw begin fresh. With `resume`, a training that was cut off in this
+    folder goes on and ends as it would have. Of several processes, all call this alike and the
+    first one writes. NotTrainable if something of this cannot be.
     """
     parts, former = _prepared(table, settings, start)
     torch.set_num_threads(settings.threads)
     known = former.weights if former and former.learnt else None
+    if known is not None:
+        settings = replace(settings, shape=Shape.of(known))
     saved = Saved(folder / UNDER_WAY, fingerprint(table, settings, seed, known))
     if resume and _ended(folder, saved):
         return folder
@@ -69,7 +71,7 @@ def train(
     if ranks.first:
         rng = np.random.default_rng([seed, BEHIND])
         weights, recent = fitted.weights, thinned(parts.train, settings.negatives, rng)
-        count_ids(weights, recent, settings)
+        count_ids(weights, parts.train, settings, _weighed(parts, weights, settings).calibration)
         before = former.logistic if former and former.learnt else None
         beside = fit_logistic(recent, weights, settings, rng, progress, before)
         about = account("click model", table, settings, seed, former)
@@ -109,8 +111,7 @@ def logistic_only(
     parts, former = _prepared(table, settings, start)
     learnt = former if former and former.learnt else None
     weights, logistic = _plain(parts.train, settings, seed, progress, learnt)
-    recent = thinned(parts.train, settings.negatives, np.random.default_rng([seed, BEHIND]))
-    count_ids(weights, recent, settings)
+    count_ids(weights, parts.train, settings, _weighed(parts, weights, settings).calibration)
     own = replace(logistic, request=weights["request.wide"], ad=weights["ad.wide"])
     about = account("logistic regression", table, settings, seed, former)
     return write(folder, about, weights, own, _weighed(parts, weights, settings))

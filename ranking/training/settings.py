@@ -15,6 +15,9 @@ FEW = 400_000
 knows better."""
 PASS = 34_000
 """So many impressions more allow one more pass over few ones."""
+WIDE = Shape(embedding=32, tower=64)
+"""For hundreds of thousands of clicks: 178 000 dense parameters. Sixteen numbers cannot hold what
+segments say of twenty topics, and what the hidden layers of the towers add is little."""
 STEPS = 60
 """So many steps a pass at least: fewer would be gone before the rates have risen and fallen."""
 
@@ -87,11 +90,12 @@ class TrainSettings:
 
     @classmethod
     def for_table(cls, table: Impressions) -> TrainSettings:
-        """For these impressions: of those that stand for others already, none is left out, and the
-        clicks of tens of millions are learnt by heart less easily than those of a day."""
+        """For these impressions: those that stand for others already tell of tens of millions. The
+        clicks of so many are learnt by heart less easily, and fill wider embeddings."""
         usual = cls.for_rows(len(table))
         thinned = len(table) and table.weight.max() > table.weight.min()
-        return replace(usual, negatives=1.0, epochs=2, dropout=0.05) if thinned else usual
+        large = replace(usual, shape=WIDE, negatives=0.3, dropout=0.1)
+        return large if thinned else usual
 
     def problems(self) -> Iterator[str]:
         """What cannot be trained with, by name."""

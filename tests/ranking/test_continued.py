@@ -16,6 +16,7 @@ from ranking.bundle import Bundle
 from ranking.dataset import Impressions
 from ranking.export import export
 from ranking.metrics import measure
+from ranking.model import Shape
 from ranking.training import NotTrainable, TrainSettings, logistic_only, train, untrained
 
 SETTINGS = TrainSettings(epochs=1, batch=512)
@@ -64,6 +65,16 @@ def test_a_second_day_from_the_first_days_model_beats_starting_again(
     continued = train(days[1], tmp_path / "continued", SETTINGS, seed=1, start=first)
 
     assert entropy(continued, days[2]) < entropy(again, days[2])
+
+
+def test_a_run_goes_on_in_its_own_shape(days: list[Impressions], tmp_path: Path):
+    """Which the settings of a larger log may not be."""
+    small = Shape(embedding=8, tower=64)
+    first = train(days[0], tmp_path / "first", replace(SETTINGS, shape=small), seed=1)
+
+    again = train(days[1], tmp_path / "again", SETTINGS, seed=1, start=first)
+
+    assert Shape.of(weights_of(again)) == small != SETTINGS.shape
 
 
 def test_the_pull_keeps_a_continued_run_near_the_former(

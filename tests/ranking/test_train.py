@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 from numpy.testing import assert_allclose, assert_array_equal
 
@@ -19,12 +20,23 @@ from ranking.model import ClickModel, Shape, arrays, dense_parameters, restore
 from ranking.towers import Towers
 from ranking.training import TrainSettings, train
 from ranking.training.counted import shifts
+from ranking.training.settings import WIDE
 
 
-def test_the_model_has_at_most_200_000_dense_parameters(table: Impressions):
+@pytest.mark.parametrize("shape", [Shape(), WIDE])
+def test_the_model_has_at_most_200_000_dense_parameters(shape: Shape, table: Impressions):
     live = Live.of(REQUEST_FIELDS, table.request), Live.of(AD_FIELDS, table.catalogue)
 
-    assert dense_parameters(ClickModel(Shape(), *live)) <= 200_000
+    assert dense_parameters(ClickModel(shape, *live)) <= 200_000
+
+
+def test_impressions_that_stand_for_others_are_trained_on_as_the_many_they_tell_of(table):
+    heavy = replace(table, weight=np.where(table.click > 0, 1.0, 20.0).astype(np.float32))
+
+    settings = TrainSettings.for_table(heavy)
+
+    assert settings.shape == WIDE != TrainSettings.for_table(table).shape
+    assert not list(settings.problems())
 
 
 def test_training_ranks_better_than_chance(checkpoint: Path, table: Impressions):
