@@ -125,7 +125,7 @@ class Market:
         return Winners(
             np.array(first),
             np.array(best),
-            *_page(bids, values, encoded, edition),
+            *_page(bids, values, encoded),
             np.array(ad),
             np.diff(candidates.offset).astype(np.int64),
         )
@@ -149,10 +149,10 @@ def _best(
 
 
 def _page(
-    bids: Bids, values: NDArray[np.int64], encoded: Encoded, edition: Edition
+    bids: Bids, values: NDArray[np.int64], encoded: Encoded
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """[B] what the auction's winners of all slots together are worth, and what they pay."""
-    plenty = np.full(len(edition.overlay.budget), np.int64(1) << 50)
+    plenty = np.full(int(bids.account.max(initial=-1)) + 1, np.int64(1) << 50)
     slate = run_auction(bids, encoded.slots, None, plenty, AuctionSettings())
     offset = encoded.slots.offset
     owner = np.repeat(np.arange(len(offset) - 1), np.diff(offset))
