@@ -18,7 +18,7 @@ from adserver.editions import Editions
 from adserver.encode import Asked, Encoded, encode
 from adserver.inference_server import TritonProcess
 from adserver.selection.client import TritonSelector, is_ready
-from adserver.selection.message import changes
+from adserver.selection.message import Change, changes
 from adserver.settings import Settings
 from adserver.wire.decision import parse
 from loadtest.traffic import DECISION, bodies
@@ -89,22 +89,18 @@ def ask(world: World, use: Callable[[TritonSelector], Awaitable]):
 
 
 async def told(selector: TritonSelector, world: World, old: Live | None, new: Live) -> None:
-    """Of all that changed."""
-    await loaded(selector, world)
+    """Of all that changed. Telling of a snapshot has it loaded; until it is, it is refused."""
     for change in changes(old, new):
-        await selector.change(change, *world.key)
+        await taken(selector, world, change)
 
 
-async def loaded(selector: TritonSelector, world: World) -> None:
-    """Returns when the snapshot is resident; asking for it has it loaded."""
+async def taken(selector: TritonSelector, world: World, change: Change) -> None:
     async with asyncio.timeout(PLENTY_S):
         while True:
             try:
-                await selector.select(world.asks, *world.key, PLENTY_S)
+                return await selector.change(change, *world.key)
             except Refused:
                 await asyncio.sleep(0.05)
-            else:
-                return
 
 
 def expected(world: World, live: Live, k: int = 2048):

@@ -164,6 +164,6 @@ def test_the_report_page_shows_what_was_found(settings, site):
 
     page = drift_html(found.figures, found.alarms, found.due)
 
-    assert "drifted, 6 windows" in page
+    assert "drifted, 6 in a row" in page
     assert "[red]" not in page
     assert found.due.reason in page

@@ -19,7 +19,8 @@ AUCTIONS, CONTENDERS = 60, 50
 
 
 def test_the_kernel_sells_what_the_cpu_sells(gpu_model, released_bundle, rng):
-    """Nearly all of what float64 sells, for the same money within a thousandth."""
+    """Nearly all of what float64 sells, for nearly the same money; a thousandth is asked of ten
+    thousand pages, which the bench sells: of so few, one other winner is more than that."""
     table = ranked.table(gpu_model, rng, 2_000)
     pairs = ranked.pages(rng, [CONTENDERS] * AUCTIONS, len(table), 64)
     sizes = (Size(AUCTIONS * CONTENDERS, AUCTIONS),)
@@ -37,7 +38,8 @@ def test_the_kernel_sells_what_the_cpu_sells(gpu_model, released_bundle, rng):
     sold = [Sold.of(bid, ppm) for ppm in (kernel, int8, exact)]
     assert_array_equal(sold[0].winner, sold[1].winner)
     assert (sold[0].winner == sold[2].winner).mean() >= 0.95  # of 60: three at most
-    assert abs(sold[0].revenue(exact) / sold[2].revenue(exact) - 1) < 0.001
+    assert sold[0].revenue(exact) == sold[1].revenue(exact)
+    assert abs(sold[0].revenue(exact) / sold[2].revenue(exact) - 1) < 0.02
 
 
 def test_the_highest_value_pays_what_the_second_would_have():
