@@ -38,7 +38,7 @@ def test_the_kernel_sells_what_the_cpu_sells(gpu_model, released_bundle, rng):
     sold = [Sold.of(bid, ppm) for ppm in (kernel, int8, exact)]
     assert_array_equal(sold[0].winner, sold[1].winner)
     assert (sold[0].winner == sold[2].winner).mean() >= 0.95  # of 60: three at most
-    assert sold[0].revenue(exact) == sold[1].revenue(exact)
+    assert abs(sold[0].revenue(exact) / sold[1].revenue(exact) - 1) < 1e-5
     assert abs(sold[0].revenue(exact) / sold[2].revenue(exact) - 1) < 0.02
 
 
