@@ -30,7 +30,8 @@ if TYPE_CHECKING:
 RECENT: Final = 8
 """Phases counted at the same time: clicks come minutes after their decision, and releases move
 seldom more than twice an hour."""
-_PREFIX: Final = b"trial/s/"
+_PREFIX: Final = b"trial/2/"
+"""A new layout of `Stats` takes a new one: what another layout counted is of releases long over."""
 ByVersion = dict[int, Stats]
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(ByVersion).decode

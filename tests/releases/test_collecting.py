@@ -157,5 +157,5 @@ def test_a_record_stays_small(store):
         )
     collector.flush()
 
-    ((_, value),) = store.scan(b"trial/s/")
+    ((_, value),) = store.scan(b"trial/2/")
     assert len(value) < 1000

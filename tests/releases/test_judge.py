@@ -78,7 +78,7 @@ class Place:
     def _replace(self, phase, stats):
         known = statistics(self.store, phase, phase).get(2)
         scored = known.scored if known else stats[2].scored
-        for key, _ in self.store.scan(b"trial/s/"):
+        for key, _ in self.store.scan(b"trial/2/"):
             if key[8:12] == phase.to_bytes(4, "big"):
                 self.store.update([key], lambda _: ([None], None))
         add(self.store, phase, 0, {**stats, 2: msgspec.structs.replace(stats[2], scored=scored)})
