@@ -18,6 +18,7 @@ from adserver.deadline import REAL, Clocks, Deadline
 from adserver.decision import Decision, Outcome
 from adserver.decline import declined
 from adserver.drift.gauges import DriftGauges
+from adserver.edition import Edition
 from adserver.editions import Editions, refresh, set_limits
 from adserver.eventlog import EventLog, LogSettings
 from adserver.events import EventSettings, Turnstile
@@ -71,46 +72,12 @@ class Worker:
         self.features = Features.of(settings, number, wall, self.histories.identities, self.store)
         self.trial = Trial.of(settings, number, self.store)
         self.log = EventLog(settings.adserver_data / "events", number, wall, LogSettings())
-        signer = signer_of(settings.adserver_token_key, (settings.adserver_token_key_previous,))
-        events, drawer = EventSettings(), self.drawer
-        self.turnstile = Turnstile(
-            signer,
-            drawer.book,
-            drawer.bank,
-            self.log,
-            number,
-            events,
-            self.histories,
-            edition.shelf.caps,
-            self.features,
-            self.trial.collector,
+        self.signer = signer_of(
+            settings.adserver_token_key, (settings.adserver_token_key_previous,)
         )
+        self.turnstile = self._turnstile(edition)
         self.recorder = Recorder.of(settings, number, wall)
-        self.pipeline = Pipeline(
-            edition=edition,
-            ranks=Ranks(self.editions.scorer, monotonic),
-            till=Till(
-                number,
-                drawer,
-                signer,
-                self.log,
-                events.hold_s * 1000,
-                monotonic,
-                self.histories,
-                self.trial.collector,
-            ),
-            histories=self.histories,
-            features=self.features,
-            exposure=Exposure(settings.fairness),
-            numbers=Numbers.of(number, int(wall())),
-            settings=settings,
-            prices=prices_of(settings),
-            clock=monotonic,
-            wall=wall,
-            recorder=self.recorder,
-            finding=Finding.of(settings, monotonic),
-            observer=self.trial.collector,
-        )
+        self.pipeline = self._pipeline(edition)
         self.inquiries = Inquiries.of(
             settings, self.pipeline.prices.settings, lambda: self.pipeline.edition, wall
         )
@@ -123,23 +90,68 @@ class Worker:
             in_flight=2 if settings.scorer == "triton" else 1,
         )
         self.pipeline.shadowing.behind = lambda: self.batcher.waiting > 0
-        self.upkeep = Upkeep(
-            number,
-            clocks,
-            self.pipeline,
-            self.turnstile,
-            drawer,
-            Pacing(
-                Pace(self.store, number, PacingSettings()), Planner(Mode[settings.pacing.upper()])
-            ),
-            self.trial,
-            Following(self.editions, settings.snapshots, clocks, number == 0),
-            self.batcher,
-            DriftGauges(settings.drift_folder),
-        )
+        self.upkeep = self._upkeep()
         self._report = ReportPage(monotonic)
         self._tasks: list[asyncio.Task[None]] = []
         self._warm = self._draining = False
+
+    def _turnstile(self, edition: Edition) -> Turnstile:
+        return Turnstile(
+            self.signer,
+            self.drawer.book,
+            self.drawer.bank,
+            self.log,
+            self.number,
+            EventSettings(),
+            self.histories,
+            edition.shelf.caps,
+            self.features,
+            self.trial.collector,
+        )
+
+    def _pipeline(self, edition: Edition) -> Pipeline:
+        settings, wall, monotonic = self.settings, self.clocks.wall, self.clocks.monotonic
+        return Pipeline(
+            edition=edition,
+            ranks=Ranks(self.editions.scorer, monotonic),
+            till=Till(
+                self.number,
+                self.drawer,
+                self.signer,
+                self.log,
+                EventSettings().hold_s * 1000,
+                monotonic,
+                self.histories,
+                self.trial.collector,
+            ),
+            histories=self.histories,
+            features=self.features,
+            exposure=Exposure(settings.fairness),
+            numbers=Numbers.of(self.number, int(wall())),
+            settings=settings,
+            prices=prices_of(settings),
+            clock=monotonic,
+            wall=wall,
+            recorder=self.recorder,
+            finding=Finding.of(settings, monotonic),
+            observer=self.trial.collector,
+        )
+
+    def _upkeep(self) -> Upkeep:
+        settings, number = self.settings, self.number
+        pace = Pace(self.store, number, PacingSettings())
+        return Upkeep(
+            number,
+            self.clocks,
+            self.pipeline,
+            self.turnstile,
+            self.drawer,
+            Pacing(pace, Planner(Mode[settings.pacing.upper()])),
+            self.trial,
+            Following(self.editions, settings.snapshots, self.clocks, number == 0),
+            self.batcher,
+            DriftGauges(settings.drift_folder),
+        )
 
     async def start(self) -> None:
         """Warm up, then keep the edition, the money and the gauges fresh."""

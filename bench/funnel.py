@@ -208,7 +208,8 @@ def _kept(some: NDArray[np.int64], whole: NDArray[np.int64]) -> dict[str, float]
     }
 
 
-def _joined(parts: Sequence[dict[int, Winners]]) -> dict[int, Winners]:
+def joined(parts: Sequence[dict[int, Winners]]) -> dict[int, Winners]:
+    """The winners of all parts, for each k."""
     names = Winners.__slots__
     return {
         k: Winners(*(np.concatenate([getattr(part[k], name) for part in parts]) for name in names))
@@ -223,7 +224,7 @@ def run(settings: Settings, count: int, ks: Sequence[int]) -> Iterator[dict[str,
     batches = [requests[at : at + BATCH] for at in range(0, len(requests), BATCH)]
     began = time.monotonic()
     shown = track(batches, "deciding twice", console=console)
-    found = _joined([market.decide(batch, ks) for batch in shown])
+    found = joined([market.decide(batch, ks) for batch in shown])
     yield from lines(found, time.monotonic() - began)
 
 

@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 from adserver.catalogue.builder import build_snapshot
 from adserver.catalogue.sample import create_sample
 from adserver.settings import Settings
-from bench.funnel import Market, Winners, sample
+from bench.funnel import Market, Winners, joined, sample
 
 KS = (10, 50, 200, 500, 1_000, 2_000, 4_096)
 BATCH = 10
@@ -75,12 +75,7 @@ def lost(
 def decided(settings: Settings, requests: int, ks: Sequence[int]) -> dict[int, Winners]:
     """The winners for each k and, under 0, those among all eligible ads."""
     market, asked = Market(settings, time.time()), list(sample(requests))
-    parts = [market.decide(asked[at : at + BATCH], ks) for at in range(0, len(asked), BATCH)]
-    names = Winners.__slots__
-    return {
-        k: Winners(*(np.concatenate([getattr(part[k], name) for part in parts]) for name in names))
-        for k in parts[0]
-    }
+    return joined([market.decide(asked[at : at + BATCH], ks) for at in range(0, len(asked), BATCH)])
 
 
 def plot(lines: Sequence[dict[str, Any]], path: Path) -> None:

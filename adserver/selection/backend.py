@@ -21,7 +21,7 @@ import triton_python_backend_utils as pb_utils
 from numpy.typing import NDArray
 
 from adserver.selection.loaded import Loaded
-from adserver.selection.message import ASK, Change, Garbled
+from adserver.selection.message import ASK, OUTPUTS, Change, Garbled, Key
 from ranking.backend import SNAPSHOTS, USED, _rename
 from ranking.bundle import Bundle, BundleError
 from ranking.scorer import Refused
@@ -30,10 +30,7 @@ from retrieval.gpu.selector import Ranked
 
 KEPT: Final = 4
 """Of the newest snapshot and of the one before it: a model in production and one on trial."""
-OUTPUTS: Final = ("AD", "VALUE", "LOGIT", "WORTH", "SLOTS", "ELIGIBLE")
 TROUBLE = (Refused, Malformed, Garbled)
-Key = tuple[int, int]
-"""Snapshot and version of the click model."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,8 +167,7 @@ def _columns(ranked: Ranked) -> list[NDArray[Any]]:
 def _answer(parts: Sequence[NDArray[Any]]) -> Any:
     tensors = []
     for name, part in zip(OUTPUTS, parts, strict=True):
-        dtype = np.float32 if name in ("VALUE", "LOGIT", "WORTH") else np.int32
-        capsule = np.array(part, dtype, order="C").__dlpack__()
+        capsule = np.array(part, OUTPUTS[name], order="C").__dlpack__()
         tensors.append(pb_utils.Tensor.from_dlpack(name, capsule))
         _rename(capsule, USED)
     return pb_utils.InferenceResponse(output_tensors=tensors)

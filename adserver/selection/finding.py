@@ -15,6 +15,7 @@ import numpy as np
 from adserver import metrics
 from adserver.edition import Edition
 from adserver.encode import Encoded
+from adserver.selection.message import Change, Key, changes
 from adserver.settings import Settings
 from ranking.breaker import CircuitBreaker
 from ranking.scorer import RankerError, Refused
@@ -22,7 +23,6 @@ from retrieval.planner import Plan
 from retrieval.query import Candidates, Live
 
 if TYPE_CHECKING:  # torch comes in with them, which a worker that plans can do without
-    from adserver.selection.message import Change
     from retrieval.gpu.asks import Asks
     from retrieval.gpu.selector import Ranked
 
@@ -30,8 +30,6 @@ ITS_SHARE: Final = 0.4
 """Of the time that a batch has left: the planner and the click model may still come after it."""
 MOST_REQUESTS: Final = 64
 """`max_batch_size` of the model's configuration."""
-Key = tuple[int, int]
-"""Version of a snapshot, and of a model."""
 
 
 class Selects(Protocol):
@@ -88,8 +86,6 @@ class Finding:
 
     async def _tell(self, selector: Selects, key: Key, live: Live) -> None:
         """All or nothing: what failed half way is told anew."""
-        from adserver.selection.message import changes  # noqa: PLC0415 - as above
-
         old = self._told.pop(key, None)
         try:
             some = changes(old, live)

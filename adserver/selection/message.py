@@ -1,12 +1,14 @@
-"""What goes to the selector besides requests: what changed in the live part of a snapshot.
+"""What the selector and those who ask it agree on: the answer's columns, and what changes.
 
-The receiver needs every change once; one that comes twice does no harm.
+Of the live part of a snapshot the receiver needs every change once; one that comes twice does no
+harm.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Final
 
 import numpy as np
@@ -18,6 +20,19 @@ ASK: Final = 0
 CHANGE: Final = 1
 MOST_ROWS: Final = 100_000
 """Ads of one message: below the 4 MB that gRPC takes."""
+OUTPUTS: Final = MappingProxyType[str, type[np.int32 | np.float32]](
+    {
+        "AD": np.int32,
+        "VALUE": np.float32,
+        "LOGIT": np.float32,
+        "WORTH": np.float32,
+        "SLOTS": np.int32,
+        "ELIGIBLE": np.int32,
+    }
+)
+"""Columns of `retrieval.gpu.selector.Ranked`, in its order; slots travel as signed numbers."""
+Key = tuple[int, int]
+"""Versions of a snapshot and of a model."""
 Words = NDArray[np.uint64]
 
 

@@ -12,14 +12,10 @@ import json
 import sys
 from typing import Any, Final
 
-import triton
-from triton.backends.compiler import GPUTarget
-from triton.compiler import ASTSource
-
+from bench.on_gpu import hopper
 from retrieval.gpu import kernels
 from retrieval.gpu.launch import EXACT
 
-TARGET: Final = GPUTarget("cuda", 90, 32)
 TYPES: Final = {
     **dict.fromkeys(("coarse", "fine", "click", "digits"), "*i8"),
     **dict.fromkeys(("fact", "base", "vector", "rotation", "step"), "*fp32"),
@@ -43,32 +39,16 @@ SHAPES: Final[tuple[tuple[str, dict[str, int]], ...]] = (
 
 def compiled(name: str, shape: dict[str, int]) -> dict[str, Any]:
     """Counts of one kernel."""
-    kernel = getattr(kernels, name)
-    types = dict.fromkeys(kernel.arg_names, "*i32") | {
-        one: kind for one, kind in TYPES.items() if one in kernel.arg_names
-    }
-    if name == "select":
-        types["count"] = "i32"
-    types |= dict.fromkeys(shape, "constexpr")
-    aligned = [n for n, kind in enumerate(types.values()) if kind[0] == "*"]
-    source = ASTSource(
-        kernel,
-        types,
-        constexprs=shape,
-        attrs={(n,): [["tt.divisibility", 16]] for n in aligned},
-    )
-    warps = 16 if name == "select" else 4
-    text = triton.compile(source, target=TARGET, options={**EXACT, "num_warps": warps})
-    ptx = text.asm["ptx"]
+    types = TYPES | ({"count": "i32"} if name == "select" else {})
+    options = {**EXACT, "num_warps": 16 if name == "select" else 4}
+    made = hopper.built(getattr(kernels, name), types, shape, options)
     return {
         "bench": "compiled",
         "kernel": name,
         **shape,
-        "wgmma": ptx.count("wgmma.mma"),
-        "mma": ptx.count("mma.sync"),
-        "fused": ptx.count("fma.rn.f32"),
-        "shared_bytes": text.metadata.shared,
-        "binary_bytes": len(text.asm["cubin"]),
+        **hopper.counted(made),
+        "fused": made.asm["ptx"].count("fma.rn.f32"),
+        "binary_bytes": len(made.asm["cubin"]),
     }
 
 

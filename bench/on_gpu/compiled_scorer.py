@@ -17,13 +17,11 @@ from pathlib import Path
 from typing import Any, Final
 
 import triton
-from triton.backends.compiler import GPUTarget
-from triton.compiler import ASTSource
 
+from bench.on_gpu import hopper
 from ranking.gpu import kernels
 from ranking.gpu.tiling import USUAL, Tiling
 
-TARGET: Final = GPUTarget("cuda", 90, 32)
 SHAPE: Final = {"D": 64, "H": 256, "S": 128, "T": 64, "STRIDE": 352, "KNOTS": 256, "LOWEST": -128}
 TYPES: Final = {
     **dict.fromkeys(("code", "weight2", "weight3"), "*i8"),
@@ -37,26 +35,15 @@ DUMP: Final = Path(triton.__file__).parent / "backends/nvidia/bin/cuobjdump"
 
 def compiled(tiling: Tiling, calibrated: bool) -> dict[str, Any]:
     """Counts of one cut."""
-    kernel = kernels.score_tiles
     given: dict[str, Any] = {**SHAPE, "BLOCK": tiling.block, "AHEAD": bool(tiling.ahead)}
     given |= {"ADDED": calibrated, "CALIBRATED": calibrated}
-    types = {
-        name: "constexpr" if name in given else TYPES.get(name, "*i32") for name in kernel.arg_names
-    }
-    places = {(kernel.arg_names.index(name),): value for name, value in given.items()}
-    aligned = [n for n, kind in enumerate(types.values()) if kind[0] == "*"]
-    attributes = {(n,): [["tt.divisibility", 16]] for n in aligned}
-    source = ASTSource(kernel, types, places, attributes)
-    made = triton.compile(source, target=TARGET, options={"num_warps": tiling.warps})
-    ptx = made.asm["ptx"]
+    made = hopper.built(kernels.score_tiles, TYPES, given, {"num_warps": tiling.warps})
     return {
         "bench": "compiled",
         "kernel": "score_tiles",
         "tiling": str(tiling),
         "calibrated": calibrated,
-        "wgmma": ptx.count("wgmma.mma_async"),
-        "mma": ptx.count("mma.sync"),
-        "shared_bytes": made.metadata.shared,
+        **hopper.counted(made),
         **_resources(made.asm["cubin"]),
     }
 

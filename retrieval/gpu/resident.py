@@ -20,10 +20,6 @@ OTHERS: Final = 0
 FIRST: Final = 1
 LAST: Final = 2
 """Tiers of line items: sold by value, before all others, after all others."""
-PARTS: Final = (
-    "page", "chunk", "include", "exclude", "open", "unrestricted", "line_of", "kind_size",
-    "kind_attributes", "kind_secure", "click", "coarse", "fine", "fact", "rotation",
-)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -60,6 +56,9 @@ class Tensors:
         return sum(part.nbytes for part in (getattr(self, one.name) for one in fields(self)))
 
 
+COPIED: Final = {one.name for one in fields(Tensors)} & {one.name for one in fields(Columns)}
+
+
 class Resident:
     """One snapshot on one device. `follow` brings in pauses, bids and budgets."""
 
@@ -71,8 +70,7 @@ class Resident:
         self.device = torch.device(device)
         shape = columns.words
         self.tensors = Tensors(
-            **{name: self._sent(getattr(columns, name)) for name in PARTS},
-            kind=self._sent(columns.kind),
+            **{name: self._sent(getattr(columns, name)) for name in COPIED},
             base=torch.zeros(columns.room, device=self.device),
             running=torch.zeros(shape, dtype=torch.int32, device=self.device),
             turn=torch.zeros(2, shape, dtype=torch.int32, device=self.device),

@@ -9,8 +9,6 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-pytest.importorskip("torch")
-
 from adserver.selection.finding import ITS_SHARE, Finding, candidates_of
 from adserver.selection.message import Change, Garbled, changes
 from ranking.scorer import Gone, Late, RankerError, Refused

@@ -28,7 +28,6 @@ from retrieval.gpu.asks import Asks
 from retrieval.query import Live
 
 pytestmark = pytest.mark.triton
-pytest.importorskip("torch")
 ADS, REQUESTS, BEST = 5_000, 12, 200
 NOW = 1_800_000_000.0
 PLENTY_S = 20.0

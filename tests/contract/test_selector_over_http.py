@@ -16,7 +16,6 @@ from simulator.traffic import requests
 from simulator.world import World
 
 pytestmark = pytest.mark.triton
-pytest.importorskip("torch")
 WITHIN_S = 60.0
 
 

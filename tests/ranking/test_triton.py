@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 from tritonclient.grpc import service_pb2
 
+from ranking.remote import MEANING
 from ranking.scorer import Broken, Pairs, RankerError
-from ranking.triton import MEANING, Rows, received
+from ranking.triton import Rows, received
 
 
 def pairs_of(counts: list[int]) -> Pairs:

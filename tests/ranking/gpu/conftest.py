@@ -4,10 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-
-pytest.importorskip("torch")
-pytest.importorskip("triton")
-
 from gpu_pages import ADS, RELEASED, SMALL, VERSION, encoded
 
 from ranking.bundle import Bundle

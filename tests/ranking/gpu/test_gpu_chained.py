@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-import pytest
 import torch
-
-pytest.importorskip("triton")
-
 from gpu_pages import ADS, CPU, VERSION, encoded
 from numpy.testing import assert_array_equal
 

@@ -7,9 +7,6 @@ from dataclasses import replace
 import numpy as np
 import plain_retrieval as plain
 import pytest
-
-pytest.importorskip("triton")
-
 from resident_catalogue import asks_of, many_ads, queries_of
 
 from retrieval.gpu import asks as layout

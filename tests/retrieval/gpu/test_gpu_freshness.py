@@ -6,10 +6,6 @@ from dataclasses import replace
 
 import numpy as np
 import plain_retrieval as plain
-import pytest
-
-pytest.importorskip("triton")
-
 from resident_catalogue import (
     asks_of,
     assert_agrees,

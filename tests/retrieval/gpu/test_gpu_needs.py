@@ -5,10 +5,6 @@ from __future__ import annotations
 import subprocess
 import sys
 
-import pytest
-
-pytest.importorskip("triton")
-
 ABSENT = ("numba", "llvmlite", "hnswlib", "onnxruntime", "msgspec", "tritonclient", "aiohttp")
 USED = "bench.on_gpu.selection, retrieval.gpu.graph, retrieval.gpu.selector, retrieval.gpu.launch"
 

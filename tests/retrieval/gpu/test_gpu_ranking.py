@@ -10,9 +10,6 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
-pytest.importorskip("triton")
-
 from resident_catalogue import LARGE, asks_of, many_ads, queries_of, selector_of
 
 from retrieval.gpu import reference

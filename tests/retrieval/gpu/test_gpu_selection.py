@@ -9,9 +9,6 @@ import plain_retrieval as plain
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
-pytest.importorskip("triton")
-
 from resident_catalogue import (
     LARGE,
     asks_of,
