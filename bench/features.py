@@ -60,6 +60,7 @@ class Served:
         for person in self.people:
             for topic in (1, 2, 3):
                 self.profiles.witness(person, topic, False, self.now)
+            self.profiles.flush()
         self.counters.tend(self.now)
         self.keys = AdKeys(
             np.arange(1, size + 1),
@@ -91,6 +92,7 @@ class Served:
     def exchange(self) -> None:
         self.now += 500
         self.counters.tend(self.now)
+        self.profiles.flush()
 
 
 def median_us(work: Callable[[], None], rounds: int) -> float:

@@ -61,10 +61,11 @@ class Features:
         self.profiles.witness(person, token.topic, clicked, now_ms)
 
     def fetch(self, now_ms: int) -> Fresh | None:
-        """Exchange counts with the other workers and write the log, in any thread; None: the store
-        is down."""
+        """Exchange counts with the other workers, write what people saw and the log, in any thread;
+        None: the store is down."""
         self.log.flush()  # so does its thread, but a driver's days pass faster
         self.counters.flush(now_ms)
+        self.profiles.flush()
         try:
             if self.sweeps:
                 self._swept = self.profiles.sweep(self._swept, now_ms)
@@ -102,4 +103,5 @@ class Features:
     def close(self, now_ms: int) -> None:
         """Add and write what was taken. Call it after the last decision."""
         self.counters.flush(now_ms)
+        self.profiles.flush()
         self.log.close()

@@ -1,15 +1,17 @@
 """What lately interested a person: a short record in the state store, read for a batch at once.
 
 Only who is known by the publisher's user key has one; a page view's visitor has not. Found by the
-same keyed hash as the history of caps, so that the store names nobody. Times are wall milliseconds
-and come as arguments.
+same keyed hash as the history of caps, so that the store names nobody. Events wait for `flush`,
+many of them to a commit: a model may learn half a second late what somebody clicked. Times are wall
+milliseconds and come as arguments; `flush` may run in another thread.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Final
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from threading import Lock
+from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +28,10 @@ SWEPT: Final = 1_000
 """Records looked at in one step of the sweeper."""
 FORGOTTEN_MS: Final = 30 * 86_400_000
 """Records of people not heard of for this long are removed: little of a week's window is left."""
+AT_ONCE: Final = 64
+"""Records changed in one commit, two milliseconds: decisions wait for the lock meanwhile."""
+MOST_WAITING: Final = 50_000
+"""Events kept while the store takes none, some MB; beyond it they are forgotten."""
 LEAST: Final = 0.01
 """Impressions of a topic below which it is dropped from a record."""
 
@@ -53,13 +59,24 @@ class Known:
         return cls(none, none, np.zeros((requests, TOPICS, EACH), np.float32))
 
 
+class Event(NamedTuple):
+    """An ad of a topic was shown to somebody, or clicked on."""
+
+    topic: int
+    clicked: bool
+    at_ms: int
+
+
 @dataclass(slots=True)
 class Profiles:
     """Reads and writes them. One per worker, over the store that all share."""
 
     store: StateStore
     failed: int = 0
-    """Readings and events that the store did not answer or take: treated as nothing known."""
+    """Readings that the store did not answer, and events forgotten: treated as nothing known."""
+    _waiting: list[tuple[int, Event]] = field(default_factory=list)
+    """Persons and what they saw, oldest first."""
+    _lock: Lock = field(default_factory=Lock)
 
     def look(self, people: Sequence[int], now_ms: int) -> Known:
         """Of each request's person (`identity.Callers.person`), in one reading."""
@@ -78,14 +95,26 @@ class Profiles:
         """The person was shown an ad of a topic, or clicked on it; for events that count only."""
         if not person or is_page(person) or not 0 < topic < TOPICS:
             return
+        with self._lock:
+            if len(self._waiting) < MOST_WAITING:
+                self._waiting.append((person, Event(topic, clicked, now_ms)))
+            else:
+                self.failed += 1
 
-        def change(found: Values) -> tuple[Values, None]:
-            return [after(found[0], topic, clicked, now_ms)], None
-
-        try:
-            self.store.update([key(person)], change)
-        except StoreFailed:
-            self.failed += 1
+    def flush(self) -> None:
+        """Write what was witnessed. What the store does not take waits for the next time."""
+        with self._lock:
+            waiting, self._waiting = self._waiting, []
+        events: dict[int, list[Event]] = {}
+        for person, event in waiting:
+            events.setdefault(person, []).append(event)
+        people = list(events)
+        for begin in range(0, len(people), AT_ONCE):
+            try:
+                self._write(people[begin : begin + AT_ONCE], events)
+            except StoreFailed:
+                self._put_back(people[begin:], events)
+                return
 
     def sweep(self, begin: bytes, now_ms: int) -> bytes:
         """Remove the idle among the next records; the key to go on after, empty at the end."""
@@ -99,32 +128,47 @@ class Profiles:
             self.store.update(dead, change)
         return found[-1][0] if len(found) == SWEPT else b""
 
+    def _write(self, people: Sequence[int], events: Mapping[int, Sequence[Event]]) -> None:
+        def change(found: Values) -> tuple[Values, None]:
+            both = zip(people, found, strict=True)
+            return [after(value, events[person]) for person, value in both], None
+
+        self.store.update([key(person) for person in people], change)
+
+    def _put_back(self, people: Sequence[int], events: Mapping[int, Sequence[Event]]) -> None:
+        """Before what came meanwhile, which is newer."""
+        back = [(person, event) for person in people for event in events[person]]
+        with self._lock:
+            self.failed += max(len(back) + len(self._waiting) - MOST_WAITING, 0)
+            self._waiting = (back + self._waiting)[:MOST_WAITING]
+
 
 def key(person: int) -> bytes:
     return PROFILE + person.to_bytes(8, "big")
 
 
-def after(value: bytes | None, topic: int, clicked: bool, now_ms: int) -> bytes:
-    """A record after one more impression or click."""
-    head, topics = opened(value)
-    bag = head["clicked" if clicked else "seen"]
-    bag[1:] = bag[:-1].copy()
-    bag[0] = topic
-    now_ms = max(now_ms, int(head["t_ms"]))
-    _decay(topics, int(head["t_ms"]), now_ms)
-    if topic not in topics["topic"]:
-        topics = np.append(topics, np.zeros(1, TOPIC))
-        topics["topic"][-1] = topic
-    topics["clicked" if clicked else "shown"][topics["topic"] == topic] += np.float32(1)
-    head["t_ms"] = now_ms
+def after(value: bytes | None, events: Sequence[Event]) -> bytes:
+    """A record after more impressions and clicks, oldest first."""
+    head, topics = opened(value, [event.topic for event in events])
+    for topic, clicked, at_ms in events:
+        bag = head["clicked" if clicked else "seen"]
+        bag[1:] = bag[:-1].copy()
+        bag[0] = topic
+        now_ms = max(at_ms, int(head["t_ms"]))
+        _decay(topics, int(head["t_ms"]), now_ms)
+        topics["clicked" if clicked else "shown"][topics["topic"] == topic] += np.float32(1)
+        head["t_ms"] = now_ms
     kept = np.maximum(topics["shown"], topics["clicked"]).max(axis=1) >= LEAST
     record: bytes = head.tobytes() + topics[kept].tobytes()
     return record
 
 
-def opened(value: bytes | None) -> tuple[np.void, NDArray[np.void]]:
-    """A record's head and its topics, writeable."""
+def opened(value: bytes | None, wanted: Sequence[int] = ()) -> tuple[np.void, NDArray[np.void]]:
+    """A record's head and its topics, writeable, the `wanted` ones among them."""
     content = bytearray(value or bytes(HEAD.itemsize))
+    known = set(content[HEAD.itemsize :: TOPIC.itemsize])
+    for topic in dict.fromkeys(one for one in wanted if one not in known):
+        content += bytes([topic]).ljust(TOPIC.itemsize, b"\0")
     topics = np.frombuffer(content, TOPIC, offset=HEAD.itemsize)
     head: np.void = np.frombuffer(content, HEAD, 1)[0]
     return head, topics

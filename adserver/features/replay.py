@@ -1,7 +1,7 @@
 """The counters and histories of a log in bulk: what decisions would have known at each moment.
 
-The same cells as `Counters` keeps, written and read at ticks, and the same records as `Profiles`,
-written and read at once; a test holds both equal. Knows no store.
+The same cells as `Counters` keeps, written and read at ticks, and the same records as `Profiles`
+keeps, here written at once, by a server twice a second; a test holds both equal. Knows no store.
 """
 
 from __future__ import annotations

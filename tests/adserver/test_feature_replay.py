@@ -85,6 +85,7 @@ def served(keys, stretches):
             place = PLACES[events.placement[row]]
             counters.witness(int(keys.ad[ad]), int(keys.advertiser[ad]), place, hit)
             profiles.witness(int(events.person[row]) + 1, int(keys.topic[ad]), hit, t)
+            profiles.flush()
         elif kind == 1:
             counters.tend(t)
         else:
