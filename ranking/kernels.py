@@ -43,7 +43,7 @@ def prefetch(typing: Any, array: Any, row: Any, column: Any) -> Any:
     return signature, generate
 
 
-@njit(cache=True, nogil=True, fastmath={"reassoc", "contract"})
+@njit(cache=True, nogil=True, no_cfunc_wrapper=True, fastmath={"reassoc", "contract"})
 def pool(
     embedding: NDArray[np.float32],
     wide: NDArray[np.float32],
@@ -77,7 +77,7 @@ def pool(
     return pooled, total
 
 
-@njit(cache=True, nogil=True, fastmath={"contract"})
+@njit(cache=True, nogil=True, no_cfunc_wrapper=True, fastmath={"contract"})
 def dense(
     x: NDArray[np.float32], weight: NDArray[np.float32], bias: NDArray[np.float32], relu: bool
 ) -> NDArray[np.float32]:
@@ -102,7 +102,7 @@ def dense(
     return y
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, no_cfunc_wrapper=True)
 def quantise_rows(values: NDArray[np.float32], codes: NDArray[np.int8]) -> NDArray[np.float32]:
     """Symmetric int8 codes of each row, written to `codes`; returns each row's scale.
 
@@ -191,7 +191,7 @@ def add_dot(
         logit[r] += dot * ad_scale[row] + bias[request] + ad_bias[row]
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, no_cfunc_wrapper=True)
 def add_logistic(
     own: NDArray[np.float32],
     topic: NDArray[np.int32],
@@ -208,7 +208,7 @@ def add_logistic(
         logit[r] = own[request] + ad_weight[row] + cross[topic[request], ad_topic[row]]
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, no_cfunc_wrapper=True)
 def owners(offset: NDArray[np.int32]) -> NDArray[np.int32]:
     """[R] the request of each pair."""
     owner = np.empty(offset[-1], np.int32)
@@ -218,7 +218,7 @@ def owners(offset: NDArray[np.int32]) -> NDArray[np.int32]:
     return owner
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, no_cfunc_wrapper=True)
 def calibrate_ppm(
     odds: NDArray[np.float32], first: float, step: float, probability: NDArray[np.float64]
 ) -> NDArray[np.int64]:

@@ -10,7 +10,7 @@ LOOK, SHOWN, CLICKED = 0, 1, 2
 """What happens at a step of the walk."""
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, no_cfunc_wrapper=True)
 def walk(
     step: NDArray[np.int8],
     row: NDArray[np.int64],

@@ -11,7 +11,7 @@ MOST_MONEY = 2**63 // PPM - 1
 """Budgets above this (nine million dollars) compare as this, which keeps products in 64 bits."""
 
 
-@njit(cache=True, nogil=True, no_cpython_wrapper=True, error_model="numpy")
+@njit(cache=True, nogil=True, no_cfunc_wrapper=True, no_cpython_wrapper=True, error_model="numpy")
 def money_of(remaining: I64, account: I32) -> int:
     """The least that any account of a row [LEVELS] has; one that the ledger does not know has
     none."""
@@ -25,7 +25,7 @@ def money_of(remaining: I64, account: I32) -> int:
     return int(max(0, least))
 
 
-@njit(cache=True, nogil=True, no_cpython_wrapper=True, error_model="numpy")
+@njit(cache=True, nogil=True, no_cfunc_wrapper=True, no_cpython_wrapper=True, error_model="numpy")
 def take_off(remaining: I64, account: I32, micros: int) -> None:
     """A sale lowers what each account of its row has left; negative: it is taken back."""
     for level in range(account.size):

@@ -117,7 +117,7 @@ class Table(NamedTuple):
         )
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, no_cfunc_wrapper=True)
 def assign(score: I64, group: I32, ad: I32, seed: np.uint64, table: Table) -> None:
     """The assignment of greatest total score, and what each winner costs the others.
 
@@ -145,13 +145,13 @@ def assign(score: I64, group: I32, ad: I32, seed: np.uint64, table: Table) -> No
             table.entrant[s] = table.last[end]
 
 
-@njit(cache=True, nogil=True, no_cpython_wrapper=True, error_model="numpy")
+@njit(cache=True, nogil=True, no_cfunc_wrapper=True, no_cpython_wrapper=True, error_model="numpy")
 def lot_of(seed: np.uint64, ad: int, slot: int) -> int:
     """At least 1 and so small that a page's lots add up within 64 bits."""
     return int(tie_rank(seed + np.uint64(slot), ad) >> np.uint64(10)) + 1
 
 
-@njit(cache=True, nogil=True, no_cpython_wrapper=True, error_model="numpy")
+@njit(cache=True, nogil=True, no_cfunc_wrapper=True, no_cpython_wrapper=True, error_model="numpy")
 def find_candidates(
     score: I64, group: I32, ad: I32, seed: np.uint64, slot: int, most: int, table: Table
 ) -> None:
@@ -188,12 +188,12 @@ def find_candidates(
     table.listed[slot] = count
 
 
-@njit(cache=True, nogil=True, no_cpython_wrapper=True, error_model="numpy")
+@njit(cache=True, nogil=True, no_cfunc_wrapper=True, no_cpython_wrapper=True, error_model="numpy")
 def exceeds(score: int, lot: int, other: int, other_lot: int) -> bool:
     return bool(score > other or (score == other and lot > other_lot))
 
 
-@njit(cache=True, nogil=True, no_cpython_wrapper=True, error_model="numpy")
+@njit(cache=True, nogil=True, no_cfunc_wrapper=True, no_cpython_wrapper=True, error_model="numpy")
 def find_gains(slots: int, table: Table) -> None:
     """For each of the first `slots` slots that is held: the best way to fill it anew.
 
@@ -210,14 +210,14 @@ def find_gains(slots: int, table: Table) -> None:
                 changed |= improve(s, slots, table)
 
 
-@njit(cache=True, nogil=True, no_cpython_wrapper=True, error_model="numpy")
+@njit(cache=True, nogil=True, no_cfunc_wrapper=True, no_cpython_wrapper=True, error_model="numpy")
 def enter(slot: int, table: Table) -> None:
     """The best way to fill a slot that is not in the assignment yet."""
     end_here(slot, slot, table)
     improve(slot, slot, table)
 
 
-@njit(cache=True, nogil=True, no_cpython_wrapper=True, error_model="numpy")
+@njit(cache=True, nogil=True, no_cfunc_wrapper=True, no_cpython_wrapper=True, error_model="numpy")
 def end_here(slot: int, slots: int, table: Table) -> None:
     """Fill the slot with its best free group, or with nobody."""
     table.gain[slot] = 0
@@ -237,7 +237,7 @@ def end_here(slot: int, slots: int, table: Table) -> None:
             return
 
 
-@njit(cache=True, nogil=True, no_cpython_wrapper=True, error_model="numpy")
+@njit(cache=True, nogil=True, no_cfunc_wrapper=True, no_cpython_wrapper=True, error_model="numpy")
 def improve(slot: int, slots: int, table: Table) -> bool:
     """Let the holder of another slot move here if that is better."""
     better = False
@@ -255,7 +255,7 @@ def improve(slot: int, slots: int, table: Table) -> bool:
     return better
 
 
-@njit(cache=True, nogil=True, no_cpython_wrapper=True, error_model="numpy")
+@njit(cache=True, nogil=True, no_cfunc_wrapper=True, no_cpython_wrapper=True, error_model="numpy")
 def move_along(slot: int, slots: int, table: Table) -> None:
     """Fill `slot` along its best path: holders move, a free row comes in at the end."""
     here = slot
@@ -279,7 +279,7 @@ def move_along(slot: int, slots: int, table: Table) -> None:
         here = table.after[here]
 
 
-@njit(cache=True, nogil=True, no_cpython_wrapper=True, error_model="numpy")
+@njit(cache=True, nogil=True, no_cfunc_wrapper=True, no_cpython_wrapper=True, error_model="numpy")
 def take(slot: int, at: int, table: Table) -> None:
     table.row[slot] = table.best_row[slot, at]
     table.held[slot] = table.best_group[slot, at]
@@ -287,7 +287,7 @@ def take(slot: int, at: int, table: Table) -> None:
     table.own_lot[slot] = table.best_lot[slot, at]
 
 
-@njit(cache=True, nogil=True, no_cpython_wrapper=True, error_model="numpy")
+@njit(cache=True, nogil=True, no_cfunc_wrapper=True, no_cpython_wrapper=True, error_model="numpy")
 def find_holder(slot: int, slots: int, table: Table) -> None:
     """Where the slot's holder stands among the candidates of every slot."""
     for s in range(slots):
@@ -298,7 +298,7 @@ def find_holder(slot: int, slots: int, table: Table) -> None:
                 break
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, no_cfunc_wrapper=True)
 def unite(key: I32, group: I32) -> None:
     """Join the groups of rows with the same key, where it is not negative.
 
@@ -322,7 +322,7 @@ def unite(key: I32, group: I32) -> None:
     flatten(group)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, no_cfunc_wrapper=True)
 def unite_labels(labels: U64, group: I32) -> None:
     """Join the groups of rows that share a label.
 
@@ -342,7 +342,7 @@ def unite_labels(labels: U64, group: I32) -> None:
     flatten(group)
 
 
-@njit(cache=True, nogil=True, no_cpython_wrapper=True, error_model="numpy")
+@njit(cache=True, nogil=True, no_cfunc_wrapper=True, no_cpython_wrapper=True, error_model="numpy")
 def join(group: I32, one: int, other: int) -> None:
     while group[one] != one:
         one = group[one]
@@ -351,7 +351,7 @@ def join(group: I32, one: int, other: int) -> None:
     group[max(one, other)] = min(one, other)
 
 
-@njit(cache=True, nogil=True, no_cpython_wrapper=True, error_model="numpy")
+@njit(cache=True, nogil=True, no_cfunc_wrapper=True, no_cpython_wrapper=True, error_model="numpy")
 def flatten(group: I32) -> None:
     """Each row names the first row of its group, which is never after it."""
     for i in range(group.size):

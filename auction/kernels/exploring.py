@@ -27,7 +27,7 @@ _LOT = np.uint64(0xD6E8FEB86659FD93)
 """Makes this draw another one than those of ties and weighted tiers."""
 
 
-@njit(cache=True, nogil=True, no_cpython_wrapper=True, error_model="numpy")
+@njit(cache=True, nogil=True, no_cfunc_wrapper=True, no_cpython_wrapper=True, error_model="numpy")
 def could_be_drawn(rows: Rows, lots: Lots, rules: Rules, order: U32, page: Page, could: U32) -> U32:
     """[n] bits of the slots for which each row of an opened page could be drawn; all 0 on a page
     that is not to be explored. A view of `could`."""
@@ -47,7 +47,7 @@ def could_be_drawn(rows: Rows, lots: Lots, rules: Rules, order: U32, page: Page,
     return could
 
 
-@njit(cache=True, nogil=True, no_cpython_wrapper=True, error_model="numpy")
+@njit(cache=True, nogil=True, no_cfunc_wrapper=True, no_cpython_wrapper=True, error_model="numpy")
 def note_chances(could: U32, sold: Sales, base: int, low: int, lottery: Lottery) -> None:
     """Of a page sold without a lot; its rows begin at `low`, its slots at `base`."""
     for s in range(sold.winner.size):
@@ -57,7 +57,7 @@ def note_chances(could: U32, sold: Sales, base: int, low: int, lottery: Lottery)
         lottery.greedy[base + s] = won + low if won >= 0 else -1
 
 
-@njit(cache=True, nogil=True, no_cpython_wrapper=True, error_model="numpy")
+@njit(cache=True, nogil=True, no_cfunc_wrapper=True, no_cpython_wrapper=True, error_model="numpy")
 def count(could: U32, slot: int) -> int:
     found = 0
     for i in range(could.size):
@@ -65,7 +65,7 @@ def count(could: U32, slot: int) -> int:
     return found
 
 
-@njit(cache=True, nogil=True, no_cpython_wrapper=True, error_model="numpy")
+@njit(cache=True, nogil=True, no_cfunc_wrapper=True, no_cpython_wrapper=True, error_model="numpy")
 def draw_slot(could: U32, slots: int, seed: np.uint64) -> int:
     """One of the slots that somebody could be drawn for, each as likely; -1 when there is none."""
     found = 0
@@ -80,7 +80,7 @@ def draw_slot(could: U32, slots: int, seed: np.uint64) -> int:
     return -1
 
 
-@njit(cache=True, nogil=True, no_cpython_wrapper=True, error_model="numpy")
+@njit(cache=True, nogil=True, no_cfunc_wrapper=True, no_cpython_wrapper=True, error_model="numpy")
 def draw(could: U32, place: int, seed: np.uint64) -> int:
     """A row for the slot, each that could be drawn as likely as any other; -1 when there is none.
 
@@ -98,7 +98,7 @@ def draw(could: U32, place: int, seed: np.uint64) -> int:
     return -1
 
 
-@njit(cache=True, nogil=True, no_cpython_wrapper=True, error_model="numpy")
+@njit(cache=True, nogil=True, no_cfunc_wrapper=True, no_cpython_wrapper=True, error_model="numpy")
 def take_back(rows: Rows, sales: Sales, remaining: I64) -> None:
     """Give the money of a page's sales back."""
     for s in range(sales.winner.size):
@@ -106,7 +106,7 @@ def take_back(rows: Rows, sales: Sales, remaining: I64) -> None:
             take_off(remaining, rows.account[sales.winner[s]], -sales.cost[s])
 
 
-@njit(cache=True, nogil=True, no_cpython_wrapper=True, error_model="numpy")
+@njit(cache=True, nogil=True, no_cfunc_wrapper=True, no_cpython_wrapper=True, error_model="numpy")
 def sell_by_lot(
     rows: Rows,
     lots: Lots,

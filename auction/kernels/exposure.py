@@ -58,7 +58,7 @@ _SPREAD = np.uint64(0x9E3779B97F4A7C15)
 _TOP = np.uint64(32)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, no_cfunc_wrapper=True)
 def place_of(entry: I64, scope: int, advertiser: int) -> int:
     """Where the table has this advertiser in this scope, or the vacant place it would take.
 
@@ -72,13 +72,13 @@ def place_of(entry: I64, scope: int, advertiser: int) -> int:
     return int(at)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, no_cfunc_wrapper=True)
 def dual_now(clock: I64, entry: I64) -> int:
     """The dual price after the decay of all sales of the scope since it was written."""
     return int(max(0, entry[DUAL] - (clock[DECAY] - entry[SEEN])))
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, no_cfunc_wrapper=True)
 def boost_now(clock: I64, rule: I64, entry: I64) -> int:
     """What is added to the score of an advertiser below its floor; at most what is left to spend.
 
@@ -93,7 +93,7 @@ def boost_now(clock: I64, rule: I64, entry: I64) -> int:
     return int(max(0, min(risen, clock[TYPICAL], spendable)))
 
 
-@njit(cache=True, nogil=True, no_cpython_wrapper=True, error_model="numpy")
+@njit(cache=True, nogil=True, no_cfunc_wrapper=True, no_cpython_wrapper=True, error_model="numpy")
 def count_rivals(rows: Rows, modes: Code, page: Page) -> None:
     """How many advertisers could buy each slot in an auction, as far as any rule asks."""
     for s in range(page.rivals.size):
@@ -116,7 +116,7 @@ def competes(rows: Rows, modes: Code, i: int) -> bool:
     return bool(modes[rows.tier[i]] == AUCTION)
 
 
-@njit(cache=True, nogil=True, no_cpython_wrapper=True, error_model="numpy")
+@njit(cache=True, nogil=True, no_cfunc_wrapper=True, no_cpython_wrapper=True, error_model="numpy")
 def is_new(advertiser: int, found: int, known: I64) -> bool:
     for k in range(found):
         if known[k] == advertiser:
@@ -124,13 +124,13 @@ def is_new(advertiser: int, found: int, known: I64) -> bool:
     return True
 
 
-@njit(cache=True, nogil=True, no_cpython_wrapper=True, error_model="numpy")
+@njit(cache=True, nogil=True, no_cfunc_wrapper=True, no_cpython_wrapper=True, error_model="numpy")
 def forget_fairness(page: Page) -> None:
     page.dual[:] = 0
     page.room[:] = ENDLESS
 
 
-@njit(cache=True, nogil=True, no_cpython_wrapper=True, error_model="numpy")
+@njit(cache=True, nogil=True, no_cfunc_wrapper=True, no_cpython_wrapper=True, error_model="numpy")
 def look_up_fairness(
     rows: Rows, scope: I32, modes: Code, caps: Caps, memory: Memory, page: Page
 ) -> bool:
@@ -145,7 +145,7 @@ def look_up_fairness(
     return matters
 
 
-@njit(cache=True, nogil=True, no_cpython_wrapper=True, error_model="numpy")
+@njit(cache=True, nogil=True, no_cfunc_wrapper=True, no_cpython_wrapper=True, error_model="numpy")
 def counts(scope: int, caps: Caps) -> bool:
     return bool(scope >= 0 and caps.rule[scope, COUNTS] != 0)
 
@@ -159,7 +159,7 @@ def is_first(scope: I32, slot: int, k: int) -> bool:
     return True
 
 
-@njit(cache=True, nogil=True, no_cpython_wrapper=True, error_model="numpy")
+@njit(cache=True, nogil=True, no_cfunc_wrapper=True, no_cpython_wrapper=True, error_model="numpy")
 def look_up_scope(
     rows: Rows,
     scope: I32,
@@ -199,7 +199,7 @@ def look_up_scope(
     return matters
 
 
-@njit(cache=True, nogil=True, no_cpython_wrapper=True, error_model="numpy")
+@njit(cache=True, nogil=True, no_cfunc_wrapper=True, no_cpython_wrapper=True, error_model="numpy")
 def remember_page(
     rows: Rows,
     scope: I32,
@@ -239,7 +239,7 @@ def remember_page(
                 )
 
 
-@njit(cache=True, nogil=True, no_cpython_wrapper=True, error_model="numpy")
+@njit(cache=True, nogil=True, no_cfunc_wrapper=True, no_cpython_wrapper=True, error_model="numpy")
 def held_back(rows: Rows, slot: int, won: int, page: Page) -> int:
     """The row that its dual price alone would have let win the slot, past a hard cap; -1: none."""
     best = -1
@@ -253,7 +253,7 @@ def held_back(rows: Rows, slot: int, won: int, page: Page) -> int:
     return best
 
 
-@njit(cache=True, nogil=True, no_cpython_wrapper=True, error_model="numpy")
+@njit(cache=True, nogil=True, no_cfunc_wrapper=True, no_cpython_wrapper=True, error_model="numpy")
 def is_full(memory: Memory, caps: Caps, scope: int, rows: Rows, i: int) -> bool:
     """Whether it is this scope's hard cap that the row is past."""
     if i < 0 or caps.rule[scope, CAPPING] == 0:
@@ -262,7 +262,7 @@ def is_full(memory: Memory, caps: Caps, scope: int, rows: Rows, i: int) -> bool:
     return bool(held >= caps.rule[scope, LIMIT])
 
 
-@njit(cache=True, nogil=True, no_cpython_wrapper=True, error_model="numpy")
+@njit(cache=True, nogil=True, no_cfunc_wrapper=True, no_cpython_wrapper=True, error_model="numpy")
 def owe_for_boosts(advertiser: int, scope: I32, loss: int, caps: Caps, memory: Memory) -> None:
     """Each scope that raised a winner's score owes once all that the page sold for less."""
     for k in range(scope.size):
@@ -275,7 +275,7 @@ def owe_for_boosts(advertiser: int, scope: I32, loss: int, caps: Caps, memory: M
             clock[OWED] = loss
 
 
-@njit(cache=True, nogil=True, no_cpython_wrapper=True, error_model="numpy")
+@njit(cache=True, nogil=True, no_cfunc_wrapper=True, no_cpython_wrapper=True, error_model="numpy")
 def earn(clock: I64, rule: I64, clear: int) -> None:
     """Put a part of the price aside for boosts, at most what a window earns; pay what is owed."""
     clock[REVENUE] += clear
@@ -286,7 +286,7 @@ def earn(clock: I64, rule: I64, clear: int) -> None:
     clock[OWED] = 0
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, no_cfunc_wrapper=True)
 def remember_sale(
     memory: Memory,
     caps: Caps,
@@ -322,14 +322,14 @@ def remember_sale(
     clock[TYPICAL] = max(1, clock[TYPICAL])
 
 
-@njit(cache=True, nogil=True, no_cpython_wrapper=True, error_model="numpy")
+@njit(cache=True, nogil=True, no_cfunc_wrapper=True, no_cpython_wrapper=True, error_model="numpy")
 def raise_dual(clock: I64, entry: I64, step: int, worth: int) -> None:
     dual = dual_now(clock, entry)
     entry[DUAL] = max(dual, min(dual + step, worth))
     entry[SEEN] = clock[DECAY]
 
 
-@njit(cache=True, nogil=True, no_cpython_wrapper=True, error_model="numpy")
+@njit(cache=True, nogil=True, no_cfunc_wrapper=True, no_cpython_wrapper=True, error_model="numpy")
 def move_window(memory: Memory, rule: I64, clock: I64, scope: int, advertiser: int) -> None:
     at = rule[START] + clock[NEXT]
     oldest = memory.ring[at]
@@ -339,7 +339,7 @@ def move_window(memory: Memory, rule: I64, clock: I64, scope: int, advertiser: i
     clock[NEXT] = (clock[NEXT] + 1) % rule[WINDOW]
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, no_cfunc_wrapper=True)
 def move_entries(memory: Memory, caps: Caps, target: I64) -> int:
     """Put into an empty table what is worth remembering; how many that are.
 

@@ -57,7 +57,7 @@ class Regions(NamedTuple):
     end: I64
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, no_cfunc_wrapper=True)
 def entity_of(row: Any, kind: int) -> int:
     if kind == AD:
         return int(row["ad"])
@@ -70,7 +70,7 @@ def entity_of(row: Any, kind: int) -> int:
     return 0
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, no_cfunc_wrapper=True)
 def place_of(caps: CapColumns, kind: int, number: int) -> int:
     low = caps.base[kind]
     if number < 0 or number >= caps.base[kind + 1] - low:
@@ -78,7 +78,7 @@ def place_of(caps: CapColumns, kind: int, number: int) -> int:
     return int(caps.place[low + number])
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, no_cfunc_wrapper=True)
 def counts(row: Any, on: int, start: int, now_ms: int) -> bool:
     """The event came within the window; or it may still come, and a place is kept for it."""
     came = row["impression_ms"]
@@ -91,7 +91,7 @@ def counts(row: Any, on: int, start: int, now_ms: int) -> bool:
     return bool(on != CLICK and row["soft_until_ms"] > now_ms)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, no_cfunc_wrapper=True)
 def tally(
     rows: Records, low: int, high: int, caps: CapColumns, moment: Moment, held: I32, step: int
 ) -> None:
@@ -106,7 +106,7 @@ def tally(
                     held[k] += step
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, no_cfunc_wrapper=True)
 def is_full(place: int, caps: CapColumns, held: I32) -> bool:
     if place < 0:
         return False
@@ -116,7 +116,7 @@ def is_full(place: int, caps: CapColumns, held: I32) -> bool:
     return full
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, no_cfunc_wrapper=True)
 def place_of_ad(ads: Ads, ad: int, kind: int, caps: CapColumns) -> int:
     if kind == AD:
         return int(place_of(caps, kind, ads.ad[ad]))
@@ -129,7 +129,7 @@ def place_of_ad(ads: Ads, ad: int, kind: int, caps: CapColumns) -> int:
     return int(place_of(caps, kind, 0))
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, no_cfunc_wrapper=True)
 def kinds_full(rows: Records, low: int, high: int, caps: CapColumns, held: I32) -> int:
     """Bit k: an entity of kind k has been had as often as it may be."""
     kinds = 0
@@ -140,7 +140,7 @@ def kinds_full(rows: Records, low: int, high: int, caps: CapColumns, held: I32) 
     return kinds
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, no_cfunc_wrapper=True)
 def find_capped(
     rows: Records,
     history: I64,
@@ -170,7 +170,7 @@ def find_capped(
         tally(rows, low, high, caps, moment, held, -1)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, no_cfunc_wrapper=True)
 def find_any_cap(row: I32, ads: Ads, caps: CapColumns, found: NDArray[np.bool_]) -> None:
     """Which candidates, or those whom they belong to, have a cap at all."""
     for i in range(row.size):
@@ -178,7 +178,7 @@ def find_any_cap(row: I32, ads: Ads, caps: CapColumns, found: NDArray[np.bool_])
             found[i] |= place_of_ad(ads, row[i], kind, caps) >= 0
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, no_cfunc_wrapper=True)
 def still_needed(row: Any, caps: CapColumns, moment: Moment) -> bool:
     """Some cap counts it now; a row that no window holds any more will never count again."""
     if counts(row, IMPRESSION, moment.keep_ms, moment.now_ms) and moment.keep_ms <= moment.now_ms:
@@ -193,7 +193,7 @@ def still_needed(row: Any, caps: CapColumns, moment: Moment) -> bool:
     return False
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, no_cfunc_wrapper=True)
 def find_needed(
     record: Records, begin: I64, caps: CapColumns, moment: Moment, found: NDArray[np.bool_]
 ) -> None:
@@ -204,7 +204,7 @@ def find_needed(
                 break
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, no_cfunc_wrapper=True)
 def prune(regions: Regions, caps: CapColumns, moment: Moment) -> None:
     """Move what some cap needs to the front of each region, in its order."""
     record = regions.record
@@ -217,7 +217,7 @@ def prune(regions: Regions, caps: CapColumns, moment: Moment) -> None:
         regions.end[h] = end
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, no_cfunc_wrapper=True)
 def count_seen(
     rows: Records,
     history: I64,

@@ -46,7 +46,7 @@ class Wishes(NamedTuple):
     standing: Records
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, no_cfunc_wrapper=True)
 def has_room(wish: int, wishes: Wishes, people: Regions, caps: CapColumns, moment: Moment) -> bool:
     person = wishes.person[wish]
     for kind in range(KINDS):
@@ -66,7 +66,7 @@ def has_room(wish: int, wishes: Wishes, people: Regions, caps: CapColumns, momen
     return True
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, no_cfunc_wrapper=True)
 def clash(row: Any, standing: Records, low: int, high: int, since_ms: int, once: bool) -> int:
     """Why the ad of `row` may not join what stands on the page since `since_ms`; 0: it may."""
     code = 0
@@ -83,7 +83,7 @@ def clash(row: Any, standing: Records, low: int, high: int, since_ms: int, once:
     return code
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, no_cfunc_wrapper=True)
 def grant(
     wishes: Wishes,
     people: Regions,
@@ -120,7 +120,7 @@ def grant(
         low = high
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, no_cfunc_wrapper=True)
 def grant_request(
     wishes: Wishes,
     low: int,
@@ -157,7 +157,7 @@ def grant_request(
             pages.end[page] += 1
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, no_cfunc_wrapper=True)
 def break_packages(wishes: Wishes, low: int, high: int, code: NDArray[np.uint8]) -> bool:
     """Refuse the rest of every package of which a part is refused; whether there was any."""
     found = False
@@ -171,7 +171,7 @@ def break_packages(wishes: Wishes, low: int, high: int, code: NDArray[np.uint8])
     return found
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, no_cfunc_wrapper=True)
 def page_codes(
     standing: Records,
     page: I64,
@@ -196,7 +196,7 @@ def page_codes(
             code[i] = clash(candidate[0], standing, low, high, since_ms, once)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, no_cfunc_wrapper=True)
 def describe(candidate: Records, ads: Ads, ad: int) -> None:
     candidate[0]["ad"] = ads.ad[ad]
     candidate[0]["creative"] = ads.creative[ad]

@@ -11,7 +11,7 @@ from auction.kernels.room import make_room, seat
 from auction.workspace import I64, U32, Lots, Page, Rows, Rules, Sales
 
 
-@njit(cache=True, nogil=True, no_cpython_wrapper=True, error_model="numpy")
+@njit(cache=True, nogil=True, no_cfunc_wrapper=True, no_cpython_wrapper=True, error_model="numpy")
 def sell_one_by_one(
     rows: Rows,
     lots: Lots,

@@ -34,7 +34,7 @@ class Joint(NamedTuple):
         )
 
 
-@njit(cache=True, nogil=True, no_cpython_wrapper=True, error_model="numpy")
+@njit(cache=True, nogil=True, no_cfunc_wrapper=True, no_cpython_wrapper=True, error_model="numpy")
 def sell_jointly(
     rows: Rows,
     lots: Lots,
@@ -76,7 +76,7 @@ def sell_jointly(
             return open_slots
 
 
-@njit(cache=True, nogil=True, no_cpython_wrapper=True, error_model="numpy")
+@njit(cache=True, nogil=True, no_cfunc_wrapper=True, no_cpython_wrapper=True, error_model="numpy")
 def lift_scores(rows: Rows, lots: Lots, open_slots: int, page: Page, lifted: I64) -> int:
     """Fill `lifted` [S, n] with what each row adds above its floor and its dual price, plus the
     greatest dual price of the page, so that no row is worth less than an empty slot."""
@@ -90,7 +90,7 @@ def lift_scores(rows: Rows, lots: Lots, open_slots: int, page: Page, lifted: I64
     return int(lift)
 
 
-@njit(cache=True, nogil=True, no_cpython_wrapper=True, error_model="numpy")
+@njit(cache=True, nogil=True, no_cfunc_wrapper=True, no_cpython_wrapper=True, error_model="numpy")
 def find_groups(rows: Rows, rules: Rules, lifted: I64, joint: Joint) -> None:
     """Number the rows so that those that must not stand together have the same number."""
     n = rows.ad.size
@@ -113,7 +113,7 @@ def find_groups(rows: Rows, rules: Rules, lifted: I64, joint: Joint) -> None:
         unite_labels(labels, group)
 
 
-@njit(cache=True, nogil=True, no_cpython_wrapper=True, error_model="numpy")
+@njit(cache=True, nogil=True, no_cfunc_wrapper=True, no_cpython_wrapper=True, error_model="numpy")
 def copy_bidding(ids: I32, lifted: I64, key: I32) -> None:
     """Ids of rows that bid for a slot, -1 of all others."""
     for i in range(ids.size):
@@ -123,7 +123,7 @@ def copy_bidding(ids: I32, lifted: I64, key: I32) -> None:
                 key[i] = ids[i]
 
 
-@njit(cache=True, nogil=True, no_cpython_wrapper=True, error_model="numpy")
+@njit(cache=True, nogil=True, no_cfunc_wrapper=True, no_cpython_wrapper=True, error_model="numpy")
 def joint_price(
     rows: Rows, lots: Lots, mode: int, slot: int, won: int, cost_to_others: int, page: Page
 ) -> int:

@@ -10,7 +10,7 @@ from auction.kernels.ties import outranks
 from auction.workspace import I32, I64, U32, Page
 
 
-@njit(cache=True, nogil=True, no_cpython_wrapper=True, error_model="numpy")
+@njit(cache=True, nogil=True, no_cfunc_wrapper=True, no_cpython_wrapper=True, error_model="numpy")
 def find_leaders(
     members: U32, scores: I64, advertiser: I32, ad: I32, seed: np.uint64
 ) -> tuple[int, int]:
@@ -39,7 +39,7 @@ def find_leaders(
     return int(best), int(second)
 
 
-@njit(cache=True, nogil=True, no_cpython_wrapper=True, error_model="numpy")
+@njit(cache=True, nogil=True, no_cfunc_wrapper=True, no_cpython_wrapper=True, error_model="numpy")
 def best_open_slot(open_slots: int, page: Page) -> int:
     """The open slot whose leader scores most, the first of equals; -1 when none has a leader."""
     chosen = -1

@@ -7,7 +7,7 @@ from numba import njit
 from auction.workspace import I32, I64, Flag
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, no_cfunc_wrapper=True)
 def reserve(
     account: I32,
     micros: I64,

@@ -10,12 +10,12 @@ from auction.kernels.ties import outranks
 from auction.workspace import I64, Lots, Page, Rows
 
 
-@njit(cache=True, nogil=True, no_cpython_wrapper=True, error_model="numpy")
+@njit(cache=True, nogil=True, no_cfunc_wrapper=True, no_cpython_wrapper=True, error_model="numpy")
 def usable(i: int, slot: int, open_slots: int, page: Page) -> bool:
     return bool((page.passes[i] & open_slots) >> slot & 1 and page.room[slot, i] > 0)
 
 
-@njit(cache=True, nogil=True, no_cpython_wrapper=True, error_model="numpy")
+@njit(cache=True, nogil=True, no_cfunc_wrapper=True, no_cpython_wrapper=True, error_model="numpy")
 def members_of(
     rows: Rows, lots: Lots, mode: int, package: int, tier: int, open_slots: int, page: Page
 ) -> I64:
@@ -36,7 +36,7 @@ def members_of(
     return found[: keep_no_twins(rows, found[:count])]
 
 
-@njit(cache=True, nogil=True, no_cpython_wrapper=True, error_model="numpy")
+@njit(cache=True, nogil=True, no_cfunc_wrapper=True, no_cpython_wrapper=True, error_model="numpy")
 def insert(rows: Rows, lots: Lots, found: I64, best: I64, count: int, i: int, top: int) -> int:
     """Keep the order: score, then lot, then row."""
     at = count
@@ -50,7 +50,7 @@ def insert(rows: Rows, lots: Lots, found: I64, best: I64, count: int, i: int, to
     return count + 1
 
 
-@njit(cache=True, nogil=True, no_cpython_wrapper=True, error_model="numpy")
+@njit(cache=True, nogil=True, no_cfunc_wrapper=True, no_cpython_wrapper=True, error_model="numpy")
 def keep_no_twins(rows: Rows, found: I64) -> int:
     """Move the first of each kind to the front; how many they are."""
     kept = 0
@@ -65,7 +65,7 @@ def keep_no_twins(rows: Rows, found: I64) -> int:
     return kept
 
 
-@njit(cache=True, nogil=True, no_cpython_wrapper=True, error_model="numpy")
+@njit(cache=True, nogil=True, no_cfunc_wrapper=True, no_cpython_wrapper=True, error_model="numpy")
 def match(
     rows: Rows, lots: Lots, mode: int, members: I64, open_slots: int, page: Page, taken: I64
 ) -> int:
@@ -83,7 +83,7 @@ def match(
     return count
 
 
-@njit(cache=True, nogil=True, no_cpython_wrapper=True, error_model="numpy")
+@njit(cache=True, nogil=True, no_cfunc_wrapper=True, no_cpython_wrapper=True, error_model="numpy")
 def augment(
     rows: Rows,
     lots: Lots,
@@ -121,7 +121,7 @@ def augment(
     return False
 
 
-@njit(cache=True, nogil=True, no_cpython_wrapper=True, error_model="numpy")
+@njit(cache=True, nogil=True, no_cfunc_wrapper=True, no_cpython_wrapper=True, error_model="numpy")
 def best_member(
     rows: Rows,
     lots: Lots,

@@ -36,7 +36,7 @@ PART = 24
 """Bits of the part of its bids that a package pays."""
 
 
-@njit(cache=True, nogil=True, no_cpython_wrapper=True, error_model="numpy")
+@njit(cache=True, nogil=True, no_cfunc_wrapper=True, no_cpython_wrapper=True, error_model="numpy")
 def sell_packages(
     rows: Rows,
     lots: Lots,
@@ -76,7 +76,7 @@ def sell_packages(
     return open_slots
 
 
-@njit(cache=True, nogil=True, no_cpython_wrapper=True, error_model="numpy")
+@njit(cache=True, nogil=True, no_cfunc_wrapper=True, no_cpython_wrapper=True, error_model="numpy")
 def next_package(rows: Rows, after: int, tier: int, page: Page) -> int:
     lowest = 0
     for i in range(rows.package.size):
@@ -86,7 +86,7 @@ def next_package(rows: Rows, after: int, tier: int, page: Page) -> int:
     return int(lowest)
 
 
-@njit(cache=True, nogil=True, no_cpython_wrapper=True, error_model="numpy")
+@njit(cache=True, nogil=True, no_cfunc_wrapper=True, no_cpython_wrapper=True, error_model="numpy")
 def sell_on_trial(
     rows: Rows,
     lots: Lots,
@@ -125,7 +125,7 @@ def sell_on_trial(
             take_off(remaining, rows.account[rival[s]], -sales.cost[s])
 
 
-@njit(cache=True, nogil=True, no_cpython_wrapper=True, error_model="numpy")
+@njit(cache=True, nogil=True, no_cfunc_wrapper=True, no_cpython_wrapper=True, error_model="numpy")
 def fits_together(
     rows: Rows,
     lots: Lots,
@@ -162,7 +162,7 @@ def fits_together(
     return inside and payable
 
 
-@njit(cache=True, nogil=True, no_cpython_wrapper=True, error_model="numpy")
+@njit(cache=True, nogil=True, no_cfunc_wrapper=True, no_cpython_wrapper=True, error_model="numpy")
 def can_pay(rows: Rows, taken: I64, remaining: I64, page: Page) -> bool:
     """Whether the accounts could pay all bids of the package."""
     payable, done = True, 0
@@ -178,7 +178,7 @@ def can_pay(rows: Rows, taken: I64, remaining: I64, page: Page) -> bool:
     return payable
 
 
-@njit(cache=True, nogil=True, no_cpython_wrapper=True, error_model="numpy")
+@njit(cache=True, nogil=True, no_cfunc_wrapper=True, no_cpython_wrapper=True, error_model="numpy")
 def worth_of(rows: Rows, lots: Lots, mode: int, taken: I64, page: Page) -> tuple[int, np.uint64]:
     """The package's score, and the lot of its lowest ad, which draws for all in a weighted tier."""
     worth, lowest = 0, -1
@@ -192,7 +192,7 @@ def worth_of(rows: Rows, lots: Lots, mode: int, taken: I64, page: Page) -> tuple
     return worth, tie_rank(lots.seed, rows.ad[lowest])
 
 
-@njit(cache=True, nogil=True, no_cpython_wrapper=True, error_model="numpy")
+@njit(cache=True, nogil=True, no_cfunc_wrapper=True, no_cpython_wrapper=True, error_model="numpy")
 def worth_more(
     rows: Rows, lots: Lots, mode: int, worth: int, taken: I64, rival: I64, page: Page
 ) -> bool:
@@ -206,7 +206,7 @@ def worth_more(
     return displaced == 0 or worth > total
 
 
-@njit(cache=True, nogil=True, no_cpython_wrapper=True, error_model="numpy")
+@njit(cache=True, nogil=True, no_cfunc_wrapper=True, no_cpython_wrapper=True, error_model="numpy")
 def sell_package(
     rows: Rows,
     lots: Lots,
@@ -243,7 +243,7 @@ def sell_package(
     return open_slots
 
 
-@njit(cache=True, nogil=True, no_cpython_wrapper=True, error_model="numpy")
+@njit(cache=True, nogil=True, no_cfunc_wrapper=True, no_cpython_wrapper=True, error_model="numpy")
 def part_to_pay(rows: Rows, lots: Lots, mode: int, taken: I64, rival: I64, page: Page) -> int:
     """What other advertisers displaced is worth, of what the package ranks: rounded up, in
     2**-PART, at most 1."""
@@ -262,7 +262,7 @@ def part_to_pay(rows: Rows, lots: Lots, mode: int, taken: I64, rival: I64, page:
     return int(rounded_up(asked, own))
 
 
-@njit(cache=True, nogil=True, no_cpython_wrapper=True, error_model="numpy")
+@njit(cache=True, nogil=True, no_cfunc_wrapper=True, no_cpython_wrapper=True, error_model="numpy")
 def rounded_up(asked: int, own: int) -> int:
     """asked / own in 2**-PART by long division, which no product can overflow."""
     if asked >= own:

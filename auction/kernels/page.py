@@ -40,7 +40,7 @@ def floor_of(rows: Rows, lots: Lots, i: int, slot: int) -> int:
     return int(max(1, floor, rows.reserve[i]))
 
 
-@njit(cache=True, nogil=True, no_cpython_wrapper=True, error_model="numpy")
+@njit(cache=True, nogil=True, no_cfunc_wrapper=True, no_cpython_wrapper=True, error_model="numpy")
 def price_in(rows: Rows, remaining: I64, page: Page) -> None:
     """What one impression in each slot is worth to each row and ranks as, and its money.
 
@@ -59,7 +59,7 @@ def price_in(rows: Rows, remaining: I64, page: Page) -> None:
     look_up_money(rows.account, remaining, page.most)
 
 
-@njit(cache=True, nogil=True, no_cpython_wrapper=True, error_model="numpy")
+@njit(cache=True, nogil=True, no_cfunc_wrapper=True, no_cpython_wrapper=True, error_model="numpy")
 def look_up_money(account: I32, remaining: I64, most: I64) -> None:
     """`accounts.money_of` each row, in value units."""
     for i in range(most.size):
@@ -71,7 +71,7 @@ def look_up_money(account: I32, remaining: I64, most: I64) -> None:
         most[i] = max(0, least) * PPM
 
 
-@njit(cache=True, nogil=True, no_cpython_wrapper=True, error_model="numpy")
+@njit(cache=True, nogil=True, no_cfunc_wrapper=True, no_cpython_wrapper=True, error_model="numpy")
 def open_page(rows: Rows, lots: Lots, page: Page) -> None:
     """Find where every row fits, may buy, can pay its bid and meets the floor."""
     slots, n = page.value.shape
@@ -97,7 +97,7 @@ def open_page(rows: Rows, lots: Lots, page: Page) -> None:
     tell_why_below(rows, lots, page)
 
 
-@njit(cache=True, nogil=True, no_cpython_wrapper=True, error_model="numpy")
+@njit(cache=True, nogil=True, no_cfunc_wrapper=True, no_cpython_wrapper=True, error_model="numpy")
 def keep_opening(page: Page) -> None:
     """Write down what the sale of an opened page is about to change."""
     for i in range(page.unit.size):
@@ -107,7 +107,7 @@ def keep_opening(page: Page) -> None:
         page.kept[3, i] = page.code[i]
 
 
-@njit(cache=True, nogil=True, no_cpython_wrapper=True, error_model="numpy")
+@njit(cache=True, nogil=True, no_cfunc_wrapper=True, no_cpython_wrapper=True, error_model="numpy")
 def reopen_page(page: Page) -> None:
     """As `open_page` left it, without looking at the rows again."""
     page.score[:] = NOT_BIDDING
@@ -118,7 +118,7 @@ def reopen_page(page: Page) -> None:
         page.code[i] = page.kept[3, i]
 
 
-@njit(cache=True, nogil=True, no_cpython_wrapper=True, error_model="numpy")
+@njit(cache=True, nogil=True, no_cfunc_wrapper=True, no_cpython_wrapper=True, error_model="numpy")
 def tell_why_below(rows: Rows, lots: Lots, page: Page) -> None:
     """`why_below` for all rows that meet no floor."""
     slots, n = page.value.shape
@@ -136,7 +136,7 @@ def tell_why_below(rows: Rows, lots: Lots, page: Page) -> None:
                 page.code[i] = PACING
 
 
-@njit(cache=True, nogil=True, no_cpython_wrapper=True, error_model="numpy")
+@njit(cache=True, nogil=True, no_cfunc_wrapper=True, no_cpython_wrapper=True, error_model="numpy")
 def admit_to_slot(rows: Rows, lots: Lots, slot: int, page: Page) -> None:
     """Without branches, so that it runs several rows at a time."""
     bit, none = np.uint32(1 << slot), np.uint32(0)
@@ -151,7 +151,7 @@ def admit_to_slot(rows: Rows, lots: Lots, slot: int, page: Page) -> None:
         page.passes[i] |= bit if payable & (value[i] >= floor) else none
 
 
-@njit(cache=True, nogil=True, no_cpython_wrapper=True, error_model="numpy")
+@njit(cache=True, nogil=True, no_cfunc_wrapper=True, no_cpython_wrapper=True, error_model="numpy")
 def why_below(rows: Rows, lots: Lots, i: int, slots: int, page: Page) -> int:
     """Why the row meets the floor of none of these slots."""
     unit = unit_of(rows.full_bid[i], rows.per_click[i])
@@ -167,7 +167,7 @@ def silence(page: Page, i: int) -> None:
         page.score[s, i] = NOT_BIDDING
 
 
-@njit(cache=True, nogil=True, no_cpython_wrapper=True, error_model="numpy")
+@njit(cache=True, nogil=True, no_cfunc_wrapper=True, no_cpython_wrapper=True, error_model="numpy")
 def may_win(i: int, slots: int, page: Page) -> bool:
     """Whether the row could take one of these slots without going past a hard cap."""
     inside = False

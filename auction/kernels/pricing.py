@@ -28,7 +28,7 @@ def pays_its_bid(rows: Rows, lots: Lots, mode: int, i: int) -> bool:
     return bool((lots.first_price or mode != AUCTION) and not rows.fixed[i])
 
 
-@njit(cache=True, nogil=True, no_cpython_wrapper=True, error_model="numpy")
+@njit(cache=True, nogil=True, no_cfunc_wrapper=True, no_cpython_wrapper=True, error_model="numpy")
 def price_against(
     rows: Rows, lots: Lots, rules: Rules, i: int, slot: int, asked: int, page: Page
 ) -> int:
@@ -44,7 +44,7 @@ def price_against(
     return int(min(max(price, floor_price(rows, lots, i, slot)), page.unit[i]))
 
 
-@njit(cache=True, nogil=True, no_cpython_wrapper=True, error_model="numpy")
+@njit(cache=True, nogil=True, no_cfunc_wrapper=True, no_cpython_wrapper=True, error_model="numpy")
 def price_of_leader(rows: Rows, lots: Lots, rules: Rules, mode: int, slot: int, page: Page) -> int:
     """The critical bid of the slot's leader; its own bid where that is the rule."""
     won, second = page.best[slot], page.second[slot]
@@ -56,7 +56,7 @@ def price_of_leader(rows: Rows, lots: Lots, rules: Rules, mode: int, slot: int, 
     return int(price_against(rows, lots, rules, won, slot, asked, page))
 
 
-@njit(cache=True, nogil=True, no_cpython_wrapper=True, error_model="numpy")
+@njit(cache=True, nogil=True, no_cfunc_wrapper=True, no_cpython_wrapper=True, error_model="numpy")
 def write_sale(
     rows: Rows, slot: int, won: int, second: int, charge: int, relaxed: bool, sales: Sales
 ) -> int:
@@ -75,7 +75,7 @@ def write_sale(
     return int(cost)
 
 
-@njit(cache=True, nogil=True, no_cpython_wrapper=True, error_model="numpy")
+@njit(cache=True, nogil=True, no_cfunc_wrapper=True, no_cpython_wrapper=True, error_model="numpy")
 def clear_sales(sales: Sales) -> None:
     sales.winner[:] = -1
     sales.runner_up[:] = -1

@@ -17,7 +17,7 @@ LOST_TO_DEAL = int(Rejection.LOST_TO_DEAL)
 NO_CANDIDATE = int(Rejection.NO_CANDIDATE)
 
 
-@njit(cache=True, nogil=True, no_cpython_wrapper=True, error_model="numpy")
+@njit(cache=True, nogil=True, no_cfunc_wrapper=True, no_cpython_wrapper=True, error_model="numpy")
 def tell_lost_to_deals(rows: Rows, page: Page, sales: Sales) -> None:
     """Open bids that were outbid, everywhere that they could pay, by deals."""
     deals = 0
@@ -31,7 +31,7 @@ def tell_lost_to_deals(rows: Rows, page: Page, sales: Sales) -> None:
             page.code[i] = LOST_TO_DEAL
 
 
-@njit(cache=True, nogil=True, no_cpython_wrapper=True, error_model="numpy")
+@njit(cache=True, nogil=True, no_cfunc_wrapper=True, no_cpython_wrapper=True, error_model="numpy")
 def why_unsold(rows: Rows, lots: Lots, slot: int, page: Page) -> int:
     """What kept the best row that holds no other slot of the page from taking an unsold one."""
     best = best_of_the_unseated(rows, lots.seed, slot, page)
@@ -48,7 +48,7 @@ def why_unsold(rows: Rows, lots: Lots, slot: int, page: Page) -> int:
     return int(page.code[best])
 
 
-@njit(cache=True, nogil=True, no_cpython_wrapper=True, error_model="numpy")
+@njit(cache=True, nogil=True, no_cfunc_wrapper=True, no_cpython_wrapper=True, error_model="numpy")
 def best_of_the_unseated(rows: Rows, seed: np.uint64, slot: int, page: Page) -> int:
     """The row that fits the slot, stands nowhere and is worth most; -2 when all that fit stand
     elsewhere, -1 when none fits."""

@@ -24,7 +24,7 @@ def seat(won: int, page: Page) -> None:
     silence(page, won)
 
 
-@njit(cache=True, nogil=True, no_cpython_wrapper=True, error_model="numpy")
+@njit(cache=True, nogil=True, no_cfunc_wrapper=True, no_cpython_wrapper=True, error_model="numpy")
 def make_room(
     rows: Rows,
     won: int,
@@ -61,7 +61,7 @@ def make_room(
             use_room(i, joined, open_slots, relaxed, page)
 
 
-@njit(cache=True, nogil=True, no_cpython_wrapper=True, error_model="numpy")
+@njit(cache=True, nogil=True, no_cfunc_wrapper=True, no_cpython_wrapper=True, error_model="numpy")
 def tighten(i: int, most: int, open_slots: int, page: Page) -> None:
     """Close the slots for which one of the row's accounts has no longer the money."""
     had = page.passes[i] & open_slots
@@ -78,7 +78,7 @@ def tighten(i: int, most: int, open_slots: int, page: Page) -> None:
         page.code[i] = BUDGET
 
 
-@njit(cache=True, nogil=True, no_cpython_wrapper=True, error_model="numpy")
+@njit(cache=True, nogil=True, no_cfunc_wrapper=True, no_cpython_wrapper=True, error_model="numpy")
 def joined_slots(scope: I32, slot: int) -> int:
     """Bits of the slots that count their exposure together with this one, itself included."""
     joined = 1 << slot
@@ -89,7 +89,7 @@ def joined_slots(scope: I32, slot: int) -> int:
     return joined
 
 
-@njit(cache=True, nogil=True, no_cpython_wrapper=True, error_model="numpy")
+@njit(cache=True, nogil=True, no_cfunc_wrapper=True, no_cpython_wrapper=True, error_model="numpy")
 def use_room(i: int, joined: int, open_slots: int, relaxed: bool, page: Page) -> None:
     """A sale to the row's advertiser: one less in each slot that counts it."""
     for s in range(page.best.size):

@@ -18,7 +18,7 @@ ROADBLOCK = int(Rejection.ROADBLOCK)
 OUTBID = int(Rejection.OUTBID)
 
 
-@njit(cache=True, nogil=True, no_cpython_wrapper=True, error_model="numpy")
+@njit(cache=True, nogil=True, no_cfunc_wrapper=True, no_cpython_wrapper=True, error_model="numpy")
 def score_of(rows: Rows, lots: Lots, mode: int, i: int, slot: int, page: Page) -> int:
     if mode == AUCTION:
         return int(page.rank[slot, i] - page.dual[slot, i])
@@ -27,7 +27,7 @@ def score_of(rows: Rows, lots: Lots, mode: int, i: int, slot: int, page: Page) -
     return int(draw_key(lots.seed, rows.ad[i], rows.share[i]))
 
 
-@njit(cache=True, nogil=True, no_cpython_wrapper=True, error_model="numpy")
+@njit(cache=True, nogil=True, no_cfunc_wrapper=True, no_cpython_wrapper=True, error_model="numpy")
 def begin_tier(
     rows: Rows, lots: Lots, members: U32, mode: int, open_slots: int, page: Page
 ) -> bool:
@@ -54,7 +54,7 @@ def begin_tier(
     return packages
 
 
-@njit(cache=True, nogil=True, no_cpython_wrapper=True, error_model="numpy")
+@njit(cache=True, nogil=True, no_cfunc_wrapper=True, no_cpython_wrapper=True, error_model="numpy")
 def score_otherwise(rows: Rows, lots: Lots, members: U32, mode: int, page: Page) -> None:
     """What an auction would score, as the tier scores it."""
     for i in members:
@@ -63,7 +63,7 @@ def score_otherwise(rows: Rows, lots: Lots, members: U32, mode: int, page: Page)
                 page.score[s, i] = score_of(rows, lots, mode, np.int64(i), s, page)
 
 
-@njit(cache=True, nogil=True, no_cpython_wrapper=True, error_model="numpy")
+@njit(cache=True, nogil=True, no_cfunc_wrapper=True, no_cpython_wrapper=True, error_model="numpy")
 def relax(rows: Rows, lots: Lots, members: U32, mode: int, open_slots: int, page: Page) -> bool:
     """Let rows past a hard cap bid for slots that would otherwise stay empty."""
     found = False

@@ -46,7 +46,7 @@ from auction.workspace import (
 )
 
 
-@njit(cache=True, nogil=True, no_cpython_wrapper=True, error_model="numpy")
+@njit(cache=True, nogil=True, no_cfunc_wrapper=True, no_cpython_wrapper=True, error_model="numpy")
 def rows_of(rows: Rows, low: int, high: int) -> Rows:
     """The rows of one request; views, so that the loops over them count from 0."""
     return Rows(
@@ -74,7 +74,7 @@ def rows_of(rows: Rows, low: int, high: int) -> Rows:
     )
 
 
-@njit(cache=True, nogil=True, no_cpython_wrapper=True, error_model="numpy")
+@njit(cache=True, nogil=True, no_cfunc_wrapper=True, no_cpython_wrapper=True, error_model="numpy")
 def sales_of(sales: Sales, base: int, end: int) -> Sales:
     return Sales(
         sales.winner[base:end],
@@ -86,7 +86,7 @@ def sales_of(sales: Sales, base: int, end: int) -> Sales:
     )
 
 
-@njit(cache=True, nogil=True, no_cpython_wrapper=True, error_model="numpy")
+@njit(cache=True, nogil=True, no_cfunc_wrapper=True, no_cpython_wrapper=True, error_model="numpy")
 def blank_page(desk: Desk, slots: int, n: int, weighed: bool) -> Page:
     """Work space for one request, laid out without gaps on the desk of the batch."""
     rank = desk.rank if weighed else desk.value
@@ -112,7 +112,7 @@ def blank_page(desk: Desk, slots: int, n: int, weighed: bool) -> Page:
     )
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, no_cfunc_wrapper=True)
 def sell(
     rows: Rows,
     places: Places,
@@ -202,7 +202,7 @@ def sell(
             take_off(remaining, rows.account[sales.winner[t]], -sales.cost[t])
 
 
-@njit(cache=True, nogil=True, no_cpython_wrapper=True, error_model="numpy")
+@njit(cache=True, nogil=True, no_cfunc_wrapper=True, no_cpython_wrapper=True, error_model="numpy")
 def copy_sales(source: Sales, target: Sales) -> None:
     for s in range(source.winner.size):
         target.winner[s] = source.winner[s]
@@ -213,7 +213,7 @@ def copy_sales(source: Sales, target: Sales) -> None:
         target.relaxed[s] = source.relaxed[s]
 
 
-@njit(cache=True, nogil=True, no_cpython_wrapper=True, error_model="numpy")
+@njit(cache=True, nogil=True, no_cfunc_wrapper=True, no_cpython_wrapper=True, error_model="numpy")
 def name_rows(sales: Sales, low: int) -> None:
     """Rows of the page, which begins at `low`, become rows of the batch."""
     for s in range(sales.winner.size):

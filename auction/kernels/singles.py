@@ -10,7 +10,7 @@ from auction.kernels.pricing import AUCTION
 from auction.workspace import I64, U32, Lots, Page, Rows, Rules, Sales
 
 
-@njit(cache=True, nogil=True, no_cpython_wrapper=True, error_model="numpy")
+@njit(cache=True, nogil=True, no_cfunc_wrapper=True, no_cpython_wrapper=True, error_model="numpy")
 def sell_rows(
     rows: Rows,
     lots: Lots,

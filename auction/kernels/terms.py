@@ -7,7 +7,7 @@ from numba import njit
 from auction.workspace import MOST_ROOM, Page, Terms
 
 
-@njit(cache=True, nogil=True, no_cpython_wrapper=True, error_model="numpy")
+@njit(cache=True, nogil=True, no_cfunc_wrapper=True, no_cpython_wrapper=True, error_model="numpy")
 def keep_terms(terms: Terms, low: int, page: Page) -> None:
     """The page's dual prices and rooms; its rows begin at `low`."""
     slots, n = page.dual.shape
@@ -17,7 +17,7 @@ def keep_terms(terms: Terms, low: int, page: Page) -> None:
             terms.room[low + i, s] = max(0, min(page.room[s, i], MOST_ROOM))
 
 
-@njit(cache=True, nogil=True, no_cpython_wrapper=True, error_model="numpy")
+@njit(cache=True, nogil=True, no_cfunc_wrapper=True, no_cpython_wrapper=True, error_model="numpy")
 def given_terms(terms: Terms, low: int, page: Page) -> bool:
     """What `keep_terms` kept, for the page; False when fairness changed nothing on it."""
     matters = False

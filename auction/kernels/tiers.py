@@ -12,7 +12,7 @@ from auction.kernels.singles import sell_rows
 from auction.workspace import I64, U32, Code, Flag, Lots, Page, Rows, Rules, Sales
 
 
-@njit(cache=True, nogil=True, no_cpython_wrapper=True, error_model="numpy")
+@njit(cache=True, nogil=True, no_cfunc_wrapper=True, no_cpython_wrapper=True, error_model="numpy")
 def sell_page(
     rows: Rows,
     lots: Lots,
@@ -29,7 +29,7 @@ def sell_page(
     sell_open(rows, lots, rules, order, open_slots, remaining, page, sales, joint)
 
 
-@njit(cache=True, nogil=True, no_cpython_wrapper=True, error_model="numpy")
+@njit(cache=True, nogil=True, no_cfunc_wrapper=True, no_cpython_wrapper=True, error_model="numpy")
 def sell_open(
     rows: Rows,
     lots: Lots,
@@ -65,7 +65,7 @@ def sell_open(
             )
 
 
-@njit(cache=True, nogil=True, no_cpython_wrapper=True, error_model="numpy")
+@njit(cache=True, nogil=True, no_cfunc_wrapper=True, no_cpython_wrapper=True, error_model="numpy")
 def sort_by_tier(tier: Code, alive: Flag, count: I64, order: U32) -> int:
     """Fill `order` with the living rows, tier by tier, in each as they come; how many they are.
 

@@ -14,7 +14,7 @@ _ONE = np.uint64(1)
 _S30, _S27, _S31 = np.uint64(30), np.uint64(27), np.uint64(31)
 
 
-@njit(cache=True, nogil=True, no_cpython_wrapper=True, error_model="numpy")
+@njit(cache=True, nogil=True, no_cfunc_wrapper=True, no_cpython_wrapper=True, error_model="numpy")
 def tie_rank(seed: np.uint64, ad: int) -> np.uint64:
     """Of equal scores the greater rank wins: splitmix64 of the request's seed and the ad."""
     x = (seed ^ (np.uint64(ad) * _GOLDEN)) + _GOLDEN
@@ -23,12 +23,12 @@ def tie_rank(seed: np.uint64, ad: int) -> np.uint64:
     return x ^ (x >> _S31)
 
 
-@njit(cache=True, nogil=True, no_cpython_wrapper=True, error_model="numpy")
+@njit(cache=True, nogil=True, no_cfunc_wrapper=True, no_cpython_wrapper=True, error_model="numpy")
 def outranks(seed: np.uint64, ad: int, other: int) -> bool:
     return bool(tie_rank(seed, ad) > tie_rank(seed, other))
 
 
-@njit(cache=True, nogil=True, no_cpython_wrapper=True, error_model="numpy")
+@njit(cache=True, nogil=True, no_cfunc_wrapper=True, no_cpython_wrapper=True, error_model="numpy")
 def draw_key(seed: np.uint64, ad: int, share: int) -> int:
     """Of several ads the one with the greatest key wins, each with probability share / sum.
 
@@ -40,7 +40,7 @@ def draw_key(seed: np.uint64, ad: int, share: int) -> int:
     return int(-((minus_log2(u) << 36) // max(1, share)))
 
 
-@njit(cache=True, nogil=True, no_cpython_wrapper=True, error_model="numpy")
+@njit(cache=True, nogil=True, no_cfunc_wrapper=True, no_cpython_wrapper=True, error_model="numpy")
 def minus_log2(u: np.uint64) -> int:
     """-log2(u / 2**64) in units of 2**-20, between 1 and 2**26; good to some 16 bits."""
     top = 0

@@ -47,14 +47,14 @@ class Counts(NamedTuple):
     """[B, TOPICS, EACH]"""
 
 
-@njit(cache=True, nogil=True, inline="always")
+@njit(cache=True, nogil=True, no_cfunc_wrapper=True, inline="always")
 def place_cell(ad: int, place: np.uint64) -> int:
     """`ranking.counts.place_cell` of one ad in one placement."""
     mixed = np.uint64(ad) * _AD + place * _PLACE
     return np.int64((mixed * _AD) >> _SHIFT)  # type: ignore[return-value] # an int to numba
 
 
-@njit(cache=True, nogil=True, inline="always")
+@njit(cache=True, nogil=True, no_cfunc_wrapper=True, inline="always")
 def at(table: Floats, number: int, feature: int) -> np.float32:
     """The feature of a cell, 0 past the table's end."""
     return table[number, feature] if number < table.shape[0] else np.float32(0.0)
@@ -100,7 +100,7 @@ def add_counts(
                 total[r, s] += added
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, no_cfunc_wrapper=True)
 def add_linear_counts(
     pairs: Counts,
     weight: Floats,
@@ -125,7 +125,7 @@ def add_linear_counts(
                 total[r, s] += added
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, no_cfunc_wrapper=True)
 def begin(pairs: Counts, logit: Floats, slot_bias: Floats) -> Floats:
     """[R, S] log-odds of each pair with what its slot adds; without it past the last slot."""
     offset, slots = pairs.offset, pairs.slots

@@ -10,7 +10,7 @@ F32 = NDArray[np.float32]
 I32 = NDArray[np.int32]
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, no_cfunc_wrapper=True)
 def _left_out(seed: np.uint32, key: np.uint32, column: np.uint32) -> np.uint32:
     """A number that depends on the three alone and is spread evenly over 32 bits."""
     x = np.uint32(seed + key * np.uint32(0x9E3779B1) + column * np.uint32(0x85EBCA77))
@@ -19,7 +19,7 @@ def _left_out(seed: np.uint32, key: np.uint32, column: np.uint32) -> np.uint32:
     return np.uint32(x ^ (x >> np.uint32(16)))
 
 
-@njit(cache=True, nogil=True, fastmath={"reassoc", "contract"})
+@njit(cache=True, nogil=True, no_cfunc_wrapper=True, fastmath={"reassoc", "contract"})
 def pool_forward(
     table: F32, ids: I32, start: I32, rate: float, seed: int, key: NDArray[np.int64], pooled: F32
 ) -> None:
@@ -52,7 +52,7 @@ def pool_forward(
                         pooled[i, base + d] = 0.0
 
 
-@njit(cache=True, nogil=True, fastmath={"reassoc", "contract"})
+@njit(cache=True, nogil=True, no_cfunc_wrapper=True, fastmath={"reassoc", "contract"})
 def pool_backward(
     slope: F32, ids: I32, start: I32, rate: float, seed: int, key: NDArray[np.int64], table: F32
 ) -> None:
@@ -82,7 +82,7 @@ def pool_backward(
                         table[at, d] += part[d]
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, no_cfunc_wrapper=True)
 def sum_forward(table: F32, ids: I32, columns: int, total: F32) -> None:
     """[n] sum of the weights [rows, 1] of each row's ids in the first columns; id 0 has none."""
     for i in range(ids.shape[0]):
@@ -93,7 +93,7 @@ def sum_forward(table: F32, ids: I32, columns: int, total: F32) -> None:
         total[i] = found
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, no_cfunc_wrapper=True)
 def sum_backward(slope: F32, ids: I32, columns: int, table: F32) -> None:
     """Add to `table` [rows, 1] the gradient by it, given that by what `sum_forward` made."""
     for i in range(ids.shape[0]):

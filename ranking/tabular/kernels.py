@@ -17,7 +17,7 @@ LONG_AGO = -10.0
 """When, in units of the fading, a value was last shown that never was; rows begin at 0."""
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, no_cfunc_wrapper=True)
 def mixed(word: np.uint64) -> np.uint64:
     """A word whose every bit depends on all bits of the given one; never 0."""
     word = (word ^ (word >> _32)) * _SPREAD
@@ -26,13 +26,13 @@ def mixed(word: np.uint64) -> np.uint64:
     return word if word != 0 else np.uint64(1)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, no_cfunc_wrapper=True)
 def hash_words(words: U64, out: U64) -> None:
     for row in range(len(words)):
         out[row] = mixed(words[row])
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, no_cfunc_wrapper=True)
 def hash_texts(data: NDArray[np.uint8], offset: NDArray[np.int32], out: U64) -> None:
     """FNV-1a of the bytes offset[row] … offset[row + 1], mixed."""
     for row in range(len(offset) - 1):
@@ -42,7 +42,7 @@ def hash_texts(data: NDArray[np.uint8], offset: NDArray[np.int32], out: U64) -> 
         out[row] = mixed(word)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, no_cfunc_wrapper=True)
 def hash_tokens(data: NDArray[np.uint8], offset: NDArray[np.int32], out: U64) -> None:
     """[R, most] a hash of each token between commas or blanks; 0 where there are no more."""
     most = out.shape[1]
@@ -60,7 +60,7 @@ def hash_tokens(data: NDArray[np.uint8], offset: NDArray[np.int32], out: U64) ->
                 word, inside = _FNV_START, False
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, no_cfunc_wrapper=True)
 def insert(slot: U64, row: NDArray[np.int32], key: U64, first: int) -> None:
     """Give each key, none of which is there, the next row from `first` on; linear probing."""
     mask = np.uint64(len(slot) - 1)
@@ -73,7 +73,7 @@ def insert(slot: U64, row: NDArray[np.int32], key: U64, first: int) -> None:
         row[place] = first + number
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, no_cfunc_wrapper=True)
 def find(slot: U64, row: NDArray[np.int32], key: U64, out: NDArray[np.int32]) -> None:
     """The row of each key; −1 where it has none."""
     mask = np.uint64(len(slot) - 1)
@@ -85,7 +85,7 @@ def find(slot: U64, row: NDArray[np.int32], key: U64, out: NDArray[np.int32]) ->
         out[number] = row[place] if slot[place] != 0 else -1
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, no_cfunc_wrapper=True)
 def running(
     code: NDArray[np.int32],
     click: NDArray[np.uint8],
@@ -129,7 +129,7 @@ def running(
         begin = end
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, no_cfunc_wrapper=True)
 def linear(
     weight: NDArray[np.float64],
     identity: NDArray[np.int32],
@@ -148,7 +148,7 @@ def linear(
         out[row] = total
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, no_cfunc_wrapper=True)
 def linear_gradient(
     push: NDArray[np.float64],
     identity: NDArray[np.int32],

@@ -10,7 +10,7 @@ F32 = NDArray[np.float32]
 I32 = NDArray[np.int32]
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, no_cfunc_wrapper=True)
 def logistic_pass(
     row: NDArray[np.int64],
     ids: tuple[I32, I32, I32],

@@ -14,7 +14,7 @@ from retrieval.kernels.bits import HEAD, bits_float, dot16, float_bits, lowest_b
 # the low half, so that comparing keys compares values and breaks ties by the lower row.
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, no_cfunc_wrapper=True)
 def key_of(value, row):  # type: ignore[no-untyped-def]
     bits = float_bits(np.float32(value))
     if bits < 0:
@@ -22,12 +22,12 @@ def key_of(value, row):  # type: ignore[no-untyped-def]
     return (np.int64(bits) << np.int64(32)) | np.int64(0x7FFFFFFF - row)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, no_cfunc_wrapper=True)
 def row_of(key):  # type: ignore[no-untyped-def]
     return np.int32(np.int64(0x7FFFFFFF) - (key & np.int64(0x7FFFFFFF)))
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, no_cfunc_wrapper=True)
 def value_of(key):  # type: ignore[no-untyped-def]
     bits = np.int32(key >> np.int64(32))
     if bits < 0:
@@ -107,7 +107,7 @@ class Ask(NamedTuple):
     bias: np.float32
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, no_cfunc_wrapper=True)
 def fit(ads, work, ask):  # type: ignore[no-untyped-def]
     """Which slots each kind of ad may fill, and what the request adds to its value."""
     size, attributes, secure, click = (
@@ -126,7 +126,7 @@ def fit(ads, work, ask):  # type: ignore[no-untyped-def]
         kind_bias[kind] = bias if click[kind] else np.float32(0)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, no_cfunc_wrapper=True)
 def same_slot(kind_slots, placement, a, b):  # type: ignore[no-untyped-def]
     if placement[a] != placement[b]:
         return False
@@ -136,7 +136,7 @@ def same_slot(kind_slots, placement, a, b):  # type: ignore[no-untyped-def]
     return True
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, no_cfunc_wrapper=True)
 def gather_slots(work, placement, k):  # type: ignore[no-untyped-def]
     """Group the slots that accept the same ads; group 0 is all slots. Gives the number of groups.
 
@@ -163,7 +163,7 @@ def gather_slots(work, placement, k):  # type: ignore[no-untyped-def]
     return groups
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, no_cfunc_wrapper=True)
 def quantize_query(work, rotation, vector):  # type: ignore[no-untyped-def]
     """Turn the request's vector to the ads' axes, as int16; gives the step of its integers."""
     turned = np.zeros(rotation.shape[1], np.float32)
@@ -186,7 +186,7 @@ def quantize_query(work, rotation, vector):  # type: ignore[no-untyped-def]
     return step
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, no_cfunc_wrapper=True)
 def begin(ads, work, ask, k):  # type: ignore[no-untyped-def]
     """Make the scratch ready for a request; gives its groups of slots and its vector's step."""
     fit(ads, work, ask)
@@ -199,7 +199,7 @@ def begin(ads, work, ask, k):  # type: ignore[no-untyped-def]
     return groups, step
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, no_cfunc_wrapper=True)
 def dot(rows, width, row, start, stop, query, first):  # type: ignore[no-untyped-def]
     """Integer inner product of rows[row, start:stop] and query[first:], whole blocks of HEAD."""
     total = np.int32(0)
@@ -209,7 +209,7 @@ def dot(rows, width, row, start, stop, query, first):  # type: ignore[no-untyped
     return total
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, no_cfunc_wrapper=True)
 def offer(key, group, keys, fill, floor, best):  # type: ignore[no-untyped-def]
     """Keep the key if it is among the best of its group: a heap, whose root is the worst kept."""
     heap, size = keys[group], fill[group]
@@ -234,7 +234,7 @@ def offer(key, group, keys, fill, floor, best):  # type: ignore[no-untyped-def]
         floor[group] = value_of(heap[0])
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, no_cfunc_wrapper=True)
 def reach(slots, group_slots, floor, groups):  # type: ignore[no-untyped-def]
     """The least value with which an ad that fits these slots can still be wanted."""
     least = floor[0]

@@ -8,7 +8,7 @@ from numba import njit
 from retrieval.kernels.bits import ONE
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, no_cfunc_wrapper=True)
 def count_misfits(  # type: ignore[no-untyped-def]
     counts, all_slots, line_slots, unrestricted, refused, mistargeted, live, ad_start, alive,
     kind, accepted, taken_secure, taken, codes,

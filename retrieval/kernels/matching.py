@@ -8,7 +8,7 @@ from numba import njit
 from retrieval.kernels.bits import ONE
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, no_cfunc_wrapper=True)
 def add_set(words, number, dense_row, dense, sparse_start, sparse):  # type: ignore[no-untyped-def]
     """Set the bits of one posting."""
     row = dense_row[number]
@@ -20,7 +20,7 @@ def add_set(words, number, dense_row, dense, sparse_start, sparse):  # type: ign
         words[item >> 6] |= ONE << np.uint64(item & 63)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, no_cfunc_wrapper=True)
 def drop_set(words, number, dense_row, dense, sparse_start, sparse):  # type: ignore[no-untyped-def]
     """Clear the bits of one posting."""
     row = dense_row[number]
@@ -32,7 +32,7 @@ def drop_set(words, number, dense_row, dense, sparse_start, sparse):  # type: ig
         words[item >> 6] &= ~(ONE << np.uint64(item & 63))
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, no_cfunc_wrapper=True)
 def target(  # type: ignore[no-untyped-def]
     words,
     allowed,
@@ -58,7 +58,7 @@ def target(  # type: ignore[no-untyped-def]
             drop_set(words, exclude[term], dense_row, dense, sparse_start, sparse)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, no_cfunc_wrapper=True)
 def place(line_slots, placed, include, sparse_start, sparse, slot_placement):  # type: ignore[no-untyped-def]
     """Set the slots of the line items that are tied to the placements of the request.
 
@@ -78,7 +78,7 @@ def place(line_slots, placed, include, sparse_start, sparse, slot_placement):  #
                 line_slots[sparse[i]] |= np.uint32(1 << slot)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, no_cfunc_wrapper=True)
 def match(  # type: ignore[no-untyped-def]
     words, line_slots, placed, allowed, live, open_, unrestricted, include, exclude,
     dense_row, dense, sparse_start, sparse, term, term_start, blocked, slot_placement,

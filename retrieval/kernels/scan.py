@@ -25,7 +25,7 @@ from retrieval.kernels.bits import (
 )
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, no_cfunc_wrapper=True)
 def weigh(count, ads, work, groups, step):  # type: ignore[no-untyped-def]
     """Offer the rows that may still be wanted, each with its value to the last bit of its vector.
 
@@ -69,7 +69,7 @@ def weigh(count, ads, work, groups, step):  # type: ignore[no-untyped-def]
                 offer(key, g, keys, fill, floor, best)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, no_cfunc_wrapper=True)
 def click_most(line, lines, middles, work, step):  # type: ignore[no-untyped-def]
     """The most that the request's vector can add to an ad of the line item.
 
@@ -81,7 +81,7 @@ def click_most(line, lines, middles, work, step):  # type: ignore[no-untyped-def
     return lines[line, 2] * middle + off + SLACK
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, no_cfunc_wrapper=True)
 def survey(words, line_slots, unrestricted, ads, work, step, bias):  # type: ignore[no-untyped-def]
     """Count the ads that fit, and sort their line items by what the best of them could be worth.
 
@@ -130,7 +130,7 @@ def survey(words, line_slots, unrestricted, ads, work, step, bias):  # type: ign
     return eligible, lines
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, no_cfunc_wrapper=True)
 def scan(words, line_slots, unrestricted, ads, work, groups, step, bias):  # type: ignore[no-untyped-def]
     """Visit the ads of the matched line items; gives how many may be shown.
 
@@ -167,7 +167,7 @@ def scan(words, line_slots, unrestricted, ads, work, groups, step, bias):  # typ
     return eligible
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, no_cfunc_wrapper=True)
 def weigh_some(found, words, line_slots, ads, work, groups, step):  # type: ignore[no-untyped-def]
     """Offer those of the found rows (ascending) that may be shown; gives how many they are."""
     eligible = 0
@@ -190,7 +190,7 @@ def weigh_some(found, words, line_slots, ads, work, groups, step):  # type: igno
     return eligible
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, no_cfunc_wrapper=True)
 def merge(work, groups, k):  # type: ignore[no-untyped-def]
     """Each group's best, and the best of all the others up to k; descending. Gives their number."""
     chosen = work.chosen
@@ -228,7 +228,7 @@ def merge(work, groups, k):  # type: ignore[no-untyped-def]
     return taken
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, no_cfunc_wrapper=True)
 def write(line_slots, ads, work, groups, k, out_ad, out_value, out_slots):  # type: ignore[no-untyped-def]
     """Write the best ads, best first; gives their number."""
     found = merge(work, groups, k)
@@ -243,7 +243,7 @@ def write(line_slots, ads, work, groups, k, out_ad, out_value, out_slots):  # ty
     return found
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, no_cfunc_wrapper=True)
 def retrieve(  # type: ignore[no-untyped-def]
     words, line_slots, unrestricted, ads, work, ask, k, out_ad, out_value, out_slots
 ):
@@ -253,7 +253,7 @@ def retrieve(  # type: ignore[no-untyped-def]
     return write(line_slots, ads, work, groups, k, out_ad, out_value, out_slots), eligible
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, no_cfunc_wrapper=True)
 def retrieve_some(  # type: ignore[no-untyped-def]
     found, words, line_slots, ads, work, ask, k, out_ad, out_value, out_slots
 ):
@@ -263,7 +263,7 @@ def retrieve_some(  # type: ignore[no-untyped-def]
     return write(line_slots, ads, work, groups, k, out_ad, out_value, out_slots)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, no_cfunc_wrapper=True)
 def count_eligible(words, line_slots, unrestricted, ads, work, ask):  # type: ignore[no-untyped-def]
     """Ads of the matched line items that may be shown, and whether all slots accept the same."""
     groups, step = begin(ads, work, ask, np.int64(work.floor.size))

@@ -8,7 +8,7 @@ from numba import njit
 from retrieval.kernels.bits import HEAD, ROUNDED
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, no_cfunc_wrapper=True)
 def top_of_lines(lines, highest, start, alive, base, norm, click):  # type: ignore[no-untyped-def]
     """Greatest base of each line item's ads by impression and by click; the greatest of all."""
     highest[:2], highest[2] = -np.inf, 0
@@ -23,7 +23,7 @@ def top_of_lines(lines, highest, start, alive, base, norm, click):  # type: igno
         highest[1] = max(highest[1], lines[line, 1])
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, no_cfunc_wrapper=True)
 def middle_of_lines(lines, middles, start, head, fact, click):  # type: ignore[no-untyped-def]
     """The middle of each line item's ads by click and how far they lie off it; much alike."""
     middle = np.zeros(HEAD, np.float32)

@@ -7,14 +7,14 @@ from numba import njit
 from numpy.typing import NDArray
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, no_cfunc_wrapper=True)
 def logistic(logit: np.float32, least: float, most: float) -> float:
     """The probability of these log-odds, within least … most."""
     rate: float = min(max(1.0 / (1.0 + np.exp(-np.float64(logit))), least), most)
     return rate
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, no_cfunc_wrapper=True)
 def log_odds(
     pull: NDArray[np.float32],
     visit_bias: NDArray[np.float32],
@@ -39,7 +39,7 @@ def log_odds(
     return logit
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, no_cfunc_wrapper=True)
 def true_rates(
     pull: NDArray[np.float32],
     visit_bias: NDArray[np.float32],
@@ -77,7 +77,7 @@ def true_rates(
         rate[p] = logistic(logit + by_placement[placement[p]], least, most)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, no_cfunc_wrapper=True)
 def match_items(
     values: NDArray[np.int32],
     v: int,
@@ -110,7 +110,7 @@ def match_items(
             matched[w] &= asked[w]
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, no_cfunc_wrapper=True)
 def fitting_ads(
     values: NDArray[np.int32],
     column_start: NDArray[np.int32],
@@ -192,7 +192,7 @@ def fitting_ads(
     return ad[:count].copy(), fits[:count].copy()
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, no_cfunc_wrapper=True)
 def best_ads(
     pull: NDArray[np.float32],
     visit_bias: NDArray[np.float32],

@@ -21,7 +21,7 @@ LINE_NUMBER = -1
 MOST_DIGITS = 18
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, no_cfunc_wrapper=True)
 def digit(data: Bytes, at: int) -> int:
     """Value of a byte that is an ASCII digit."""
     return int(np.int64(data[at]) - 48)

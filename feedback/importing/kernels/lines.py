@@ -22,7 +22,7 @@ from feedback.importing.kernels.faults import (
 )
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, no_cfunc_wrapper=True)
 def trim(data: Bytes, begin: Places, end: Places, fault: Faults, longest: int) -> Bytes:
     """Cut off carriage returns; mark empty and overlong lines and zero bytes.
 
@@ -49,7 +49,7 @@ def trim(data: Bytes, begin: Places, end: Places, fault: Faults, longest: int) -
     return wide
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, no_cfunc_wrapper=True)
 def split(
     data: Bytes,
     begin: Places,
@@ -111,7 +111,7 @@ def split(
             stop[field, line] = 0
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, no_cfunc_wrapper=True)
 def texts(
     data: Bytes,
     start: Places,
@@ -140,7 +140,7 @@ def texts(
                     break
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, no_cfunc_wrapper=True)
 def gather(
     data: Bytes, start: Places, stop: Places, row: Places, offset: NDArray[np.int32], out: Bytes
 ) -> None:

@@ -12,7 +12,7 @@ _NOTHING = -(1 << 62)
 """What is no moment."""
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, no_cfunc_wrapper=True)
 def days_from_civil(year: int, month: int, day: int) -> int:
     """Days since 1970-01-01 of the Gregorian calendar (Howard Hinnant's formula)."""
     year -= month <= 2
@@ -22,7 +22,7 @@ def days_from_civil(year: int, month: int, day: int) -> int:
     return era * 146_097 + of_era * 365 + of_era // 4 - of_era // 100 + of_year - 719_468
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, no_cfunc_wrapper=True)
 def _moment(part: NDArray[np.int64], milli: int, shift_min: int) -> int:
     """Milliseconds since 1970 of year, month, day, hour, minute, second; _NOTHING if impossible."""
     year, month, day = int(part[0]), int(part[1]), int(part[2])
@@ -39,7 +39,7 @@ def _moment(part: NDArray[np.int64], milli: int, shift_min: int) -> int:
     return int((minutes * 60 + int(part[5])) * 1000 + milli)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, no_cfunc_wrapper=True)
 def _compact(data: Bytes, at: int, last: int, part: NDArray[np.int64]) -> int:
     """Digits alone: YYMMDDHH, YYYYMMDDHH, YYYYMMDDHHMMSS[mmm], or seconds or ms since 1970."""
     digits = last - at
@@ -66,7 +66,7 @@ def _compact(data: Bytes, at: int, last: int, part: NDArray[np.int64]) -> int:
     return int(_moment(part, milli, 0))
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, no_cfunc_wrapper=True)
 def _stamp(data: Bytes, at: int, last: int, part: NDArray[np.int64]) -> int:
     """Y-M-D or M/D/Y, then perhaps h:m[:s[.fraction]] and a zone, +hh:mm, after a blank or T."""
     count, digits, number, slashes, milli, scale = 0, 0, 0, 0, 0, 0
@@ -125,7 +125,7 @@ def _stamp(data: Bytes, at: int, last: int, part: NDArray[np.int64]) -> int:
     return int(_moment(part, milli, shift))
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, no_cfunc_wrapper=True)
 def moments(
     data: Bytes,
     start: Places,

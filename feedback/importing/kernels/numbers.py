@@ -19,7 +19,7 @@ from feedback.importing.kernels.faults import (
 )
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, no_cfunc_wrapper=True)
 def whole_numbers(
     data: Bytes,
     start: Places,
@@ -62,7 +62,7 @@ def whole_numbers(
             known[line] = 1
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, no_cfunc_wrapper=True)
 def real_numbers(
     data: Bytes,
     start: Places,
