@@ -44,7 +44,7 @@ DISTINCT: Final = 20_000
 RATE: Final = 0.012
 """Of clicks per ad seen, whatever a model predicts."""
 WARM_UP_S: Final = 5.0
-WORKERS: Final = {"local": 2, "triton": 1}
+SCORERS: Final = ("local", "triton")
 ABOVE_MS: Final = 50.0
 
 
@@ -155,7 +155,7 @@ def bench(scorer: str, flags: argparse.Namespace, folder: Path) -> Iterator[dict
         "FEATURE_LOG_MIB": "8192",
         "DRIFT_EVERY_S": "0",
     }
-    wanted = Wanted(flags.ads, scorer, WORKERS[scorer], folder / "data", settings)
+    wanted = Wanted(flags.ads, scorer, flags.workers, folder / "data", settings)
     load = list(shots(1, DISTINCT if not flags.quick else 4_000, "127.0.0.1"))
     gc.freeze()
     (folder / "data").mkdir()
@@ -174,7 +174,8 @@ def bench(scorer: str, flags: argparse.Namespace, folder: Path) -> Iterator[dict
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--scorer", nargs="+", choices=WORKERS, default=["local"])
+    parser.add_argument("--scorer", nargs="+", choices=SCORERS, default=["local"])
+    parser.add_argument("--workers", type=int, default=1, help="leave cores for the load")
     parser.add_argument("--ads", type=int, default=20_000)
     parser.add_argument("--rate", type=float, default=500.0, help="ad requests per second")
     parser.add_argument("--hold", type=float, default=15.0, help="seconds after each move")
@@ -190,6 +191,7 @@ def main() -> int:
         with tempfile.TemporaryDirectory(prefix="release-") as folder:
             about = {
                 "scorer": scorer,
+                "workers": flags.workers,
                 "ads": flags.ads,
                 "per_s": flags.rate,
                 "hold_s": flags.hold,
