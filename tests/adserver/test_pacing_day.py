@@ -19,8 +19,7 @@ SMALL = {"campaigns": 1, "hour_s": 240, "budget_micros": 8_000_000, "click_ppm":
     [
         ("flat", 1, False),
         ("double", 1, False),
-        ("double", 4, False),
-        ("spiky", 4, True),
+        ("spiky", 3, True),
     ],
 )
 def test_a_day_ends_with_its_budget_spent_hour_by_hour_as_planned(shape, workers, killed):

@@ -46,7 +46,7 @@ def test_explored_batches_sell_as_the_plain_auction_does(rng, mechanism, all_rul
     """Tiers, deals, packages, caps and budgets; with the chances of every slot."""
     shape = Crowd(slots=3, rows=8, all_rules=all_rules)
     lots = barred = 0
-    for _ in range(20):
+    for _ in range(10):
         caps = FairnessSettings(max_share=rng.choice([0.15, 0.3, 0.5]), window=20, steps=7)
         compiled, plain = Exposure(caps), PlainExposure(caps)
         for _ in range(10):

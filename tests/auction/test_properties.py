@@ -132,8 +132,9 @@ def test_crowded_random_batches_sell_as_the_plain_auction_does(rng):
 def test_crowded_batches_with_all_rules_sell_as_the_plain_auction_does(rng, slots):
     """Tiers, deals, weights, reserves, labels, packages, four levels of budgets, a cap."""
     shape = Crowd(slots=slots, rows=12, all_rules=True)
+    pages = 3_000 if slots == 1 else 1_500  # where there is one slot a cap is seldom let go
 
-    codes, relaxed = equal_on_crowds(rng, pages=3_000, shape=shape)
+    codes, relaxed = equal_on_crowds(rng, pages=pages, shape=shape)
 
     assert relaxed > 0
     assert codes >= {
@@ -150,7 +151,7 @@ def test_crowded_batches_with_all_rules_sell_as_the_plain_auction_does(rng, slot
 def test_crowded_batches_sold_by_vcg_sell_as_the_search_of_all_assignments_does(rng, slots):
     shape = Crowd(slots=slots, rows=8, all_rules=True)
 
-    codes, _ = equal_on_crowds(rng, pages=2_000, shape=shape, mechanism=VCG)
+    codes, _ = equal_on_crowds(rng, pages=1_000, shape=shape, mechanism=VCG)
 
     assert codes >= {Rejection.ROADBLOCK, Rejection.OUTBID}
 

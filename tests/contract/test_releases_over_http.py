@@ -121,11 +121,18 @@ class Release:
         }
 
 
+@pytest.fixture(scope="module")
+def variants(tmp_path_factory):
+    """The models CALIBRATED and OTHER."""
+    folder = tmp_path_factory.mktemp("variants")
+    return exported(folder / "rate", rate=1.3), exported(folder / "towers", shift=0.05)
+
+
 @pytest.fixture(params=["local", pytest.param("triton", marks=pytest.mark.triton)])
-def release(request, tmp_path):
+def release(request, tmp_path, variants):
     registry = Registry(repository_at(tmp_path / "models"))
-    registry.register(exported(tmp_path / "rate", rate=1.3), 0)
-    registry.register(exported(tmp_path / "towers", shift=0.05), 0)
+    for model in variants:
+        registry.register(model, 0)
     settings = {
         "SCORER": request.param,
         "WORKERS": "2",

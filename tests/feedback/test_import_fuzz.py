@@ -82,7 +82,7 @@ def accounted(content: bytes, plan: Plan):
     return rows, aside, manifest
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(st.sampled_from(sorted(LOGS)), CHANGES, st.integers(200, 4_000))
 @example("criteo", [(0, 0, b"\xef\xbb\xbf")], 300)
 @example("talkingdata", [(0, 2_000, b"")], 300)
