@@ -137,9 +137,11 @@ class Histories:
     def witness(self, token: Token, on: On, caps: Caps, now_ms: int) -> None:
         """An event of a sale came: its reservation lasts. For events that count only."""
         identity = self.identities.veil(token.identity, token.number)
+        if identity == 0 or token.test or not self._counts(token, caps):
+            return
         sale = sale_of(token, caps)
         seen = frequency.witness(sale, sale, on, now_ms)
-        if identity == 0 or token.test or not self._is_needed(seen, caps, now_ms):
+        if not self._is_needed(seen, caps, now_ms):
             return
 
         def change(found: Values) -> tuple[Values, None]:
@@ -189,6 +191,11 @@ class Histories:
         hour_old = idle(values, SIGHTING, now_ms - PAGE_PERSON_MS)
         pages = np.array([is_page(int.from_bytes(k[len(PERSON) :], "big")) for k in keys], np.bool_)
         return uncounted(values, caps, self._moment(caps, now_ms)) | (pages & hour_old)
+
+    def _counts(self, token: Token, caps: Caps) -> bool:
+        """False for most sales, which spares their events the rest."""
+        ids = (token.ad, token.line_item, token.campaign, token.advertiser)
+        return self.settings.repeat_discount > 0 or caps.concern(ids)
 
     def _is_needed(self, sale: Records, caps: Caps, now_ms: int) -> bool:
         return not uncounted([sale.tobytes()], caps, self._moment(caps, now_ms))[0]

@@ -6,7 +6,7 @@ most, a window and the event it counts. Knows no history and no clock: the momen
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import NamedTuple
@@ -174,6 +174,13 @@ class Caps:
         known = (number >= 0) & (number < high - low)
         found[known] = self.place[low + number[known]]
         return found
+
+    def concern(self, ids: Iterable[int]) -> bool:
+        """Whether any cap counts what is shown of an ad with these `Entity` ids, the ad's first."""
+        if self.base[Entity.USER + 1] > self.base[Entity.USER]:
+            return True
+        spans = zip(ids, self.base[: Entity.USER], self.base[1 : Entity.USER + 1], strict=True)
+        return any(0 <= one < high - low and self.place[low + one] >= 0 for one, low, high in spans)
 
     def starts(self, now_ms: int) -> NDArray[np.int64]:
         """[W] the first millisecond of each window as of `now_ms`; it never moves back."""

@@ -104,6 +104,24 @@ def histories(draw, caps):
 EVENTS = frequency.EVENT.values()
 
 
+@settings(max_examples=300, deadline=None)
+@given(st.data())
+def test_a_sale_that_concerns_no_cap_is_needed_by_none(data):
+    """And every cap concerns the sales that it counts."""
+    mapping = data.draw(caps_strategy())
+    caps = Caps.of({key: found for key, found in mapping.items() if found})
+    records = data.draw(histories(caps))
+    now = frequency.moment(caps, NOW)
+
+    for at, record in enumerate(records):
+        ad = int(record["ad"]) - 100
+        ids = [entity(ad, kind) for kind in Entity if kind is not Entity.USER]
+        held = any(found and entity(ad, kind) == n for (kind, n), found in mapping.items())
+        assert caps.concern(ids) == held
+        alone, begin = records[at : at + 1], np.array([0, 1], np.int64)
+        assert held or not frequency.needed(alone, begin, caps, now)[0]
+
+
 @st.composite
 def cases(draw):
     mapping = draw(caps_strategy())
