@@ -35,7 +35,10 @@ class Kind(StrEnum):
 
 
 Ads = Annotated[int, typer.Option(help="Size of the simulated catalogue.")]
-Visits = Annotated[int, typer.Option(help="Page views; about 1.7 impressions each.")]
+Visits = Annotated[
+    int,
+    typer.Option(help="Page views, 1.7 impressions each; the default is an hour's work and 10 GB."),
+]
 FromLog = Annotated[
     bool, typer.Option("--from-log", help="This server's own logs, not a simulated market.")
 ]
@@ -64,7 +67,7 @@ Format = Annotated[str, typer.Option(help="Of --data, as for `data import`.")]
 
 def train(
     ads: Ads = 100_000,
-    visits: Visits = 20_000_000,
+    visits: Visits = 60_000_000,
     from_log: FromLog = False,
     since: Since = "",
     until: Until = "",

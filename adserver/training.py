@@ -37,7 +37,7 @@ HOUR_MS = 3_600_000
 RENDERED_MS = 1_000
 """From decision to impression."""
 NEW_SHARE = MarketSettings().new_share
-MANY = 3_000_000
+MANY = 6_000_000
 """Visits from which on older impressions without a click are thinned to as many as these have."""
 WHOLE = 400_000
 """Visits of the last day, the newest, that are never thinned: they calibrate and judge."""
