@@ -1,6 +1,7 @@
 """The committed model over ads and requests drawn at random: their sizes are real, nothing else.
 
-Vectors are spread so that activations use the range that they were quantised for.
+Their vectors spread as those of the simulated market's do, so activations use the range that they
+were quantised for.
 """
 
 from __future__ import annotations
@@ -20,8 +21,9 @@ from ranking.scorer import Pairs
 
 Floats = NDArray[np.float32]
 RELEASED: Final = Path(__file__).parents[2] / "model_repository" / "ctr_ranker" / "1"
-SPREAD: Final = 0.5
-"""Of the numbers of a vector."""
+OF_REQUESTS: Final = 0.27
+OF_ADS: Final = 0.14
+"""Standard deviation of a vector's numbers."""
 CHUNK: Final = 65_536
 VERSION: Final = 1
 
@@ -60,7 +62,7 @@ def table(model: Model, rng: np.random.Generator, ads: int) -> Sampled:
     for start in range(0, ads, CHUNK):
         part = slice(start, min(start + CHUNK, ads))
         shape = (part.stop - start, dim)
-        vector = (rng.standard_normal(shape) * SPREAD).astype(np.float32)
+        vector = (rng.standard_normal(shape) * OF_ADS).astype(np.float32)
         made.half_scale[part] = _quantised(vector @ model.ad, made.half[part])
         made.vector_scale[part] = _quantised(vector, made.vector[part])
     return made
@@ -79,7 +81,7 @@ def pages(rng: np.random.Generator, counts: list[int], ads: int, dim: int) -> Pa
     offset = np.cumsum([0, *counts]).astype(np.int32)
     ad = rng.integers(0, ads, offset[-1], dtype=np.int32)
     ad[:1], ad[-1:] = 0, ads - 1
-    vector = rng.standard_normal((len(counts), dim), np.float32) * np.float32(SPREAD)
+    vector = rng.standard_normal((len(counts), dim), np.float32) * np.float32(OF_REQUESTS)
     bias = rng.normal(-0.1, 0.3, len(counts)).astype(np.float32)
     return Pairs(VERSION, vector, bias, ad, offset)
 

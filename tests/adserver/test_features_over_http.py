@@ -84,11 +84,15 @@ class Account:
         self.cells, self.waiting = defaultdict(Cell), defaultdict(lambda: [0, 0])
         self.person = defaultdict(lambda: {"clicked": [], "seen": []})
         self.topics = defaultdict(Cell)
+        self.unwritten = []
 
     def event(self, user, placement, ad, clicked, now_ms):
-        topic = topic_of(self.ads[ad].category)
         for key in self.keys(placement, ad):
             self.waiting[key][clicked] += 1
+        self.unwritten.append((user, topic_of(self.ads[ad].category), clicked, now_ms))
+
+    def write(self, user, topic, clicked, now_ms):
+        """Into the record of a person."""
         self.person[user]["clicked" if clicked else "seen"].insert(0, topic)
         for (who, _), cell in self.topics.items():
             if who == user:
@@ -100,6 +104,9 @@ class Account:
         for key, (shown, clicked) in self.waiting.items():
             self.cells[key].add(shown, clicked, now_ms)
         self.waiting.clear()
+        for one in self.unwritten:
+            self.write(*one)
+        self.unwritten.clear()
         self.seen_at = now_ms
 
     def keys(self, placement, ad):
