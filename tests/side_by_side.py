@@ -12,9 +12,9 @@ from xdist.scheduler import LoadScopeScheduling
 
 TOGETHER = {"auction", "contract", "ranking", "simulator"}
 """Folders whose tests share what is dear: kernels to be compiled, servers, a trained model."""
-ORDER = ("auction", "simulator", "retrieval", "feedback", "contract", "ranking", "adserver")
-"""The first compiles the kernels of the auction, what comes beside it uses them little; then what
-takes long, so that both processes end at about the same time."""
+ORDER = ("auction", "simulator", "retrieval", "ranking", "contract", "feedback", "adserver")
+"""The first compiles the kernels of the auction, and until it has, what comes beside it needs none
+of them; then what takes long, so that both processes end at about the same time."""
 
 
 class SideBySide(LoadScopeScheduling):
