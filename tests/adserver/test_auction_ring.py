@@ -80,7 +80,7 @@ def test_a_reader_that_is_lapped_while_it_copies_gets_nothing(tmp_path):
 
 
 def test_a_reader_beside_a_busy_writer_sees_whole_records_only(tmp_path):
-    """The writer laps the small ring hundreds of times in another process meanwhile."""
+    """The writer laps the small ring again and again in another process meanwhile."""
     append(ring_of(tmp_path, SMALL), Market(4).batch(1))
     code = (
         "import sys; from pathlib import Path\n"
@@ -96,15 +96,16 @@ def test_a_reader_beside_a_busy_writer_sees_whole_records_only(tmp_path):
     try:
         expected, intact = None, 0
         reader = Ring.open(tmp_path, 3)
-        while intact < 2000:
+        entries = reader.entries()
+        while intact < 300 or int(entries[-1]["position"]) <= 2 * SMALL:
             assert writer.poll() is None
-            for entry in reader.entries()[-3:]:
+            entries = reader.entries()
+            for entry in entries[-3:]:
                 if int(entry["pages"]) == 1 or (data := reader.read(entry)) is None:
                     continue
                 expected = expected or data
                 assert data == expected
                 intact += 1
-        assert int(reader.entries()[-1]["position"]) > 2 * SMALL
     finally:
         writer.kill()
         writer.wait()

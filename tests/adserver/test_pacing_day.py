@@ -18,7 +18,6 @@ SMALL = {"campaigns": 1, "hour_s": 240, "budget_micros": 8_000_000, "click_ppm":
     ("shape", "workers", "killed"),
     [
         ("flat", 1, False),
-        ("double", 1, False),
         ("spiky", 3, True),
     ],
 )
