@@ -8,7 +8,7 @@ milliseconds and come as arguments; `flush` may run in another thread.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from threading import Lock
 from typing import Final, NamedTuple
@@ -29,7 +29,7 @@ SWEPT: Final = 1_000
 FORGOTTEN_MS: Final = 30 * 86_400_000
 """Records of people not heard of for this long are removed: little of a week's window is left."""
 AT_ONCE: Final = 64
-"""Records changed in one commit, two milliseconds: decisions wait for the lock meanwhile."""
+"""Events in one commit, two milliseconds: decisions wait for the lock meanwhile."""
 MOST_WAITING: Final = 50_000
 """Events kept while the store takes none, some MB; beyond it they are forgotten."""
 LEAST: Final = 0.01
@@ -105,15 +105,11 @@ class Profiles:
         """Write what was witnessed. What the store does not take waits for the next time."""
         with self._lock:
             waiting, self._waiting = self._waiting, []
-        events: dict[int, list[Event]] = {}
-        for person, event in waiting:
-            events.setdefault(person, []).append(event)
-        people = list(events)
-        for begin in range(0, len(people), AT_ONCE):
+        for begin in range(0, len(waiting), AT_ONCE):
             try:
-                self._write(people[begin : begin + AT_ONCE], events)
+                self._write(waiting[begin : begin + AT_ONCE])
             except StoreFailed:
-                self._put_back(people[begin:], events)
+                self._put_back(waiting[begin:])
                 return
 
     def sweep(self, begin: bytes, now_ms: int) -> bytes:
@@ -128,19 +124,22 @@ class Profiles:
             self.store.update(dead, change)
         return found[-1][0] if len(found) == SWEPT else b""
 
-    def _write(self, people: Sequence[int], events: Mapping[int, Sequence[Event]]) -> None:
+    def _write(self, waiting: Sequence[tuple[int, Event]]) -> None:
+        events: dict[int, list[Event]] = {}
+        for person, event in waiting:
+            events.setdefault(person, []).append(event)
+
         def change(found: Values) -> tuple[Values, None]:
-            both = zip(people, found, strict=True)
-            return [after(value, events[person]) for person, value in both], None
+            both = zip(found, events.values(), strict=True)
+            return [after(value, own) for value, own in both], None
 
-        self.store.update([key(person) for person in people], change)
+        self.store.update([key(person) for person in events], change)
 
-    def _put_back(self, people: Sequence[int], events: Mapping[int, Sequence[Event]]) -> None:
+    def _put_back(self, back: Sequence[tuple[int, Event]]) -> None:
         """Before what came meanwhile, which is newer."""
-        back = [(person, event) for person in people for event in events[person]]
         with self._lock:
             self.failed += max(len(back) + len(self._waiting) - MOST_WAITING, 0)
-            self._waiting = (back + self._waiting)[:MOST_WAITING]
+            self._waiting = [*back, *self._waiting][:MOST_WAITING]
 
 
 def key(person: int) -> bytes:

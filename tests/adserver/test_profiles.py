@@ -190,7 +190,7 @@ def test_what_waits_is_bounded_and_what_is_forgotten_is_counted():
 @settings(deadline=None, max_examples=30)
 @given(st.data())
 def test_many_events_in_one_commit_leave_what_one_commit_for_each_leaves(data):
-    """Of more people than one commit takes, by two workers in turns."""
+    """More of them than one commit takes, by two workers in turns."""
     number = st.integers(1, AT_ONCE + 40)
     event = st.tuples(number, st.integers(1, TOPICS - 1), st.booleans(), st.integers(0, DAY_MS))
     events = data.draw(st.lists(event, max_size=60))
