@@ -14,6 +14,7 @@ from typing import Any, Final
 import grpc
 from numpy.typing import NDArray
 from tritonclient.grpc import service_pb2
+from tritonclient.utils import np_to_triton_dtype
 
 from ranking.scorer import Broken, Gone, Late, RankerError, Refused
 
@@ -22,7 +23,6 @@ LOADED_WITHIN_S: Final = 120.0
 ABANDONED_S: Final = 2.0
 """A late call is left to end by itself within this. Cancelling it, as a deadline on the wire would,
 can crash Triton 2.51: its gRPC handler races with the model's answer."""
-DATATYPES: Final = {"int32": "INT32", "int64": "INT64", "float32": "FP32"}
 
 OPTIONS: Final = (
     # A server that was killed and started again is found within half a second; gRPC's own
@@ -120,7 +120,7 @@ class RemoteModel:
     def _message(self, inputs: Sequence[Input]) -> Any:
         message = service_pb2.ModelInferRequest(model_name=self._name)
         for name, tensor in inputs:
-            datatype = DATATYPES[tensor.dtype.name]
+            datatype = np_to_triton_dtype(tensor.dtype)
             message.inputs.add(name=name, datatype=datatype, shape=tensor.shape)
             message.raw_input_contents.append(tensor.tobytes())
         return message

@@ -83,12 +83,12 @@ class TritonScorer(remote.RemoteModel):
 
 
 async def is_ready(url: str) -> bool:
-    """As `remote.is_ready`."""
+    """Whether the server at `url` has the click model loaded and warm; for who starts one."""
     return await remote.is_ready(url, MODEL)
 
 
 async def load(url: str) -> str:
-    """As `remote.load`."""
+    """`remote.load` of the click model: why it was not taken up, or nothing."""
     return await remote.load(url, MODEL)
 
 
