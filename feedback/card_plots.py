@@ -13,6 +13,7 @@ from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.ticker import (
     Formatter,
+    FuncFormatter,
     LogLocator,
     NullFormatter,
     PercentFormatter,
@@ -36,6 +37,9 @@ _STYLE: Any = {
 }
 HISTOGRAM = 60
 """Bins of the scores' histogram."""
+MANY = 3_000
+"""How many times the least value of an axis is the largest where its names have no room."""
+PERCENT = FuncFormatter(lambda rate, _: f"{rate * 100:g}%")
 
 
 def roc(path: Path, curves: Sequence[tuple[str, Floats, Floats]]) -> None:
@@ -68,7 +72,7 @@ def calibration(path: Path, curves: Sequence[tuple[str, Floats, Floats, Floats]]
             )  # fmt: skip
         axes.set(xscale="log", yscale="log", xlim=(low, high), ylim=(low, high))
         for axis in (axes.xaxis, axes.yaxis):
-            _in_decades(axis, PercentFormatter(1, decimals=1))
+            _in_decades(axis, PERCENT)
         axes.set_xlabel("predicted click rate")
         axes.set_ylabel("seen click rate (95 % intervals)")
         axes.legend(loc="upper left")
@@ -94,8 +98,10 @@ def drift(path: Path, names: Sequence[str], psi: Floats, critical: Floats) -> No
 
 
 def _in_decades(axis: Axis, words: Formatter) -> None:
-    """Of a logarithmic axis: 1, 2 and 5 of each decade are named, and nothing between them."""
-    axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    """Of a logarithmic axis: 1, 2 and 5 of each decade are named, of many decades 1 alone, as the
+    names would run into one another."""
+    low, high = axis.get_view_interval()
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5) if high < low * MANY else (1,)))
     axis.set_major_formatter(words)
     axis.set_minor_formatter(NullFormatter())
 
@@ -114,7 +120,7 @@ def scores(path: Path, clicked: Floats, unclicked: Floats) -> None:
             share = np.histogram(values, edges)[0] / max(1, len(values))
             axes.stairs(share, edges, fill=True, color=colour, alpha=0.55, label=name)
         axes.set_xscale("log")
-        _in_decades(axes.xaxis, PercentFormatter(1, decimals=1))
+        _in_decades(axes.xaxis, PERCENT)
         axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
         axes.set_xlabel("predicted click rate")
         axes.set_ylabel("share of impressions of the kind")
