@@ -16,7 +16,7 @@ from adserver.edition import Edition
 from adserver.encode import Encoded
 from adserver.request import AdRequest
 from adserver.seen import Seen
-from auction.columns import LEVELS, Bids, Level, Rejection
+from auction.columns import Bids, Rejection
 from ranking.bundle import Bundle
 from ranking.counting.board import Board, Counted
 from ranking.scorer import FALLBACK, Pairs
@@ -35,7 +35,7 @@ def gate(
     no budget left, creative refused."""
     ads = edition.snapshot.ads
     rejected = seen.gate(candidates.offset, candidates.ad)
-    account = _accounts(edition, candidates.ad)
+    account = edition.accounts[ads.line_item[candidates.ad]]
     money = np.where(account >= 0, remaining_micros[account], 1)
     rejected[(rejected == 0) & (money <= 0).any(axis=1)] = Rejection.BUDGET
     for row, request in enumerate(requests):
@@ -87,7 +87,7 @@ def bids_of(
         ad=row,
         creative=ads.creative[row],
         advertiser=ads.advertiser[row],
-        account=_accounts(edition, row),
+        account=edition.accounts[line_item],
         bid_micros=edition.overlay.bid_micros[row],
         per_click=ads.per_click[row],
         pctr_ppm=edition.bundle.calibration.ppm(odds),
@@ -102,21 +102,6 @@ def bids_of(
         package=None if kind is None else np.where(kind == NONE, 0, line_item + 1).astype(np.int32),
         package_kind=None if kind is None else np.where(kind == NONE, 0, kind).astype(np.uint8),
     )
-
-
-def _accounts(edition: Edition, ad: NDArray[np.int32]) -> NDArray[np.int32]:
-    """[R, LEVELS] the budgets that pay for each ad."""
-    ads, items = edition.snapshot.ads, edition.snapshot.line_items
-    account = np.full((len(ad), LEVELS), -1, np.int32)
-    account[:, Level.ADVERTISER] = ads.advertiser[ad]
-    account[:, Level.CAMPAIGN] = ads.campaign[ad]
-    account[:, Level.LINE_ITEM] = items.line_item_id[ads.line_item[ad]]
-    account[:, Level.DEAL] = items.deal[ads.line_item[ad]]
-    none = account < 0
-    account *= LEVELS
-    account += np.arange(LEVELS, dtype=np.int32)
-    account[none] = -1
-    return account
 
 
 def pairs_of(candidates: Candidates, encoded: Encoded, edition: Edition) -> Pairs:

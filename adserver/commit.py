@@ -221,7 +221,9 @@ def parted_of(
     owner: NDArray[np.int64], package: NDArray[np.int32], granted: NDArray[np.bool_]
 ) -> NDArray[np.bool_]:
     """Sales that were paid for, of packages of which another part was not."""
-    which = owner * 2**32 + package
     packaged = package > 0
+    if not packaged.any():
+        return packaged
+    which = owner * 2**32 + package
     parted: NDArray[np.bool_] = granted & packaged & np.isin(which, which[packaged & ~granted])
     return parted

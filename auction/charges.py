@@ -28,7 +28,7 @@ def event_charge(
     rate = np.maximum(rate_ppm, 1)
     wholes, rest = np.divmod(charge_micros, rate)
     converted = np.minimum(price_micros, wholes * PPM - (-rest * PPM // rate))
-    later = np.isin(pricing, (Pricing.CPA, Pricing.VCPM))
+    later = (pricing == Pricing.CPA) | (pricing == Pricing.VCPM)
     by_event = np.where(later, converted, charge_micros)
     charged: I64 = np.where(pricing == Pricing.FLAT, 0, by_event)
     return charged
