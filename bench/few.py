@@ -41,7 +41,8 @@ def logistic(table: Impressions, folder: Path, settings: TrainSettings) -> Path:
 
 
 def regression(table: Impressions, folder: Path, settings: TrainSettings) -> Path:
-    return train(table, folder / "regression", settings, SEED)
+    alone = replace(settings, regression_alone=True)
+    return train(table, folder / "regression", alone, SEED)
 
 
 def stepped_on(table: Impressions, folder: Path, settings: TrainSettings) -> Path:

@@ -177,6 +177,7 @@ def main() -> int:
     parser.add_argument("--visits", type=int, default=usual.visits)
     parser.add_argument("--click-log-odds", type=float, default=usual.click_log_odds)
     parser.add_argument("--visits-per-user", type=float, default=usual.visits_per_user)
+    parser.add_argument("--budget-usd-per-visit", type=float, default=usual.budget_usd_per_visit)
     parser.add_argument("--jobs", type=int, default=2, help="loops at the same time")
     parser.add_argument("--folder", type=Path, help="where the loops live; else they are removed")
     parser.add_argument("--quick", action="store_true", help="two days of a tiny market, one seed")
@@ -188,6 +189,7 @@ def main() -> int:
         visits=flags.visits,
         click_log_odds=flags.click_log_odds,
         visits_per_user=flags.visits_per_user,
+        budget_usd_per_visit=flags.budget_usd_per_visit,
     )
     if flags.quick:
         settings = replace(usual, days=1, ads=300, visits=20_000, hours=(12, 14))

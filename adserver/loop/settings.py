@@ -72,8 +72,9 @@ class LoopSettings:
     oracle that regret is measured against knows no cap."""
     pacing: str = "asap"
     """As the server's setting. Even pacing holds bids back, which the oracle does not."""
-    budget_usd_per_visit: float = 0.2
-    """Sum of the daily budgets over the day's visits."""
+    budget_usd_per_visit: float = 1.0
+    """Sum of the daily budgets over the day's visits. Ample: where the money of those who pay most
+    is spent by noon, any model sells the same money, and what it knows hardly shows in revenue."""
     history_days: int = 5
     """A training reads this many days back."""
     warm: bool = False
