@@ -35,7 +35,7 @@ def gate(
     no budget left, creative refused."""
     ads = edition.snapshot.ads
     rejected = seen.gate(candidates.offset, candidates.ad)
-    account = edition.accounts[ads.line_item[candidates.ad]]
+    account = edition.overlay.accounts[ads.line_item[candidates.ad]]
     money = np.where(account >= 0, remaining_micros[account], 1)
     rejected[(rejected == 0) & (money <= 0).any(axis=1)] = Rejection.BUDGET
     for row, request in enumerate(requests):
@@ -87,7 +87,7 @@ def bids_of(
         ad=row,
         creative=ads.creative[row],
         advertiser=ads.advertiser[row],
-        account=edition.accounts[line_item],
+        account=edition.overlay.accounts[line_item],
         bid_micros=edition.overlay.bid_micros[row],
         per_click=ads.per_click[row],
         pctr_ppm=edition.bundle.calibration.ppm(odds),

@@ -12,13 +12,11 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from adserver.catalogue.columns import LineItemColumns
 from adserver.catalogue.overlay import Overlay
 from adserver.catalogue.snapshot import Snapshot
 from adserver.decision import Creative
 from adserver.request import Slot
 from adserver.seen import Shelf
-from auction.columns import LEVELS, Level
 from ranking.bundle import Bundle
 from ranking.counting.board import AdKeys
 from ranking.table import AdTable
@@ -45,8 +43,6 @@ class Edition:
     shelf: Shelf
     ad_keys: AdKeys = field(init=False)
     """Under which ids the snapshot's ads are counted."""
-    accounts: NDArray[np.int32] = field(init=False, repr=False)
-    """[L, LEVELS] the budgets that pay for each line item's ads, -1 where there is none."""
     _size_row: dict[tuple[int, int], int] = field(init=False, repr=False)
     _accepts: dict[tuple[Sequence[tuple[int, int]], ...], NDArray[np.uint32]] = field(
         default_factory=dict, repr=False
@@ -58,7 +54,6 @@ class Edition:
         object.__setattr__(self, "_size_row", rows)
         ads = self.snapshot.ads
         object.__setattr__(self, "ad_keys", AdKeys(ads.ad_id, ads.advertiser, self.table.topic))
-        object.__setattr__(self, "accounts", _accounts(self.snapshot.line_items))
 
     @property
     def version(self) -> int:
@@ -104,13 +99,3 @@ class Edition:
     def _sizes_of(self, placement: str) -> tuple[tuple[int, int], ...]:
         known = self.snapshot.placements.get(placement)
         return known.sizes if known else ()
-
-
-def _accounts(items: LineItemColumns) -> NDArray[np.int32]:
-    owner = np.empty((len(items), LEVELS), np.int64)
-    owner[:, Level.ADVERTISER] = items.advertiser
-    owner[:, Level.CAMPAIGN] = items.campaign
-    owner[:, Level.LINE_ITEM] = items.line_item_id
-    owner[:, Level.DEAL] = items.deal
-    account = np.where(owner < 0, -1, owner * LEVELS + np.arange(LEVELS))
-    return account.astype(np.int32)

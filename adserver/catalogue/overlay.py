@@ -63,7 +63,8 @@ class Overlay:
         )
         """Today's columns. These and all that follow are replaced, never edited."""
         self._owners = self.terms.owners()
-        self._accounts = self.terms.accounts()
+        self.accounts = self.terms.accounts()
+        """[L, LEVELS] the budgets that pay for each line item's ads; -1 where there is none."""
         self._offered = self._bids()
         self.bid_micros = self._offered[self._ads.line_item]
         """[N] today's bid of each ad in US dollars, before pacing."""
@@ -192,7 +193,7 @@ class Overlay:
         # a budget just cut to nothing stops its campaign before the ledger has heard of it
         affordable = self._purse >= cost
         if money is not None and money.size:
-            for account in self._accounts:
+            for account in self.accounts.T:
                 known = (account >= 0) & (account < len(money))
                 affordable &= (money[np.where(known, account, 0)] >= cost) | ~known
         in_flight = (items.start_s <= now) & (now < items.end_s)

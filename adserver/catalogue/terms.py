@@ -93,16 +93,19 @@ class Terms:
             np.searchsorted(self.advertisers.advertiser_id, self.items.advertiser),
         )
 
-    def accounts(self) -> tuple[I64, ...]:
-        """Of each level [L] who pays for a line item; -1: nobody."""
+    def accounts(self) -> NDArray[np.int32]:
+        """[L, LEVELS] who pays for a line item; -1: nobody."""
         items = self.items
-        deal = _accounts(Level.DEAL, items.deal)
-        return (
-            _accounts(Level.ADVERTISER, items.advertiser),
-            _accounts(Level.CAMPAIGN, items.campaign),
-            _accounts(Level.LINE_ITEM, items.line_item_id),
-            np.where(items.deal < 0, -1, deal),
-        )
+        by_level: dict[Level, NDArray[np.integer]] = {
+            Level.ADVERTISER: items.advertiser,
+            Level.CAMPAIGN: items.campaign,
+            Level.LINE_ITEM: items.line_item_id,
+            Level.DEAL: items.deal,
+        }
+        account = np.empty((len(items), LEVELS), np.int32)
+        for level, ids in by_level.items():
+            account[:, level] = np.where(ids < 0, -1, _accounts(level, ids))
+        return account
 
     def rate(self, owners: Owners) -> I64:
         """[L] units of each line item's currency for a million dollars."""
