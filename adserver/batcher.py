@@ -1,7 +1,7 @@
 """Micro-batching: what arrived while the last batch was computing is the next batch.
 
 There is no waiting window: an idle server starts at once. Requests leave in the order of their
-deadlines. It knows nothing of ads, only of deadlines, rows and how long a row takes.
+deadlines. It knows nothing of ads, only of deadlines; what can be done in time, Admission says.
 """
 
 from __future__ import annotations
@@ -11,12 +11,12 @@ import heapq
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 
+from adserver.admission import Admission
 from adserver.deadline import Clock, Deadline
 from adserver.decision import Decision
+from adserver.lag import Lag
 from adserver.request import AdRequest
 
-EWMA = 0.1
-"""Weight of the newest batch in the running cost per request."""
 TURNS = 4
 """Turns of the event loop before a batch is taken, some microseconds each: answers to the last
 batch are written, sockets are read, and what has arrived is parsed and can join."""
@@ -42,8 +42,9 @@ class _Waiting:
 class Batcher:
     """One queue, drained in batches by at most `in_flight` concurrent calls of `decide`.
 
-    `decline(ask)` answers at once what cannot be decided in time: a full queue, a predicted wait
-    beyond the deadline, a deadline already past. Nobody waits for an answer they cannot use.
+    `decline(ask)` answers at once what cannot be decided in time: a full queue, a forecast beyond
+    the deadline, a deadline too near for a batch. Nobody waits for an answer they cannot use.
+    `reserve_s` of every deadline is left for writing the answer.
     """
 
     def __init__(
@@ -55,6 +56,7 @@ class Batcher:
         most: int,
         queue_limit: int,
         in_flight: int,
+        reserve_s: float = 0.0,
     ) -> None:
         self._decide, self._decline, self._clock = decide, decline, clock
         self._most, self._queue_limit = most, queue_limit
@@ -62,7 +64,9 @@ class Batcher:
         self._heap: list[_Waiting] = []
         self._arrived = asyncio.Event()
         self._serial = 0
-        self._seconds_per_request = 0.0
+        self.admission, self.lag = Admission(clock, reserve_s), Lag(clock)
+        self._waited_from: float | None = None
+        """The end of the last batch, if somebody waited then."""
         self._running: set[asyncio.Task[None]] = set()
         self._loop_task: asyncio.Task[None] | None = None
 
@@ -72,9 +76,11 @@ class Batcher:
 
     def start(self) -> None:
         self._loop_task = asyncio.create_task(self._drain(), name="batcher")
+        self.lag.start()
 
     async def stop(self) -> None:
         """Answer what is queued, then end."""
+        self.lag.stop()
         while self._heap:  # noqa: ASYNC110 — bounded by the queue's own deadlines
             await asyncio.sleep(0)  # the drain task takes it batch by batch
         await asyncio.gather(*self._running, return_exceptions=True)
@@ -85,18 +91,21 @@ class Batcher:
     async def ask(self, ask: Ask) -> Decision:
         """The decision; late and full are answers."""
         if self._hopeless(ask):
+            self.admission.answered(ask.deadline.remaining())
             return self._decline(ask)
         self._serial += 1
         answer: asyncio.Future[Decision] = asyncio.get_running_loop().create_future()
         heapq.heappush(self._heap, _Waiting(ask.deadline.at, self._serial, ask, answer))
         self._arrived.set()
-        return await answer
+        decision = await answer
+        self.admission.answered(ask.deadline.remaining())
+        return decision
 
     def _hopeless(self, ask: Ask) -> bool:
         queued = len(self._heap)
-        # An empty queue predicts no wait, so one slow batch can never shut the door for good.
-        predicted = queued * self._seconds_per_request
-        return queued >= self._queue_limit or predicted > ask.deadline.remaining()
+        if queued >= self._queue_limit:
+            return True
+        return self.admission.hopeless(ask.deadline.remaining(), queued)
 
     async def _drain(self) -> None:
         while True:
@@ -108,6 +117,7 @@ class Batcher:
             if not batch:
                 self._free.release()
                 self._arrived.clear()
+                self._waited_from = None
                 continue
             task = asyncio.create_task(self._answer(batch))
             self._running.add(task)
@@ -115,19 +125,24 @@ class Batcher:
 
     def _take(self) -> list[_Waiting]:
         batch: list[_Waiting] = []
-        now = self._clock()
-        while self._heap and len(batch) < self._most:
+        now, most = self._clock(), self._most
+        while self._heap and len(batch) < most:
             waiting = heapq.heappop(self._heap)
             if waiting.answer.done():  # the caller has gone
                 continue
-            if waiting.due <= now:
+            left = waiting.due - now
+            if self.admission.too_late(left):
                 waiting.answer.set_result(self._decline(waiting.ask))
                 continue
+            if not batch:  # the first is due first: what it has time for, all have
+                most = self.admission.fitting(left, most)
             batch.append(waiting)
         return batch
 
     async def _answer(self, batch: list[_Waiting]) -> None:
         started = self._clock()
+        if self._waited_from is not None:
+            self.admission.paused(started - self._waited_from)
         try:
             decisions = await self._decide([waiting.ask for waiting in batch])
             for waiting, decision in zip(batch, decisions, strict=True):
@@ -139,5 +154,6 @@ class Batcher:
                     waiting.answer.set_exception(bug)
         finally:
             self._free.release()
-            spent = (self._clock() - started) / len(batch)
-            self._seconds_per_request += EWMA * (spent - self._seconds_per_request)
+            ended = self._clock()
+            self.admission.decided(len(batch), ended - started)
+            self._waited_from = ended if self._heap else None

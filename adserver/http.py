@@ -37,6 +37,7 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 class Backend(Protocol):
     """What the routes need of the worker behind them."""
 
+    def unseen(self) -> float: ...
     async def decide(self, ask: Ask) -> Decision: ...
     def rates(self) -> Rates: ...
     def urls(self, base: str) -> UrlsOf: ...
@@ -97,7 +98,7 @@ class Routes:
         took = metrics.TOOK.labels(dialect.value)
 
         async def decide(http: web.Request) -> web.StreamResponse:
-            began = monotonic()
+            began = monotonic() - self.backend.unseen()
             request = self._parse(dialect, await _read(http), http)
             allowed = (request.deadline_ms or self.default_deadline_ms) / 1000
             ask = Ask(request, Deadline(began + allowed), began)
@@ -227,7 +228,8 @@ def _private(answer: dict[str, object]) -> web.Response:
 
 def _timing(decision: Decision) -> str:
     stages = ", ".join(f"{name};dur={ms}" for name, ms in decision.stage_ms.items())
-    return f"{stages}, total;dur={decision.took_ms:.3f}" if stages else "total;dur=0"
+    total = f"total;dur={decision.took_ms:.3f}"
+    return f"{stages}, {total}" if stages else total
 
 
 def _cors(http: web.Request) -> dict[str, str]:

@@ -30,6 +30,7 @@ from retrieval.planner import Plan
 
 if TYPE_CHECKING:
     from adserver.auctions.recorder import Recorder
+    from adserver.batcher import Batcher
     from adserver.features.keeper import Features
     from adserver.money import Drawer
     from adserver.verdict import Verdict
@@ -111,6 +112,18 @@ QUEUED = Gauge(
     "Requests waiting for a batch",
     registry=REGISTRY,
     multiprocess_mode="livesum",
+)
+LAG = Gauge(
+    "adserver_loop_lag_seconds",
+    "Longest that a worker's event loop was late by since the last look, half a second ago",
+    registry=REGISTRY,
+    multiprocess_mode="livemax",
+)
+MARGIN = Gauge(
+    "adserver_admission_margin_seconds",
+    "Kept back from deadlines because answers came late; grows under load, then requests are shed",
+    registry=REGISTRY,
+    multiprocess_mode="livemax",
 )
 SNAPSHOT = Gauge(
     "adserver_snapshot_version",
@@ -199,6 +212,13 @@ def observe(trace: Trace, verdict: Verdict) -> None:
         REJECTED.labels(Rejection(code).name).inc(count)
     for code, count in _counts(verdict.candidates.plan):
         PLANS.labels(Plan(code).name).inc(count)
+
+
+def observe_queue(batcher: Batcher) -> None:
+    """Set how far behind this worker is."""
+    QUEUED.set(batcher.waiting)
+    LAG.set(batcher.lag.worst())
+    MARGIN.set(batcher.admission.margin_s)
 
 
 def observe_auctions(recorder: Recorder, now_ms: int) -> None:

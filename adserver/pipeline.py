@@ -16,7 +16,7 @@ import structlog
 from adserver import arm_metrics
 from adserver.arms import ALONE, CANARY, PRODUCTION, Arm, Beside, Observer, among, in_order, keys_of
 from adserver.auctions.recorder import Found, Recorder
-from adserver.batcher import EWMA, Ask
+from adserver.batcher import Ask
 from adserver.columns import bids_of, counted_of, gate, odds_of, pairs_of, within_terms
 from adserver.commit import Till
 from adserver.deadline import Clock, Deadline
@@ -44,6 +44,8 @@ from ranking.scorer import FULL, TRUNCATED
 from ranking.tiers import Ranks
 
 log = structlog.get_logger()
+EWMA = 0.1
+"""Weight of the newest batch in what a candidate row costs."""
 
 
 @dataclass(slots=True)

@@ -60,7 +60,7 @@ class Upkeep:
         pipeline, now = self.pipeline, self.clocks.wall()
         for edition in self._serving.editions().values():
             await asyncio.to_thread(refresh, edition, self.drawer, now)
-        metrics.QUEUED.set(self.batcher.waiting)
+        metrics.observe_queue(self.batcher)
         breaker = pipeline.ranks.breaker(pipeline.edition.bundle.version)
         metrics.BREAKER.set(breaker.circuit.name == "CLOSED")
         metrics.observe_auctions(pipeline.recorder, int(now * 1000))

@@ -88,6 +88,7 @@ class Worker:
             most=max(1, settings.batch_rows // settings.candidates),
             queue_limit=settings.queue_limit,
             in_flight=2 if settings.scorer == "triton" else 1,
+            reserve_s=settings.reserve_ms / 1000,
         )
         self.pipeline.shadowing.behind = lambda: self.batcher.waiting > 0
         self.upkeep = self._upkeep()
@@ -228,6 +229,10 @@ class Worker:
         receipt = await self.turnstile.receive(Kind[kind.upper()], token, now_ms)
         metrics.billed(kind, receipt.billed_micros)
         return EventAnswer(receipt.code.name, receipt.landing, receipt.logged)
+
+    def unseen(self) -> float:
+        """Seconds that a request which is read now may have waited for that."""
+        return self.batcher.lag.age()
 
     def rates(self) -> Rates:
         """Of currencies, in force now."""

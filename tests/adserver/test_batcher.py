@@ -146,6 +146,24 @@ def test_one_slow_batch_does_not_shut_the_door_for_good(clock):
     assert asyncio.run(scenario()) == "decided next"
 
 
+def test_who_has_only_time_for_being_answered_is_declined_before_the_batch(clock):
+    async def scenario():
+        decider = Decider(held=True)
+        batcher = batcher_of(decider, clock, reserve_s=0.006)
+        tasks = [asyncio.create_task(batcher.ask(ask(clock, "running")))]
+        await asyncio.sleep(0.01)
+        for name, seconds in [("near", 0.035), ("far", 0.060)]:
+            tasks.append(asyncio.create_task(batcher.ask(ask(clock, name, seconds))))
+        await asyncio.sleep(0.01)
+        clock.advance(0.030)
+        decider.gate.set()
+        answers = await asyncio.gather(*tasks)
+        await batcher.stop()
+        return answers
+
+    assert asyncio.run(scenario()) == ["decided running", "declined near", "decided far"]
+
+
 def test_a_bug_reaches_every_caller_and_the_next_batch_still_runs(clock):
     class Broken(Decider):
         async def __call__(self, asks):

@@ -1,0 +1,116 @@
+"""What a server does with more requests than it can decide; one JSON line per figure.
+
+    python -m bench.overload --rates 100 200 400 800
+
+Poisson arrivals at each rate, latency from the intended moment, every ad seen and clicked as often
+as the model expects, so that events take their share. A decision is worth something if it comes in
+time: `value` counts those per second, and what else was answered is beside it, both of the four in
+five requests whose dialect tells how they were decided. Load and server share the machine.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import orjson
+import uvloop
+from numpy.typing import NDArray
+
+from adserver.decline import NOTHING
+from loadtest.answers import UNKNOWN
+from loadtest.open_loop import Plan, sent
+from loadtest.recorder import Recorder, Viewer
+from loadtest.serving import Server, Wanted, serving
+from loadtest.tally import SERVER_ERRORS, Tally
+from loadtest.target import target_of
+from loadtest.traffic import AUCTION, Shot, shots
+
+DISTINCT: Final = 20_000
+IN_TIME_MS: Final = 50.0
+WARM_UP_S: Final = 6.0
+CONNECTIONS: Final = 256
+
+
+async def loaded(url: str, load: list[Shot], plan: Plan) -> Tally:
+    """All answers to this much load."""
+    target = target_of(url)
+    recorder = Recorder(target, plan.connections, plan.timeout_s)
+    recorder.viewer = Viewer(target.host, np.random.default_rng([plan.seed, 3]).random)
+    await sent(recorder, load, plan)
+    return recorder.tally
+
+
+def seconds_p99(due_s: NDArray[np.float64], ms: NDArray[np.float64]) -> list[float]:
+    """99th percentile of each whole second, in order."""
+    second = due_s.astype(np.int64)
+    return [float(np.quantile(ms[second == one], 0.99)) for one in np.unique(second)[1:-1]]
+
+
+def figure(tally: Tally, rate: float, seconds: float) -> dict[str, Any]:
+    ads, events = np.array(tally.quality) != UNKNOWN, np.array(tally.route) > AUCTION
+    ms, quality = np.array(tally.latency_s)[ads] * 1000, np.array(tally.quality)[ads]
+    decided = quality < NOTHING
+    p99 = seconds_p99(np.array(tally.due_s)[ads], ms)
+    return {
+        "figure": "decisions in time",
+        "value": round(float((decided & (ms <= IN_TIME_MS)).sum() / seconds), 1),
+        "unit": "1/s",
+        "offered_per_s": rate,
+        "told_per_s": round(float(ads.sum() / seconds), 1),
+        "events_per_s": round(float(events.sum() / seconds), 1),
+        "late_share": round(float((decided & (ms > IN_TIME_MS)).mean()), 4),
+        "declined_share": round(float((quality == NOTHING).mean()), 4),
+        "full_share": round(float((quality == 0).mean()), 4),
+        **{f"p{q}_ms": round(float(np.quantile(ms, q / 100)), 1) for q in (50, 90, 99)},
+        "p99_of_the_median_second_ms": round(float(np.median(p99)), 1),
+        "failed": sum(one >= SERVER_ERRORS for one in tally.status) + tally.failures.total(),
+    }
+
+
+def bench(server: Server, flags: argparse.Namespace) -> None:
+    load = list(shots(1, DISTINCT, target_of(server.url).host))
+    for _ in range(flags.repeats):
+        for rate in flags.rates:
+            plan = Plan(rate, flags.seconds, WARM_UP_S, connections=CONNECTIONS)
+            before = sum(seconds for _, seconds in server.cpu_s().values())
+            tally = uvloop.run(loaded(server.url, load, plan))
+            spent = sum(seconds for _, seconds in server.cpu_s().values()) - before
+            about = {
+                "workers": flags.workers,
+                "ads": flags.ads,
+                "server_cores": round(spent / (flags.seconds + WARM_UP_S), 2),
+            }
+            sys.stdout.buffer.write(
+                orjson.dumps(figure(tally, rate, flags.seconds) | about) + b"\n"
+            )
+            sys.stdout.flush()
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rates", type=float, nargs="+", default=[100.0, 200.0, 400.0, 800.0])
+    parser.add_argument("--ads", type=int, default=20_000)
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--seconds", type=float, default=20.0)
+    parser.add_argument("--repeats", type=int, default=1)
+    parser.add_argument("--quick", action="store_true", help="few ads, two rates, short")
+    flags = parser.parse_args()
+    if flags.quick:
+        flags.ads, flags.rates, flags.seconds = 2_000, [50.0, 400.0], 4.0
+    with tempfile.TemporaryDirectory(prefix="overload-") as folder:
+        wanted = Wanted(
+            *(flags.ads, "local", flags.workers, Path(folder) / "data"),
+            {"DRIFT_EVERY_S": "0", "RELEASE_PROMOTION": "off"},
+        )
+        with serving(wanted, Path(folder) / "server.log") as server:
+            bench(server, flags)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
