@@ -2,7 +2,7 @@
 
 A batch of n takes a + b n seconds, and while requests wait, the event loop does other things
 between two batches. Such a forecast errs, so a margin is kept back: it grows with each moment at
-which answers came late and shrinks with each answer in time.
+which answers came late and shrinks as time goes by.
 """
 
 from __future__ import annotations
@@ -18,10 +18,12 @@ FORGET: Final = 0.02
 FORGET_GAP: Final = 0.1
 STEP_S: Final = 0.002
 """What a moment of late answers adds to the margin."""
-BACK_S: Final = 1e-5
-"""What an answer in time takes from it."""
+BACK: Final = 0.002
+"""What a second takes from it: one moment of late answers a second is borne."""
 WIDEST_S: Final = 0.010
 """A wider one turns more away than it saves: what is late then, is late for other reasons."""
+PRESSED_S: Final = WIDEST_S / 2
+"""At this margin answers are late one moment after the other: that is load, no hiccup."""
 MOMENT_S: Final = 0.050
 """Answers that are late within this are so for one reason, and count once."""
 
@@ -65,20 +67,24 @@ class Admission:
     gap_s: float = 0.0
     """From the end of a batch to the start of the next while somebody waits."""
     margin_s: float = 0.0
+    _answered_at: float = -inf
     _late_at: float = -inf
 
     def hopeless(self, remaining_s: float, queued: int) -> bool:
         """Whether a request with so much time left had better be declined at once.
 
         One that finds nobody before it is decided with as many candidates as its time allows, so
-        its own cost is no reason; a slow batch never shuts the door for good.
+        its own cost is no reason: one slow batch never shuts the door for good. And while there is
+        no load, an answer that a hiccup of the machine makes late is better than none.
         """
-        before_s = self.gap_s + self.cost.of(queued + 1) if queued else 0.0
-        return before_s + self.reserve_s + self.margin_s > remaining_s
+        if not queued:
+            return self.too_late(remaining_s - self.margin_s)
+        forecast_s = self.gap_s + self.cost.of(queued + 1)
+        return forecast_s + self.reserve_s + self.margin_s > remaining_s
 
     def too_late(self, remaining_s: float) -> bool:
-        """Whether what is left is needed for writing the answer."""
-        return remaining_s <= self.reserve_s
+        """Whether what is left is past, or under load needed for writing the answer."""
+        return remaining_s <= (self.reserve_s if self.margin_s >= PRESSED_S else 0.0)
 
     def fitting(self, remaining_s: float, most: int) -> int:
         """Requests that a batch may hold if its first one has so much time left; at least 1."""
@@ -94,8 +100,9 @@ class Admission:
 
     def answered(self, remaining_s: float) -> None:
         """An answer, whatever it says, is ready to be written with so much time left."""
-        if remaining_s > self.reserve_s:
-            self.margin_s = max(0.0, self.margin_s - BACK_S)
-        elif self.clock() - self._late_at > MOMENT_S:
-            self._late_at = self.clock()
+        now = self.clock()
+        self.margin_s = max(0.0, self.margin_s - BACK * (now - self._answered_at))
+        self._answered_at = now
+        if remaining_s <= self.reserve_s and now - self._late_at > MOMENT_S:
+            self._late_at = now
             self.margin_s = min(WIDEST_S, self.margin_s + STEP_S)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+from adserver.admission import MOMENT_S
 from adserver.batcher import Ask, Batcher
 from adserver.deadline import Deadline
 from adserver.request import AdRequest, Slot
@@ -150,9 +151,12 @@ def test_who_has_only_time_for_being_answered_is_declined_before_the_batch(clock
     async def scenario():
         decider = Decider(held=True)
         batcher = batcher_of(decider, clock, reserve_s=0.006)
+        for _ in range(20):  # late answers, one after the other
+            clock.advance(1.01 * MOMENT_S)
+            batcher.admission.answered(0.0)
         tasks = [asyncio.create_task(batcher.ask(ask(clock, "running")))]
         await asyncio.sleep(0.01)
-        for name, seconds in [("near", 0.035), ("far", 0.060)]:
+        for name, seconds in [("near", 0.035), ("far", 0.070)]:
             tasks.append(asyncio.create_task(batcher.ask(ask(clock, name, seconds))))
         await asyncio.sleep(0.01)
         clock.advance(0.030)

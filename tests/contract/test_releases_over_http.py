@@ -24,7 +24,7 @@ from ranking.scorer import FALLBACK
 from simulator.traffic import requests
 from simulator.world import World
 
-AT_ONCE, PEOPLE = 6, 900
+AT_ONCE, PEOPLE = 6, 600
 ANYTHING = {"p99_ms": 101, "degraded": 0.9, "errors": 0.9, "ratio": 100, "correlation": 0.01}
 """Guardrails that no slow moment of a test's machine breaks."""
 CALIBRATED, OTHER = 2, 3
