@@ -16,6 +16,7 @@ from adserver.deadline import Clock
 FORGET: Final = 0.02
 """Weight of the newest batch in what a batch costs."""
 FORGET_GAP: Final = 0.1
+"""Weight of the newest pause in how long pauses are."""
 STEP_S: Final = 0.002
 """What a moment of late answers adds to the margin."""
 BACK: Final = 0.002
@@ -24,6 +25,8 @@ WIDEST_S: Final = 0.010
 """A wider one turns more away than it saves: what is late then, is late for other reasons."""
 PRESSED_S: Final = WIDEST_S / 2
 """At this margin answers are late one moment after the other: that is load, no hiccup."""
+GRACE_S: Final = 0.020
+"""What a request has left at least when it is read and there is no load."""
 MOMENT_S: Final = 0.050
 """Answers that are late within this are so for one reason, and count once."""
 
@@ -70,12 +73,24 @@ class Admission:
     _answered_at: float = -inf
     _late_at: float = -inf
 
+    def due(self, deadline_at: float) -> float:
+        """Until when a request may wait that is seen now; under load no longer than its deadline.
+
+        Without load, whom a hiccup of the machine kept waiting is answered by the fallback: an ad
+        that is late is better than an empty page which nobody would gain by.
+        """
+        return max(deadline_at, self.clock() + GRACE_S) if not self.pressed else deadline_at
+
+    @property
+    def pressed(self) -> bool:
+        """Whether there is load."""
+        return self.margin_s >= PRESSED_S
+
     def hopeless(self, remaining_s: float, queued: int) -> bool:
         """Whether a request with so much time left had better be declined at once.
 
         One that finds nobody before it is decided with as many candidates as its time allows, so
-        its own cost is no reason: one slow batch never shuts the door for good. And while there is
-        no load, an answer that a hiccup of the machine makes late is better than none.
+        its own cost is no reason: one slow batch never shuts the door for good.
         """
         if not queued:
             return self.too_late(remaining_s - self.margin_s)
@@ -84,7 +99,7 @@ class Admission:
 
     def too_late(self, remaining_s: float) -> bool:
         """Whether what is left is past, or under load needed for writing the answer."""
-        return remaining_s <= (self.reserve_s if self.margin_s >= PRESSED_S else 0.0)
+        return remaining_s <= (self.reserve_s if self.pressed else 0.0)
 
     def fitting(self, remaining_s: float, most: int) -> int:
         """Requests that a batch may hold if its first one has so much time left; at least 1."""

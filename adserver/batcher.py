@@ -43,7 +43,7 @@ class Batcher:
     """One queue, drained in batches by at most `in_flight` concurrent calls of `decide`.
 
     `decline(ask)` answers at once what cannot be decided in time: a full queue, a forecast beyond
-    the deadline, a deadline too near for a batch. Nobody waits for an answer they cannot use.
+    the deadline, a deadline that has come. Nobody waits for an answer they cannot use.
     `reserve_s` of every deadline is left for writing the answer.
     """
 
@@ -90,22 +90,23 @@ class Batcher:
 
     async def ask(self, ask: Ask) -> Decision:
         """The decision; late and full are answers."""
-        if self._hopeless(ask):
+        due = self.admission.due(ask.deadline.at)
+        if self._hopeless(due):
             self.admission.answered(ask.deadline.remaining())
             return self._decline(ask)
         self._serial += 1
         answer: asyncio.Future[Decision] = asyncio.get_running_loop().create_future()
-        heapq.heappush(self._heap, _Waiting(ask.deadline.at, self._serial, ask, answer))
+        heapq.heappush(self._heap, _Waiting(due, self._serial, ask, answer))
         self._arrived.set()
         decision = await answer
         self.admission.answered(ask.deadline.remaining())
         return decision
 
-    def _hopeless(self, ask: Ask) -> bool:
+    def _hopeless(self, due: float) -> bool:
         queued = len(self._heap)
         if queued >= self._queue_limit:
             return True
-        return self.admission.hopeless(ask.deadline.remaining(), queued)
+        return self.admission.hopeless(due - self._clock(), queued)
 
     async def _drain(self) -> None:
         while True:

@@ -7,6 +7,7 @@ import pytest
 
 from adserver.admission import (
     BACK,
+    GRACE_S,
     MOMENT_S,
     PRESSED_S,
     STEP_S,
@@ -121,16 +122,18 @@ def test_one_late_moment_a_second_is_borne(admission, clock):
     assert admission.margin_s <= 2 * STEP_S < PRESSED_S
 
 
-def test_without_load_whoever_has_time_left_is_decided(admission):
-    assert not admission.hopeless(0.001, 0)
+def test_without_load_whom_a_hiccup_kept_waiting_has_some_time_yet(admission, clock):
+    assert admission.due(clock() - 1.0) == clock() + GRACE_S
+    assert admission.due(clock() + 1.0) == clock() + 1.0
+    assert not admission.hopeless(GRACE_S, 0)
     assert not admission.too_late(0.001)
-    assert admission.hopeless(0.0, 0)
     assert admission.too_late(0.0)
 
 
 def test_under_load_time_for_writing_the_answer_must_be_left(admission, clock):
     pressed(admission, clock)
 
+    assert admission.due(clock() - 1.0) == clock() - 1.0
     assert admission.hopeless(WIDEST_S + RESERVE_S, 0)
     assert not admission.hopeless(WIDEST_S + RESERVE_S + 0.0001, 0)
     assert admission.too_late(RESERVE_S)

@@ -147,6 +147,20 @@ def test_one_slow_batch_does_not_shut_the_door_for_good(clock):
     assert asyncio.run(scenario()) == "decided next"
 
 
+def test_whom_a_hiccup_kept_waiting_is_decided_and_under_load_is_not(clock):
+    async def scenario():
+        batcher = batcher_of(Decider(), clock)
+        idle = await batcher.ask(ask(clock, "overdue", -0.1))
+        for _ in range(20):
+            clock.advance(1.01 * MOMENT_S)
+            batcher.admission.answered(0.0)
+        loaded = await batcher.ask(ask(clock, "overdue", -0.1))
+        await batcher.stop()
+        return idle, loaded
+
+    assert asyncio.run(scenario()) == ("decided overdue", "declined overdue")
+
+
 def test_who_has_only_time_for_being_answered_is_declined_before_the_batch(clock):
     async def scenario():
         decider = Decider(held=True)
