@@ -104,9 +104,8 @@ class Batcher:
 
     def _hopeless(self, due: float) -> bool:
         queued = len(self._heap)
-        if queued >= self._queue_limit:
-            return True
-        return self.admission.hopeless(due - self._clock(), queued)
+        full = queued >= self._queue_limit
+        return full or self.admission.hopeless(due - self._clock(), queued)
 
     async def _drain(self) -> None:
         while True:

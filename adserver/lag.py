@@ -8,6 +8,7 @@ much as it is late, whoever is read in that turn may have been waiting.
 from __future__ import annotations
 
 import asyncio
+from math import inf
 from typing import Final
 
 from adserver.deadline import Clock
@@ -21,7 +22,7 @@ class Lag:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._due = self._late = self._worst = 0.0
+        self._due, self._late, self._worst = inf, 0.0, 0.0
         self._timer: asyncio.TimerHandle | None = None
 
     def start(self) -> None:
@@ -31,12 +32,10 @@ class Lag:
     def stop(self) -> None:
         if self._timer:
             self._timer.cancel()
-            self._timer = None
+        self._due, self._late = inf, 0.0
 
     def age(self) -> float:
         """Seconds that a request which is seen now may have waited unseen; 0 in an idle loop."""
-        if not self._timer:
-            return 0.0
         return self._late + max(0.0, self._clock() - self._due)
 
     def worst(self) -> float:

@@ -19,43 +19,32 @@ from typing import Any, Final
 import numpy as np
 import orjson
 import uvloop
-from numpy.typing import NDArray
 
 from adserver.decline import NOTHING
 from loadtest.answers import UNKNOWN
-from loadtest.open_loop import Plan, sent
-from loadtest.recorder import Recorder, Viewer
+from loadtest.open_loop import Plan, recorder_of, sent
 from loadtest.serving import Server, Wanted, serving
-from loadtest.tally import SERVER_ERRORS, Tally
+from loadtest.tally import SERVER_ERRORS, Tally, p99_by_second
 from loadtest.target import target_of
 from loadtest.traffic import AUCTION, Shot, shots
 
 DISTINCT: Final = 20_000
 IN_TIME_MS: Final = 50.0
 WARM_UP_S: Final = 6.0
-CONNECTIONS: Final = 256
 
 
 async def loaded(url: str, load: list[Shot], plan: Plan) -> Tally:
     """All answers to this much load."""
-    target = target_of(url)
-    recorder = Recorder(target, plan.connections, plan.timeout_s)
-    recorder.viewer = Viewer(target.host, np.random.default_rng([plan.seed, 3]).random)
+    recorder = recorder_of(target_of(url), plan)
     await sent(recorder, load, plan)
     return recorder.tally
-
-
-def seconds_p99(due_s: NDArray[np.float64], ms: NDArray[np.float64]) -> list[float]:
-    """99th percentile of each whole second, in order."""
-    second = due_s.astype(np.int64)
-    return [float(np.quantile(ms[second == one], 0.99)) for one in np.unique(second)[1:-1]]
 
 
 def figure(tally: Tally, rate: float, seconds: float) -> dict[str, Any]:
     ads, events = np.array(tally.quality) != UNKNOWN, np.array(tally.route) > AUCTION
     ms, quality = np.array(tally.latency_s)[ads] * 1000, np.array(tally.quality)[ads]
     decided = quality < NOTHING
-    p99 = seconds_p99(np.array(tally.due_s)[ads], ms)
+    p99 = list(p99_by_second(np.array(tally.due_s)[ads], ms).values())
     return {
         "figure": "decisions in time",
         "value": round(float((decided & (ms <= IN_TIME_MS)).sum() / seconds), 1),
@@ -76,7 +65,7 @@ def bench(server: Server, flags: argparse.Namespace) -> None:
     load = list(shots(1, DISTINCT, target_of(server.url).host))
     for _ in range(flags.repeats):
         for rate in flags.rates:
-            plan = Plan(rate, flags.seconds, WARM_UP_S, connections=CONNECTIONS)
+            plan = Plan(rate, flags.seconds, WARM_UP_S, events=True)
             before = sum(seconds for _, seconds in server.cpu_s().values())
             tally = uvloop.run(loaded(server.url, load, plan))
             spent = sum(seconds for _, seconds in server.cpu_s().values()) - before

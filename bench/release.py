@@ -36,9 +36,9 @@ from loadtest.answers import Ad
 from loadtest.open_loop import Plan, sent
 from loadtest.recorder import Recorder, Viewer
 from loadtest.serving import Wanted, serving
-from loadtest.tally import SERVER_ERRORS, Tally
+from loadtest.tally import SERVER_ERRORS, Tally, p99_by_second
 from loadtest.target import target_of
-from loadtest.traffic import CLICK, IMPRESSION, Shot, get, shots
+from loadtest.traffic import AUCTION, CLICK, IMPRESSION, Shot, get, shots
 
 DISTINCT: Final = 20_000
 RATE: Final = 0.012
@@ -78,13 +78,8 @@ async def under_load(release: Release, flags: argparse.Namespace, load: list[Sho
 
 def seconds(tally: Tally) -> dict[int, float]:
     """99th percentile of ad requests in milliseconds, by whole second of the monotonic clock."""
-    route, due = np.array(tally.route), np.array(tally.due_s)
-    ads = np.flatnonzero(route <= 1)
-    second, ms = due[ads].astype(np.int64), np.array(tally.latency_s)[ads] * 1000
-    return {
-        int(one): float(np.quantile(ms[second == one], 0.99, method="inverted_cdf"))
-        for one in np.unique(second)[1:-1]
-    }
+    ads = np.array(tally.route) <= AUCTION
+    return p99_by_second(np.array(tally.due_s)[ads], np.array(tally.latency_s)[ads] * 1000)
 
 
 def excused(marks: list[tuple[str, float]]) -> set[int]:

@@ -63,10 +63,16 @@ def arrivals(plan: Plan) -> NDArray[np.float64]:
 
 async def open_loop(target: Target, load: Sequence[Shot], plan: Plan) -> Summary:
     """Send the load over and over as planned, and wait for the last answer."""
+    recorder = recorder_of(target, plan)
+    return summarise(recorder.tally, await sent(recorder, load, plan))
+
+
+def recorder_of(target: Target, plan: Plan) -> Recorder:
+    """Of nothing yet; it sees ads if the plan says so."""
     recorder = Recorder(target, plan.connections, plan.timeout_s)
     if plan.events:
         recorder.viewer = Viewer(target.host, np.random.default_rng([plan.seed, 3]).random)
-    return summarise(recorder.tally, await sent(recorder, load, plan))
+    return recorder
 
 
 async def sent(recorder: Recorder, load: Sequence[Shot], plan: Plan) -> Run:

@@ -141,6 +141,15 @@ def summarise(tally: Tally, run: Run) -> Summary:
     )
 
 
+def p99_by_second(due_s: NDArray[np.float64], ms: NDArray[np.float64]) -> dict[int, float]:
+    """Of latencies, by the whole second of the clock; the first and the last one are not whole."""
+    second = due_s.astype(np.int64)
+    return {
+        int(one): float(np.quantile(ms[second == one], 0.99, method="inverted_cdf"))
+        for one in np.unique(second)[1:-1]
+    }
+
+
 def _named(count: Counter[int]) -> dict[str, int]:
     return {"not told" if q == UNKNOWN else str(q): n for q, n in sorted(count.items())}
 

@@ -147,13 +147,18 @@ def test_one_slow_batch_does_not_shut_the_door_for_good(clock):
     assert asyncio.run(scenario()) == "decided next"
 
 
+def press(batcher, clock):
+    """Late answers, one after the other."""
+    for _ in range(20):
+        clock.advance(1.01 * MOMENT_S)
+        batcher.admission.answered(0.0)
+
+
 def test_whom_a_hiccup_kept_waiting_is_decided_and_under_load_is_not(clock):
     async def scenario():
         batcher = batcher_of(Decider(), clock)
         idle = await batcher.ask(ask(clock, "overdue", -0.1))
-        for _ in range(20):
-            clock.advance(1.01 * MOMENT_S)
-            batcher.admission.answered(0.0)
+        press(batcher, clock)
         loaded = await batcher.ask(ask(clock, "overdue", -0.1))
         await batcher.stop()
         return idle, loaded
@@ -165,9 +170,7 @@ def test_who_has_only_time_for_being_answered_is_declined_before_the_batch(clock
     async def scenario():
         decider = Decider(held=True)
         batcher = batcher_of(decider, clock, reserve_s=0.006)
-        for _ in range(20):  # late answers, one after the other
-            clock.advance(1.01 * MOMENT_S)
-            batcher.admission.answered(0.0)
+        press(batcher, clock)
         tasks = [asyncio.create_task(batcher.ask(ask(clock, "running")))]
         await asyncio.sleep(0.01)
         for name, seconds in [("near", 0.035), ("far", 0.070)]:

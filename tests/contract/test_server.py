@@ -186,11 +186,14 @@ def test_a_pause_takes_effect_within_a_second(running_server, pages):
 
 def inferences(server: LiveServer) -> float:
     """Triton's count once it is still: it goes on with calls for whose answer nobody waits."""
-    now, last = server.triton_metric("nv_inference_count"), math.nan
-    while now != last:
-        time.sleep(0.3)
-        now, last = server.triton_metric("nv_inference_count"), now
-    return now
+    seen = [math.nan]
+
+    def is_still() -> bool:
+        seen.append(server.triton_metric("nv_inference_count"))
+        return seen[-1] == seen[-2]
+
+    until(is_still, within_s=30.0, every_s=0.3)
+    return seen[-1]
 
 
 def test_tritons_own_counter_rises_with_the_requests(running_server, pages):
