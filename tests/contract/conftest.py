@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from live_server import LiveServer
+from stillness import once_still
 
 from adserver.inference_server import TritonProcess
 from adserver.triton_wheel import Installation, install
@@ -69,6 +70,10 @@ class Triton:
         return self.process.grpc_url
 
     def counts(self) -> Counts:
+        """Once they are still: Triton answers a call before it counts it."""
+        return once_still(self._counts)
+
+    def _counts(self) -> Counts:
         with urllib.request.urlopen(self.process.metrics_url) as answer:
             text = answer.read().decode()
         found = re.findall(r'^(\w+)\{model="ctr_ranker".*\} (\d+)$', text, re.MULTILINE)

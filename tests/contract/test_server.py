@@ -17,6 +17,7 @@ import psutil
 import pytest
 from hostile import hostile
 from live_server import LiveServer
+from stillness import once_still
 
 from adserver.catalogue import operations, schema
 from simulator.traffic import openrtb, requests
@@ -186,14 +187,7 @@ def test_a_pause_takes_effect_within_a_second(running_server, pages):
 
 def inferences(server: LiveServer) -> float:
     """Triton's count once it is still: it goes on with calls for whose answer nobody waits."""
-    seen = [math.nan]
-
-    def is_still() -> bool:
-        seen.append(server.triton_metric("nv_inference_count"))
-        return seen[-1] == seen[-2]
-
-    until(is_still, within_s=30.0, every_s=0.3)
-    return seen[-1]
+    return once_still(lambda: server.triton_metric("nv_inference_count"))
 
 
 def test_tritons_own_counter_rises_with_the_requests(running_server, pages):
