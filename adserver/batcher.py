@@ -143,6 +143,7 @@ class Batcher:
         started = self._clock()
         if self._waited_from is not None:
             self.admission.paused(started - self._waited_from)
+            self._waited_from = None  # a batch that runs beside this one did not wait as well
         try:
             decisions = await self._decide([waiting.ask for waiting in batch])
             for waiting, decision in zip(batch, decisions, strict=True):

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from adserver.catalogue.codes import NONE
-from adserver.dealing import dealing
+from adserver.dealing import Dealing
 from adserver.edition import Edition
 from adserver.encode import Encoded
 from adserver.request import AdRequest
@@ -52,12 +52,15 @@ def _numbers(creatives: Sequence[str]) -> list[int]:
 
 
 def within_terms(
-    rejected: NDArray[np.uint8], candidates: Candidates, encoded: Encoded, edition: Edition
+    rejected: NDArray[np.uint8],
+    candidates: Candidates,
+    deals: Dealing | None,
+    encoded: Encoded,
+    edition: Edition,
 ) -> NDArray[np.uint8]:
     """[R] the codes with NOT_IN_DEAL for whose deal is not offered, ROADBLOCK for a part of a
     package where the request may not have all slots of its page."""
     rejected = rejected.copy()
-    deals = dealing(candidates, encoded.deals, edition)
     if deals:
         rejected[(rejected == 0) & (deals.slots == 0)] = Rejection.NOT_IN_DEAL
     if edition.overlay.has_packages and not encoded.complete.all():
@@ -72,14 +75,13 @@ def bids_of(
     candidates: Candidates,
     odds: NDArray[np.float32],
     rejected: NDArray[np.uint8],
-    encoded: Encoded,
+    deals: Dealing | None,
     edition: Edition,
 ) -> Bids:
     """What each candidate offers, and its click rate in each slot of its request by the log-odds
     [R, S] that the model gives it there."""
     ads, items, row = edition.snapshot.ads, edition.overlay.items, candidates.ad
     line_item = ads.line_item[row]
-    deals = dealing(candidates, encoded.deals, edition)
     packages = edition.overlay.has_packages
     kind = items.package[line_item] if packages else None
     return Bids(

@@ -66,8 +66,8 @@ def propensities(slots: Slots, slate: Slate) -> NDArray[np.float32]:
     1 where chance had no part. Meaningless where nobody won.
     """
     chances = chances_of(slots, slate)
-    chance = np.where(chances.shown > 0, chances.shown / chances.used, np.nan)
-    return np.where(beside_explored(slots, slate), np.nan, chance).astype(np.float32)
+    known = chances.shown > 0  # not beside an explored slot
+    return np.where(known, chances.shown / chances.used, np.nan).astype(np.float32)
 
 
 def chances_of(slots: Slots, slate: Slate, one_in: int = 1) -> Chances:
@@ -81,10 +81,10 @@ def chances_of(slots: Slots, slate: Slate, one_in: int = 1) -> Chances:
 
     and 1 where s is 0.
     """
+    if slots.explore_ppm is None or slate.eligible is None or slate.among is None:
+        return Chances(np.ones(len(slate.winner)), np.ones(len(slate.winner)))
     count = np.diff(slots.offset)
     owner = np.repeat(np.arange(len(count)), count)
-    if slots.explore_ppm is None or slate.eligible is None or slate.among is None:
-        return Chances(np.ones(len(owner)), np.ones(len(owner)))
     share = slots.explore_ppm / PPM
     share = share / (share + (1 - share) / one_in)
     possible = slate.eligible > 0
@@ -93,15 +93,8 @@ def chances_of(slots: Slots, slate: Slate, one_in: int = 1) -> Chances:
     usual = np.where(open_slots > 0, 1 - share, 1.0)[owner]
     shown = usual * (slate.winner == slate.greedy)
     shown += part / np.maximum(slate.eligible, 1) * slate.among
-    return Chances(np.where(beside_explored(slots, slate), 0.0, shown), usual + part)
-
-
-def beside_explored(slots: Slots, slate: Slate) -> NDArray[np.bool_]:
-    """[T] another slot of its page was given away, this one was not."""
     explored = slate.explored
-    if explored is None:
-        return np.zeros(len(slate.winner), np.bool_)
-    count = np.diff(slots.offset)
-    owner = np.repeat(np.arange(len(count)), count)
-    beside: NDArray[np.bool_] = (np.bincount(owner, explored, len(count))[owner] > 0) & ~explored
-    return beside
+    if explored is not None and explored.any():
+        beside = (np.bincount(owner, explored, len(count))[owner] > 0) & ~explored
+        shown[beside] = 0.0
+    return Chances(shown, usual + part)

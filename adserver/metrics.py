@@ -196,6 +196,26 @@ def _stage(name: str) -> Histogram:
     return STAGE.labels(name)
 
 
+@cache
+def _quality(quality: int) -> Counter:
+    return QUALITY.labels(str(quality))
+
+
+@cache
+def _slots(reason: int) -> Counter:
+    return SLOTS.labels(Rejection(reason).name)
+
+
+@cache
+def _rejected(reason: int) -> Counter:
+    return REJECTED.labels(Rejection(reason).name)
+
+
+@cache
+def _plans(plan: int) -> Counter:
+    return PLANS.labels(Plan(plan).name)
+
+
 def observe_stages(trace: Trace) -> None:
     for stage, seconds in trace.seconds.items():
         _stage(stage).observe(seconds)
@@ -205,13 +225,13 @@ def observe(trace: Trace, verdict: Verdict) -> None:
     """Count one batch."""
     observe_stages(trace)
     BATCH.observe(len(verdict.asks))
-    QUALITY.labels(str(verdict.quality)).inc(len(verdict.asks))
+    _quality(verdict.quality).inc(len(verdict.asks))
     for code, count in _counts(verdict.slate.reason):
-        SLOTS.labels(Rejection(code).name).inc(count)
+        _slots(code).inc(count)
     for code, count in _counts(verdict.slate.rejected):
-        REJECTED.labels(Rejection(code).name).inc(count)
+        _rejected(code).inc(count)
     for code, count in _counts(verdict.candidates.plan):
-        PLANS.labels(Plan(code).name).inc(count)
+        _plans(code).inc(count)
 
 
 def observe_queue(batcher: Batcher) -> None:
@@ -280,8 +300,8 @@ def _lives(pid: int) -> bool:
 
 
 def _counts(codes: NDArray[np.integer]) -> Iterator[tuple[int, int]]:
-    counted = np.bincount(codes, minlength=1)
-    return ((int(code), int(counted[code])) for code in np.flatnonzero(counted))
+    counted: list[int] = np.bincount(codes).tolist()
+    return ((code, count) for code, count in enumerate(counted) if count)
 
 
 def exposition() -> tuple[bytes, str]:

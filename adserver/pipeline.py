@@ -20,6 +20,7 @@ from adserver.batcher import Ask
 from adserver.columns import bids_of, counted_of, gate, odds_of, pairs_of, within_terms
 from adserver.commit import Till
 from adserver.deadline import Clock, Deadline
+from adserver.dealing import dealing
 from adserver.decision import Decision
 from adserver.edition import Edition
 from adserver.encode import Asked, encode
@@ -133,13 +134,14 @@ class Pipeline:
         with trace.stage("gate"):
             seen = self.histories.look_for(callers, edition.shelf, now_ms)
             rejected = gate(requests, candidates, edition, self.till.remaining(), seen)
-            rejected = within_terms(rejected, candidates, encoded, edition)
+            deals = dealing(candidates, encoded.deals, edition)
+            rejected = within_terms(rejected, candidates, deals, encoded, edition)
         with trace.stage("rank"):
             pairs = pairs_of(candidates, encoded, edition)
             scores = await self.ranks.score(pairs, encoded.features, edition, deadline.remaining())
             counted = counted_of(candidates, encoded, edition, self.features.counters.board)
             odds = odds_of(scores, counted, encoded.slot_bias, edition.bundle)
-            bids = bids_of(candidates, odds, rejected, encoded, edition)
+            bids = bids_of(candidates, odds, rejected, deals, edition)
         quality = max(scores.quality, TRUNCATED if most < self.settings.candidates else FULL)
         return Weighed(
             *(asks, edition, arm, numbers, encoded, candidates, seen),

@@ -59,14 +59,14 @@ def run_auction(
     was.
     """
     rows, places = _rows(bids, settings), _places(slots, settings)
-    _validate(rows, places)
-    terms = _terms(exposure, rows, places)
+    most_rows, most_slots = _most(rows.offset), _most(places.offset)
+    _validate(rows, places, most_slots)
+    terms = _terms(exposure, rows, most_slots)
     if isinstance(exposure, Slate):
         exposure = None
     if exposure is not None:
         exposure.prepare(places.floor.size)
-    total, most_slots = places.floor.size, int(np.diff(places.offset).max(initial=0))
-    most_rows = int(np.diff(rows.offset).max(initial=0))
+    total = places.floor.size
     desk = Desk.sized(most_rows, most_slots)
     sales, plain = Sales.sized(total), Sales.sized(total)
     lottery = Lottery.sized(_explore(slots), total, most_rows)
@@ -107,8 +107,13 @@ def run_auction(
     )
 
 
-def _terms(exposure: Exposure | Slate | None, rows: Rows, places: Places) -> Terms:
-    size = rows.ad.size, int(np.diff(places.offset).max(initial=0))
+def _most(offset: NDArray[np.int32]) -> int:
+    """How many the request has that has most."""
+    return int(np.diff(offset).max(initial=0))
+
+
+def _terms(exposure: Exposure | Slate | None, rows: Rows, slots: int) -> Terms:
+    size = rows.ad.size, slots
     if not isinstance(exposure, Slate):
         return Terms(False, np.zeros(size, np.int64), np.full(size, MOST_ROOM, np.int8))
     if exposure.dual is None or exposure.room is None:
@@ -197,7 +202,9 @@ def _optional(
     values: NDArray[Any] | None, size: int, default: int, dtype: type[np.generic]
 ) -> NDArray[Any]:
     """The column, or what its absence means in every row."""
-    return np.full(size, default, dtype) if values is None else _column(values, dtype)
+    if values is not None:
+        return _column(values, dtype)
+    return np.full(size, default, dtype) if default else np.zeros(size, dtype)
 
 
 def _column(values: NDArray[Any], dtype: type[np.generic]) -> NDArray[Any]:
@@ -216,9 +223,9 @@ def _no_memory() -> Memory:
     )
 
 
-def _validate(rows: Rows, places: Places) -> None:
+def _validate(rows: Rows, places: Places, slots: int) -> None:
     """Columns that do not fit together are the caller's bug; the kernel does not look twice."""
-    n, slots = rows.ad.size, int(np.diff(places.offset).max(initial=0))
+    n = rows.ad.size
     lengths = {column.shape[0] for column in rows[1:]}
     if lengths != {n} or rows.offset[-1] != n or places.offset[-1] != places.floor.size:
         raise ValueError(

@@ -29,6 +29,7 @@ from rich.progress import track
 from adserver.catalogue.builder import build_snapshot
 from adserver.catalogue.sample import create_sample
 from adserver.columns import bids_of, counted_of, odds_of
+from adserver.dealing import dealing
 from adserver.edition import Edition
 from adserver.editions import Editions
 from adserver.encode import Asked, Encoded, encode
@@ -110,7 +111,8 @@ class Market:
         counted = counted_of(candidates, encoded, edition, Board())
         scores = Scores(self.scorer.score(pairs), FULL)
         odds = odds_of(scores, counted, encoded.slot_bias, edition.bundle)
-        bids = bids_of(candidates, odds, none, encoded, edition)
+        deals = dealing(candidates, encoded.deals, edition)
+        bids = bids_of(candidates, odds, none, deals, edition)
         values = _values(bids)
         floor = np.maximum(encoded.slots.floor_micros, AuctionSettings().minimum_floor_micros)
         first, ad, best = [], [], []

@@ -11,6 +11,7 @@ from adserver.catalogue.builder import build_snapshot
 from adserver.catalogue.schema import line_item
 from adserver.catalogue.trading import NewDeal
 from adserver.columns import bids_of, within_terms
+from adserver.dealing import dealing
 from adserver.editions import Editions
 from adserver.encode import Asked, encode
 from adserver.prices import Prices
@@ -48,9 +49,10 @@ def offered(edition, request, logit=-4.0):
     encoded = encode(Asked.by_strangers([request], [1]), edition, NOW, 1)
     candidates = edition.retriever.retrieve(encoded.queries, edition.overlay.live, 200)
     none = np.zeros(len(candidates.ad), np.uint8)
-    rejected = within_terms(none, candidates, encoded, edition)
+    deals = dealing(candidates, encoded.deals, edition)
+    rejected = within_terms(none, candidates, deals, encoded, edition)
     odds = np.full((len(none), len(request.slots)), logit, np.float32) + encoded.slot_bias
-    bids = bids_of(candidates, odds, rejected, encoded, edition)
+    bids = bids_of(candidates, odds, rejected, deals, edition)
     return Prices(AuctionSettings(), Squash()).weighed(bids, edition)
 
 
