@@ -7,7 +7,7 @@ answers for all of them.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from enum import IntEnum
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -196,26 +196,6 @@ def _stage(name: str) -> Histogram:
     return STAGE.labels(name)
 
 
-@cache
-def _quality(quality: int) -> Counter:
-    return QUALITY.labels(str(quality))
-
-
-@cache
-def _slots(reason: int) -> Counter:
-    return SLOTS.labels(Rejection(reason).name)
-
-
-@cache
-def _rejected(reason: int) -> Counter:
-    return REJECTED.labels(Rejection(reason).name)
-
-
-@cache
-def _plans(plan: int) -> Counter:
-    return PLANS.labels(Plan(plan).name)
-
-
 def observe_stages(trace: Trace) -> None:
     for stage, seconds in trace.seconds.items():
         _stage(stage).observe(seconds)
@@ -225,13 +205,10 @@ def observe(trace: Trace, verdict: Verdict) -> None:
     """Count one batch."""
     observe_stages(trace)
     BATCH.observe(len(verdict.asks))
-    _quality(verdict.quality).inc(len(verdict.asks))
-    for code, count in _counts(verdict.slate.reason):
-        _slots(code).inc(count)
-    for code, count in _counts(verdict.slate.rejected):
-        _rejected(code).inc(count)
-    for code, count in _counts(verdict.candidates.plan):
-        _plans(code).inc(count)
+    QUALITY.labels(str(verdict.quality)).inc(len(verdict.asks))
+    _count(SLOTS, Rejection, verdict.slate.reason)
+    _count(REJECTED, Rejection, verdict.slate.rejected)
+    _count(PLANS, Plan, verdict.candidates.plan)
 
 
 def observe_queue(batcher: Batcher) -> None:
@@ -299,9 +276,17 @@ def _lives(pid: int) -> bool:
     return True
 
 
-def _counts(codes: NDArray[np.integer]) -> Iterator[tuple[int, int]]:
+def _count(counter: Counter, kind: type[IntEnum], codes: NDArray[np.integer]) -> None:
+    """Each code under its name."""
     counted: list[int] = np.bincount(codes).tolist()
-    return ((code, count) for code, count in enumerate(counted) if count)
+    for code, count in enumerate(counted):
+        if count:
+            _named(counter, kind, code).inc(count)
+
+
+@cache
+def _named(counter: Counter, kind: type[IntEnum], code: int) -> Counter:
+    return counter.labels(kind(code).name)
 
 
 def exposition() -> tuple[bytes, str]:

@@ -59,14 +59,13 @@ def run_auction(
     was.
     """
     rows, places = _rows(bids, settings), _places(slots, settings)
-    most_rows, most_slots = _most(rows.offset), _most(places.offset)
+    total, most_rows, most_slots = places.floor.size, _most(rows.offset), _most(places.offset)
     _validate(rows, places, most_slots)
     terms = _terms(exposure, rows, most_slots)
     if isinstance(exposure, Slate):
         exposure = None
     if exposure is not None:
-        exposure.prepare(places.floor.size)
-    total = places.floor.size
+        exposure.prepare(total)
     desk = Desk.sized(most_rows, most_slots)
     sales, plain = Sales.sized(total), Sales.sized(total)
     lottery = Lottery.sized(_explore(slots), total, most_rows)
@@ -87,6 +86,17 @@ def run_auction(
         Joint.sized(most_rows, most_slots) if settings.mechanism == VCG else None,
         lottery,
     )
+    return _slate(sales, plain, rejected, reason, terms, lottery)
+
+
+def _slate(
+    sales: Sales,
+    plain: Sales,
+    rejected: NDArray[np.uint8],
+    reason: NDArray[np.uint8],
+    terms: Terms,
+    lottery: Lottery,
+) -> Slate:
     return Slate(
         winner=sales.winner,
         runner_up=sales.runner_up,
