@@ -1,4 +1,4 @@
-"""Starts what serves and stops all of it: workers, Triton, and the log's way into the warehouse.
+"""Starts what serves and stops all of it: workers, Triton, and the housekeeping beside them.
 
 `demo` makes what is missing first. One process watches all others; none outlives it.
 """
@@ -12,14 +12,12 @@ import os
 import secrets
 import signal
 import sys
-import threading
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from urllib.error import URLError
 from urllib.request import urlopen
 
-import structlog
 from rich.console import Console
 
 from adserver import progress
@@ -29,7 +27,6 @@ from adserver.catalogue.sample import create_sample
 from adserver.catalogue.snapshot import Snapshot, SnapshotError
 from adserver.children import Child
 from adserver.deadline import monotonic, wall
-from adserver.drift.hourly import keep_looking
 from adserver.errors import ConfigError
 from adserver.inference_server import TritonProcess
 from adserver.kernel_cache import is_cold
@@ -38,12 +35,9 @@ from adserver.rebuilding import restore_from_log
 from adserver.settings import Settings
 from adserver.token_key import kept_key
 from adserver.triton_wheel import InferenceServerError, Unavailable, install
-from feedback.compaction import compact
 from ranking.bundle import Bundle
 from ranking.triton import is_ready, load
 
-COMPACT_EVERY_S = 10.0
-"""Events are in reports within this and the seconds that a report takes."""
 READY_WITHIN_S = 240.0
 COMPILED_WITHIN_S = 1800.0
 """The first start on a machine, which may be slow and busy, compiles the kernels."""
@@ -114,31 +108,28 @@ async def _serve_all(settings: Settings, console: Console, within_s: float) -> i
     restore_from_log(settings, wall())
     settings, triton = await _triton(settings, console)
     watch = [asyncio.create_task(triton.supervise())] if triton else []
-    workers = _workers(settings)
+    first, *others = _children(settings)
     try:
-        workers[0].start()  # alone: the others find compiled what it compiles
+        first.start()  # alone: the others find compiled what it compiles
         if await _ready(settings, stop, within_s):
-            for worker in workers[1:]:
-                worker.start()
+            for child in others:
+                child.start()
             _tell(settings, triton, console)
-            watch.append(asyncio.create_task(_keep_compacting(settings)))
             if settings.triton_url:
                 loading = ModelLoading(settings.model_repository, _loader(settings, triton))
                 watch.append(asyncio.create_task(loading.keep()))
-            if settings.drift_every_s:
-                watch.append(asyncio.create_task(keep_looking(settings.drift_every_s)))
             await stop.wait()
         elif not stop.is_set():
             console.print(f"[red]no worker was ready within {within_s:.0f} s[/red]")
         return 0 if stop.is_set() else 1
     finally:
-        await _stop_all(workers, watch, triton)
+        await _stop_all([first, *others], watch, triton)
 
 
 async def _stop_all(
-    workers: list[Child], watch: list[asyncio.Task[None]], triton: TritonProcess | None
+    children: list[Child], watch: list[asyncio.Task[None]], triton: TritonProcess | None
 ) -> None:
-    await asyncio.gather(*(worker.stop() for worker in workers))
+    await asyncio.gather(*(child.stop() for child in children))
     for task in watch:
         task.cancel()
     await asyncio.gather(*watch, return_exceptions=True)
@@ -171,16 +162,14 @@ def _loader(settings: Settings, triton: TritonProcess | None) -> Load:
     return lambda versions: load(settings.triton_url)
 
 
-def _workers(settings: Settings) -> list[Child]:
-    environment = _environment(settings)
-    return [
-        Child(
-            name=f"worker {number}",
-            command=(sys.executable, "-m", "adserver.app", str(number)),
-            environment=environment,
-        )
+def _children(settings: Settings) -> list[Child]:
+    """The workers, and who does what can wait."""
+    environment, python = _environment(settings), (sys.executable, "-m")
+    workers = [
+        Child(f"worker {number}", (*python, "adserver.app", str(number)), environment)
         for number in range(settings.workers)
     ]
+    return [*workers, Child("housekeeping", (*python, "adserver.housekeeping"), environment)]
 
 
 def _environment(settings: Settings) -> Mapping[str, str]:
@@ -236,20 +225,3 @@ def _tell(settings: Settings, triton: TritonProcess | None, console: Console) ->
         if where:
             console.print(f"  {what:<15}{where}", soft_wrap=True)
     console.print("  Ctrl-C stops everything\n")
-
-
-def _compact_politely(log: Path, warehouse: Path) -> None:
-    if sys.platform == "linux":  # where a thread has a priority of its own
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 19)
-    compact(log, warehouse)
-
-
-async def _keep_compacting(settings: Settings) -> None:
-    """In a thread of this process, with what the workers leave of the cores."""
-    log, warehouse = settings.adserver_data / "events", settings.adserver_data / "warehouse"
-    while True:
-        try:
-            await asyncio.to_thread(_compact_politely, log, warehouse)
-        except Exception:  # the log keeps everything until the next try
-            structlog.get_logger().exception("compaction failed")
-        await asyncio.sleep(COMPACT_EVERY_S)

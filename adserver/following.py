@@ -8,7 +8,6 @@ goes on meanwhile.
 from __future__ import annotations
 
 import asyncio
-import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -29,6 +28,9 @@ AGAIN_S: Final = 5.0
 """Between two attempts to open what could not be opened."""
 PATIENCE_S: Final = 15.0
 """A scorer may take this long to load a model before it counts as a failure."""
+TABLES_WITHIN_S: Final = 120.0
+"""Tables may take this long before their lack counts as a failure: a million ads where all cores
+are busy."""
 Key = tuple[int, int]
 """Version of a snapshot, and of a model."""
 log = structlog.get_logger()
@@ -83,17 +85,16 @@ class Following:
     editions: Editions
     snapshots: Path
     clocks: Clocks
-    makes_tables: bool
-    """Makes the tables of models that have none: one of the workers does."""
     _seen: object = None
     """What the folders said when everything was last as they say."""
     _waiting: dict[Key, Edition] = field(default_factory=dict)
     """Open, but not known to the scorer yet."""
     _since_s: dict[Key, float] = field(default_factory=dict)
     """When these were first shown to the scorer."""
+    _awaited_s: dict[Key, float] = field(default_factory=dict)
+    """When these were first seen to have no tables."""
     _again_s: dict[Key, float] = field(default_factory=dict)
     _told: set[Key] = field(default_factory=set)
-    _making: asyncio.Task[None] | None = None
 
     async def step(self, now: Serving) -> Serving:
         """What to serve from now on; the same object where nothing changes."""
@@ -107,14 +108,9 @@ class Following:
             self._seen = said
             self._waiting.clear()
             self._since_s.clear()
+            self._awaited_s.clear()
             self._told.clear()
         return now if found == now else found
-
-    async def close(self) -> None:
-        """What is being made is given up."""
-        if self._making and not self._making.done():
-            self._making.cancel()
-            await asyncio.gather(self._making, return_exceptions=True)
 
     async def _next(self, now: Serving, snapshot: int, traffic: Traffic) -> Serving:
         """The nearest to what is wanted that can be had now."""
@@ -168,7 +164,7 @@ class Following:
             raise NotYet
         try:
             bundle = await asyncio.to_thread(self.editions.bundle, key[1])
-            self._demand_tables(key, bundle)
+            self._await_tables(key, bundle)
             edition = await asyncio.to_thread(self._open, key, beside)
         except NotYet:
             raise
@@ -184,30 +180,14 @@ class Following:
             return self.editions.beside(beside, key[1], self.clocks.wall())
         return self.editions.open(self.clocks.wall(), key[1])
 
-    def _demand_tables(self, key: Key, bundle: Bundle) -> None:
-        """NotYet while the model has no tables of the snapshot; has them made."""
-        folder = self.snapshots / str(key[0])
-        if are_there(folder, bundle):
+    def _await_tables(self, key: Key, bundle: Bundle) -> None:
+        """NotYet while the model has no tables of the snapshot: the housekeeping makes them."""
+        if are_there(self.snapshots / str(key[0]), bundle):
             return
-        if self.makes_tables and (self._making is None or self._making.done()):
-            making = self._make(key, folder, self.editions.registry.folder(key[1]))
-            self._making = asyncio.get_running_loop().create_task(making)
+        now_s = self.clocks.monotonic()
+        if now_s - self._awaited_s.setdefault(key, now_s) > TABLES_WITHIN_S:
+            raise Failed(f"its tables have not come within {TABLES_WITHIN_S:.0f} s")
         raise NotYet
-
-    async def _make(self, key: Key, snapshot: Path, model: Path) -> None:
-        """In a process of its own: it would take this one's interpreter from the requests."""
-        command = (sys.executable, "-m", "adserver.catalogue.tables", str(snapshot), str(model))
-        pipe = asyncio.subprocess.PIPE
-        maker = await asyncio.create_subprocess_exec(*command, stderr=pipe)
-        try:
-            _, said = await maker.communicate()
-            if maker.returncode:
-                self._again_s[key] = self.clocks.monotonic() + AGAIN_S
-                self._tell(key, Failed(said.decode(errors="replace").strip()[-500:]))
-        finally:
-            if maker.returncode is None:
-                maker.kill()
-                await maker.wait()
 
     def _tell(self, key: Key, why: NotYet) -> None:
         if not isinstance(why, Failed):

@@ -32,7 +32,7 @@ class ReportPage:
 async def _draw() -> str:
     """In another process, and a polite one: drawing plots here would stall decisions."""
     process = await asyncio.create_subprocess_exec(
-        *("nice", sys.executable, "-m", "adserver", "report", "page"),
+        *(sys.executable, "-m", "adserver.polite", "report", "page"),
         stdout=asyncio.subprocess.PIPE,
     )
     page, _ = await process.communicate()

@@ -108,8 +108,8 @@ class Settings:
     """Limits of the release gate that differ from the usual ones, as JSON by name:
     {"flips": 0.02}. Loosen one only with a reason that the gate's report shows."""
     drift_every_s: Annotated[int, Between(0, 86_400)] = 3600
-    """How often the model in production is looked at for drift, by a polite process beside those
-    that serve; hours are judged once they are 20 minutes over. 0: never."""
+    """How often the model in production is looked at for drift, with what those who serve leave of
+    the cores; hours are judged once they are 20 minutes over. 0: never."""
     drift: Annotated[str, ReadBy(read_drift)] = "{}"
     """When a difference is a drift, as JSON of what differs from the usual: {"least_psi": 0.05,
     "window_hours": 3}. With few requests an hour choose longer windows."""

@@ -149,7 +149,7 @@ class Worker:
             self.drawer,
             Pacing(pace, Planner(Mode[settings.pacing.upper()])),
             self.trial,
-            Following(self.editions, settings.snapshots, self.clocks, number == 0),
+            Following(self.editions, settings.snapshots, self.clocks),
             self.batcher,
             DriftGauges(settings.drift_folder),
         )
@@ -184,7 +184,6 @@ class Worker:
     async def stop(self) -> None:
         """Answer what was asked, write what was promised, then end."""
         self.drain()
-        await self.upkeep.following.close()
         await self.batcher.stop()
         for task in self._tasks:
             task.cancel()

@@ -25,7 +25,8 @@ READY_WITHIN_S = 1800.0
 """A catalogue of a million ads is made first where there is none."""
 STOP_WITHIN_S = 30.0
 _SAMPLE = re.compile(r"^(\w+)(?:\{(.*)\})? (\S+)$", re.MULTILINE)
-WORKER = "adserver.app"
+ROLES = {"adserver.app": "workers", "adserver.housekeeping": "housekeeping"}
+"""What processes are for, by the module that they run."""
 
 
 class NotServing(RuntimeError):
@@ -150,7 +151,8 @@ def _tree(process: psutil.Popen) -> list[psutil.Process]:
 def _role(process: psutil.Process, root: int) -> str:
     if process.pid == root:
         return "supervisor"
-    return "workers" if WORKER in process.cmdline() else "inference"
+    command = process.cmdline()
+    return next((role for module, role in ROLES.items() if module in command), "inference")
 
 
 def _memory(process: psutil.Process) -> int:

@@ -1,17 +1,13 @@
 """What a model computes of a snapshot's ads: the ad table and the vectors that retrieval scans.
 
 Those of the model that the snapshot was built with are part of it. Those of others lie beside
-them, under the model's hash, each made once and never changed. `python -m
-adserver.catalogue.tables SNAPSHOT MODEL` makes them in a process of its own, with what others
-leave of the cores.
+them, under the model's hash, each made once and never changed.
 """
 
 from __future__ import annotations
 
 import fcntl
-import os
 import shutil
-import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -32,9 +28,6 @@ from retrieval.vectors import AdVectors
 Progress = Callable[[str, int, int], None]
 """Called with what is being done, how much is done, and how much there is."""
 DRAFT = ".building-"
-POLITE = 10
-"""Nice value of the process that makes them: a tenth of a core where everything is busy. At the
-lowest, 19, a release would wait for minutes on a machine at its limit."""
 
 
 def silent(_step: str, _done: int, _total: int) -> None:
@@ -125,8 +118,3 @@ def _alone(folder: Path) -> Iterator[None]:
         for stale in folder.glob(f"{DRAFT}*"):
             shutil.rmtree(stale)
         yield
-
-
-if __name__ == "__main__":
-    os.nice(POLITE)
-    add_tables(Path(sys.argv[1]), Bundle.load(Path(sys.argv[2])))

@@ -1,4 +1,4 @@
-"""Looks for drift beside a running server: in a process of its own, politely, again and again."""
+"""Looks for drift beside a running server: in a process of its own, again and again."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from feedback.drift.observing import settling_ms
 
 MARGIN_S = 30.0
 """The events of an hour's last moments are on disk and in the log by then."""
-COMMAND = ("nice", "-n", "19", sys.executable, "-m", "adserver", "drift", "--json")
+COMMAND = (sys.executable, "-m", "adserver", "drift", "--json")
 ALARMED = 3
 """The command's exit code while an alarm stands: what fails otherwise ends in 1 or 2."""
 log = structlog.get_logger()

@@ -11,9 +11,10 @@ import pytest
 from arm_place import Place, three_models
 from catalogue_sample import NOW
 
-from adserver.catalogue.tables import add_tables, are_there
+from adserver import metrics
+from adserver.catalogue.tables import add_tables
 from adserver.deadline import Clocks
-from adserver.following import Following, Serving
+from adserver.following import TABLES_WITHIN_S, Following, Serving
 from adserver.releases.states import State
 from ranking.bundle import Bundle, BundleError
 
@@ -21,25 +22,20 @@ from ranking.bundle import Bundle, BundleError
 class Follower:
     """Follows the repository of a place; every step is half a second."""
 
-    def __init__(self, place, clock, **made):
+    def __init__(self, place, clock):
         self.registry = place.editions.registry
         settings = place.system.settings
         clocks = Clocks(lambda: NOW, clock)
-        self.following = Following(place.editions, settings.snapshots, clocks, **made)
+        self.following = Following(place.editions, settings.snapshots, clocks)
         self.now, self.clock = Serving(place.system.edition), clock
 
-    async def _steps(self, steps, wanted):
+    async def _steps(self, steps):
         for _ in range(steps):
             self.clock.advance(0.5)
             self.now = await self.following.step(self.now)
-            if wanted and wanted == self.serves():
-                break
-            if wanted:
-                await asyncio.sleep(0.05)  # another process is at work
-        await self.following.close()
 
-    def step(self, steps=1, wanted=None):
-        asyncio.run(self._steps(steps, wanted))
+    def step(self, steps=1):
+        asyncio.run(self._steps(steps))
         return self.serves()
 
     def serves(self):
@@ -50,7 +46,7 @@ class Follower:
 @pytest.fixture
 def follower(tmp_path, clock):
     place = Place(tmp_path / "data", clock, three_models(tmp_path))
-    yield Follower(place, clock, makes_tables=True)
+    yield Follower(place, clock)
     place.system.close()
 
 
@@ -82,19 +78,7 @@ def test_a_release_is_followed_from_shadow_to_production_and_back(follower):
     assert follower.step() == {"production": 1}
 
 
-def test_tables_are_made_by_another_process_while_production_goes_on(follower):
-    promote(follower, 3, State.CANARY_10)
-    assert follower.step() == {"production": 1}
-
-    both = follower.step(600, {"production": 1, "canary": 3})
-
-    assert both == {"production": 1, "canary": 3}
-    snapshot = follower.now.production.snapshot.folder
-    assert are_there(snapshot, follower.now.beside.canary.bundle)
-
-
-def test_a_worker_that_makes_no_tables_waits_for_those_who_do(follower):
-    follower.following.makes_tables = False
+def test_production_goes_on_until_the_tables_of_a_release_are_there(follower):
     promote(follower, 3, State.CANARY_10)
 
     assert follower.step(3) == {"production": 1}
@@ -102,6 +86,22 @@ def test_a_worker_that_makes_no_tables_waits_for_those_who_do(follower):
     add_tables(snapshot, Bundle.load(follower.registry.folder(3)))
 
     assert follower.step() == {"production": 1, "canary": 3}
+
+
+def failures_of(version):
+    labels = {"model": str(version)}
+    return metrics.REGISTRY.get_sample_value("adserver_editions_failed_total", labels) or 0.0
+
+
+def test_tables_that_do_not_come_count_as_a_failure_after_their_time(follower):
+    promote(follower, 3, State.CANARY_10)
+    before = failures_of(3)
+
+    follower.step(int(TABLES_WITHIN_S / 0.5) + 1)
+    assert failures_of(3) == before
+    follower.step(1)
+
+    assert failures_of(3) == before + 1
 
 
 def test_a_model_that_cannot_be_loaded_is_tried_again_and_production_goes_on(follower):

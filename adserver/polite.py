@@ -1,0 +1,42 @@
+"""What runs beside those who serve takes of the cores only what they leave.
+
+    python -m adserver.polite report page
+
+is the command `adserver report page`, run so. A nice value alone is not enough: where Linux shares
+the cores among sessions first (sched_autogroup(7)), it counts within one's session only, and beside
+workers, which lead sessions of their own, a process at the lowest priority took as much as each.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from pathlib import Path
+from typing import Final
+
+NICE: Final = 10
+"""A tenth of what a worker gets where everything is busy. At the lowest, 19, a release would wait
+for minutes for its tables on a machine at its limit."""
+AUTOGROUP: Final = Path("/proc/self/autogroup")
+
+
+def step_back(nice: int = NICE) -> None:
+    """For this process and all that it starts: in a session of its own, which steps back as whole.
+
+    Call before there are threads; on Linux a nice value is a thread's.
+    """
+    os.nice(nice)
+    if os.getsid(0) != os.getpid():
+        try:
+            os.setsid()
+        except PermissionError:  # it leads a group in somebody's session, which is not ours to slow
+            return
+    with contextlib.suppress(OSError):  # no Linux, or one that does not share by sessions
+        AUTOGROUP.write_text(str(nice))
+
+
+if __name__ == "__main__":
+    step_back()
+    from adserver.cli import app
+
+    app()
