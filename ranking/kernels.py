@@ -90,7 +90,8 @@ def dense(
     outputs = weight.shape[1]
     y = np.empty((n, outputs), np.float32)
     for i in range(n):
-        y[i] = bias
+        for o in range(outputs):
+            y[i, o] = bias[o]
         for k in range(inputs):
             value = x[i, k]
             if value != 0:

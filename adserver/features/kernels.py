@@ -42,7 +42,9 @@ def walk(
         for w in range(windows):
             left[w] = np.float32(np.exp(-age / windows_ms[w]))
         if step[k] == LOOK:
-            found_bags[at] = bags[who]
+            for kind in range(2):  # numba takes seconds to compile rows that are assigned whole
+                for b in range(bags.shape[2]):
+                    found_bags[at, kind, b] = bags[who, kind, b]
             for r in range(start[at], start[at + 1]):
                 for kind in range(2):
                     for w in range(windows):

@@ -106,7 +106,7 @@ def take_back(rows: Rows, sales: Sales, remaining: I64) -> None:
             take_off(remaining, rows.account[sales.winner[s]], -sales.cost[s])
 
 
-@njit(cache=True, nogil=True, no_cfunc_wrapper=True, no_cpython_wrapper=True, error_model="numpy")
+@njit(cache=True, nogil=True, inline="always", no_cpython_wrapper=True, error_model="numpy")
 def sell_by_lot(
     rows: Rows,
     lots: Lots,

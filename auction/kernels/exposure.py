@@ -356,6 +356,8 @@ def move_entries(memory: Memory, caps: Caps, target: I64) -> int:
         floorless = caps.rule[scope, FLOOR_BP] == 0
         if entry[HELD] == 0 and dual_now(clock, entry) == 0 and (floorless or risen):
             continue
-        target[place_of(target, scope, advertiser)] = entry
+        place = place_of(target, scope, advertiser)
+        for k in range(entry.size):  # numba takes seconds to compile rows that are assigned whole
+            target[place, k] = entry[k]
         moved += 1
     return moved

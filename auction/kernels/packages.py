@@ -36,7 +36,7 @@ PART = 24
 """Bits of the part of its bids that a package pays."""
 
 
-@njit(cache=True, nogil=True, no_cfunc_wrapper=True, no_cpython_wrapper=True, error_model="numpy")
+@njit(cache=True, nogil=True, inline="always", no_cpython_wrapper=True, error_model="numpy")
 def sell_packages(
     rows: Rows,
     lots: Lots,
@@ -86,7 +86,7 @@ def next_package(rows: Rows, after: int, tier: int, page: Page) -> int:
     return int(lowest)
 
 
-@njit(cache=True, nogil=True, no_cfunc_wrapper=True, no_cpython_wrapper=True, error_model="numpy")
+@njit(cache=True, nogil=True, inline="always", no_cpython_wrapper=True, error_model="numpy")
 def sell_on_trial(
     rows: Rows,
     lots: Lots,
@@ -206,7 +206,7 @@ def worth_more(
     return displaced == 0 or worth > total
 
 
-@njit(cache=True, nogil=True, no_cfunc_wrapper=True, no_cpython_wrapper=True, error_model="numpy")
+@njit(cache=True, nogil=True, inline="always", no_cpython_wrapper=True, error_model="numpy")
 def sell_package(
     rows: Rows,
     lots: Lots,

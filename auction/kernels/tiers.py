@@ -12,7 +12,7 @@ from auction.kernels.singles import sell_rows
 from auction.workspace import I64, U32, Code, Flag, Lots, Page, Rows, Rules, Sales
 
 
-@njit(cache=True, nogil=True, no_cfunc_wrapper=True, no_cpython_wrapper=True, error_model="numpy")
+@njit(cache=True, nogil=True, inline="always", no_cpython_wrapper=True, error_model="numpy")
 def sell_page(
     rows: Rows,
     lots: Lots,

@@ -9,6 +9,13 @@ from retrieval.kernels.bits import ONE
 
 
 @njit(cache=True, nogil=True, no_cfunc_wrapper=True)
+def copy_words(source, words):  # type: ignore[no-untyped-def]
+    """Word by word: numba takes seconds to compile arrays that are assigned to slices."""
+    for w in range(words.size):
+        words[w] = source[w]
+
+
+@njit(cache=True, nogil=True, no_cfunc_wrapper=True)
 def add_set(words, number, dense_row, dense, sparse_start, sparse):  # type: ignore[no-untyped-def]
     """Set the bits of one posting."""
     row = dense_row[number]
@@ -47,7 +54,7 @@ def target(  # type: ignore[no-untyped-def]
     terms,
 ):
     """Keep the line items whose targeting in one dimension the request meets."""
-    allowed[:] = open_[dimension]
+    copy_words(open_[dimension], allowed)
     for term in terms:
         if include[term] >= 0:
             add_set(allowed, include[term], dense_row, dense, sparse_start, sparse)
@@ -84,7 +91,7 @@ def match(  # type: ignore[no-untyped-def]
     dense_row, dense, sparse_start, sparse, term, term_start, blocked, slot_placement,
 ):  # fmt: skip
     """Line items that may answer a request, as bits of `words`."""
-    words[:] = live
+    copy_words(live, words)
     for d in range(open_.shape[0]):
         terms = term[term_start[d] : term_start[d + 1]]
         target(words, allowed, d, open_, include, exclude,
@@ -92,7 +99,7 @@ def match(  # type: ignore[no-untyped-def]
     for number in blocked:
         drop_set(words, include[number], dense_row, dense, sparse_start, sparse)
     place(line_slots, placed, include, sparse_start, sparse, slot_placement)
-    allowed[:] = unrestricted
+    copy_words(unrestricted, allowed)
     for number in slot_placement:
         if number >= 0:
             add_set(allowed, include[number], dense_row, dense, sparse_start, sparse)

@@ -198,11 +198,13 @@ def merge(work, groups, k):  # type: ignore[no-untyped-def]
     for g in range(groups):
         keys, fill = work.keys[g], work.fill[g]
         if g:
-            chosen[wanted : wanted + fill] = keys[:fill]
+            for n in range(fill):
+                chosen[wanted + n] = keys[n]
             wanted += fill
     top = np.sort(work.keys[0, : min(work.fill[0], k)])
     if groups == 1:
-        chosen[: top.size] = top[::-1]
+        for n in range(top.size):
+            chosen[n] = top[top.size - 1 - n]
         return top.size
     quota = np.unique(chosen[:wanted])
     spare = k - quota.size

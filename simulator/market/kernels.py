@@ -96,7 +96,8 @@ def match_items(
     row_start[d] + value; `free` [D, W] those that name none of a dimension. `asked` is scratch.
     """
     for d in range(column_start.shape[0] - 1):
-        asked[:] = free[d]
+        for w in range(asked.size):  # numba takes seconds to compile arrays assigned to slices
+            asked[w] = free[d, w]
         for c in range(column_start[d], column_start[d + 1]):
             if values[v, c] < 0:
                 continue
@@ -153,7 +154,8 @@ def fitting_ads(
                 if placement[v, s] >= 0 and sold[placement[v, s]] >> np.uint32(z) & np.uint32(1):
                     by_size[z] |= np.uint32(1) << np.uint32(s)
         own = 0
-        matched[:] = live
+        for w in range(words):
+            matched[w] = live[w]
         match_items(
             values, v, column_start, row_start, include, exclude, excluding, free, matched, asked
         )
@@ -185,8 +187,8 @@ def fitting_ads(
             more = count + own + ad.shape[0]
             ad = np.concatenate((ad[:count], np.empty(more, np.int32)))
             fits = np.concatenate((fits[:count], np.empty(more, np.uint32)))
-        ad[count : count + own] = own_ad[:own]
-        fits[count : count + own] = own_slots[:own]
+        for n in range(own):
+            ad[count + n], fits[count + n] = own_ad[n], own_slots[n]
         count += own
         offset[v + 1] = count
     return ad[:count].copy(), fits[:count].copy()
