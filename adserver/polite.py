@@ -14,6 +14,8 @@ import os
 from pathlib import Path
 from typing import Final
 
+from adserver.children import die_with_parent
+
 NICE: Final = 10
 """A tenth of what a worker gets where everything is busy. At the lowest, 19, a release would wait
 for minutes for its tables on a machine at its limit."""
@@ -36,6 +38,7 @@ def step_back(nice: int = NICE) -> None:
 
 
 if __name__ == "__main__":
+    die_with_parent()  # whose end, in another session, would not reach it
     step_back()
     from adserver.cli import app
 

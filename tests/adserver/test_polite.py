@@ -9,6 +9,8 @@ import sys
 import time
 from pathlib import Path
 
+import psutil
+
 BUSY = "while True: pass"
 POLITE = "from adserver.polite import step_back\nstep_back()\n"
 
@@ -49,3 +51,23 @@ def test_what_it_starts_is_in_its_session():
 
     assert said[:2] == ["True", "10"]
     assert said[-2:] in (["nice", "10"], ["True", "10"])  # the latter where there is no such file
+
+
+def test_it_ends_with_whoever_started_it(tmp_path):
+    os.mkfifo(tmp_path / "log")  # nobody writes: the command waits
+    command = [sys.executable, "-m", "adserver.polite", "simulate", "ipinyou", tmp_path / "log"]
+    code = "import subprocess, sys, time; made = subprocess.Popen(sys.argv[1:])\n"
+    code += "print(made.pid, flush=True); time.sleep(600)"
+    with subprocess.Popen([sys.executable, "-c", code, *command], stdout=subprocess.PIPE) as parent:
+        polite = psutil.Process(int(parent.stdout.readline()))
+        wait_until(lambda: os.getsid(polite.pid) == polite.pid)
+        parent.kill()
+
+    wait_until(lambda: not polite.is_running() or polite.status() == psutil.STATUS_ZOMBIE)
+
+
+def wait_until(condition, within_s=60.0):
+    until = time.monotonic() + within_s
+    while not condition():
+        assert time.monotonic() < until
+        time.sleep(0.05)
