@@ -90,9 +90,7 @@ class Following:
     _waiting: dict[Key, Edition] = field(default_factory=dict)
     """Open, but not known to the scorer yet."""
     _since_s: dict[Key, float] = field(default_factory=dict)
-    """When these were first shown to the scorer."""
-    _awaited_s: dict[Key, float] = field(default_factory=dict)
-    """When these were first seen to have no tables."""
+    """When what these lack now was first found lacking: tables, then the scorer's word."""
     _again_s: dict[Key, float] = field(default_factory=dict)
     _told: set[Key] = field(default_factory=set)
 
@@ -108,7 +106,6 @@ class Following:
             self._seen = said
             self._waiting.clear()
             self._since_s.clear()
-            self._awaited_s.clear()
             self._told.clear()
         return now if found == now else found
 
@@ -151,12 +148,10 @@ class Following:
             return known[key]
         if key not in self._waiting:
             self._waiting[key] = await self._opened(key, beside)
-        now_s = self.clocks.monotonic()
-        since_s = self._since_s.setdefault(key, now_s)
         why = await self.editions.introduce(self._waiting[key])
         if why:
-            raise (Failed if now_s - since_s > PATIENCE_S else NotYet)(why)
-        del self._since_s[key]
+            raise self._lacking(key, why, PATIENCE_S)
+        self._since_s.pop(key, None)
         return self._waiting.pop(key)
 
     async def _opened(self, key: Key, beside: Edition) -> Edition:
@@ -182,12 +177,15 @@ class Following:
 
     def _await_tables(self, key: Key, bundle: Bundle) -> None:
         """NotYet while the model has no tables of the snapshot: the housekeeping makes them."""
-        if are_there(self.snapshots / str(key[0]), bundle):
-            return
+        if not are_there(self.snapshots / str(key[0]), bundle):
+            raise self._lacking(key, "its tables have not come", TABLES_WITHIN_S)
+        self._since_s.pop(key, None)
+
+    def _lacking(self, key: Key, why: str, within_s: float) -> NotYet:
+        """What to raise: a failure once it has been lacking for longer than that."""
         now_s = self.clocks.monotonic()
-        if now_s - self._awaited_s.setdefault(key, now_s) > TABLES_WITHIN_S:
-            raise Failed(f"its tables have not come within {TABLES_WITHIN_S:.0f} s")
-        raise NotYet
+        late = now_s - self._since_s.setdefault(key, now_s) > within_s
+        return (Failed if late else NotYet)(why)
 
     def _tell(self, key: Key, why: NotYet) -> None:
         if not isinstance(why, Failed):

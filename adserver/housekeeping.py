@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
 import structlog
 
-from adserver.background import Job, forever
+from adserver.background import forever
 from adserver.catalogue.snapshot import current_version
 from adserver.catalogue.tables import add_tables
 from adserver.drift.hourly import keep_looking
@@ -79,13 +78,9 @@ async def keep_house(settings: Settings) -> None:
     async def compacting() -> None:
         await asyncio.to_thread(compact, log_folder, warehouse)
 
-    jobs: Iterable[tuple[Job, float]] = (
-        (compacting, COMPACT_EVERY_S),
-        (tables.make, LOOK_EVERY_S),
-    )
     async with asyncio.TaskGroup() as tasks:
-        for job, pause_s in jobs:
-            tasks.create_task(forever(job, pause_s))
+        tasks.create_task(forever(compacting, COMPACT_EVERY_S))
+        tasks.create_task(forever(tables.make, LOOK_EVERY_S))
         if settings.drift_every_s:
             tasks.create_task(keep_looking(settings.drift_every_s))
 

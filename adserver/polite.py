@@ -22,19 +22,19 @@ for minutes for its tables on a machine at its limit."""
 AUTOGROUP: Final = Path("/proc/self/autogroup")
 
 
-def step_back(nice: int = NICE) -> None:
+def step_back() -> None:
     """For this process and all that it starts: in a session of its own, which steps back as whole.
 
     Call before there are threads; on Linux a nice value is a thread's.
     """
-    os.nice(nice)
+    os.nice(NICE)
     if os.getsid(0) != os.getpid():
         try:
             os.setsid()
         except PermissionError:  # it leads a group in somebody's session, which is not ours to slow
             return
     with contextlib.suppress(OSError):  # no Linux, or one that does not share by sessions
-        AUTOGROUP.write_text(str(nice))
+        AUTOGROUP.write_text(str(NICE))
 
 
 if __name__ == "__main__":

@@ -212,9 +212,7 @@ def _optional(
     values: NDArray[Any] | None, size: int, default: int, dtype: type[np.generic]
 ) -> NDArray[Any]:
     """The column, or what its absence means in every row."""
-    if values is not None:
-        return _column(values, dtype)
-    return np.full(size, default, dtype) if default else np.zeros(size, dtype)
+    return np.full(size, default, dtype) if values is None else _column(values, dtype)
 
 
 def _column(values: NDArray[Any], dtype: type[np.generic]) -> NDArray[Any]:

@@ -11,43 +11,57 @@ from __future__ import annotations
 
 import argparse
 import os
+import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from statistics import mean
 from typing import Final
 
 import orjson
 import psutil  # type: ignore[import-untyped]  # ships no annotations
 
-BUSY: Final = "while True: pass"
+BUSY: Final = "print(flush=True)\nwhile True: pass"
 WAYS: Final[Mapping[str, str]] = {
     "nothing": "",
     "nice 19": "import os; os.nice(19)\n",
     "step_back": "from adserver.polite import step_back; step_back()\n",
 }
-SETTLED_S: Final = 1.0
 
 
-def share(way: str, seconds: float) -> float:
-    """CPU time of a process that does `way` first, against the mean of the others'."""
+def taken(way: str, seconds: float) -> list[float]:
+    """CPU seconds of a process that has done `way` first, then those of the others."""
     cores = len(os.sched_getaffinity(0))
     codes = [WAYS[way] + BUSY, *[BUSY] * cores]
-    made = [psutil.Popen([sys.executable, "-c", code], start_new_session=True) for code in codes]
-    try:
-        time.sleep(SETTLED_S)
+    with ExitStack() as stack:
+        made = [stack.enter_context(_started(code)) for code in codes]
+        for one in made:
+            one.stdout.readline()  # it is busy from here on
         before = [_cpu_s(one) for one in made]
         time.sleep(seconds)
-        spent = [_cpu_s(one) - then for one, then in zip(made, before, strict=True)]
-    finally:
-        for one in made:
-            one.kill()
-            one.wait()
-    return spent[0] / (sum(spent[1:]) / cores)
+        return [_cpu_s(one) - then for one, then in zip(made, before, strict=True)]
+
+
+@contextmanager
+def _started(code: str) -> Iterator[psutil.Popen]:
+    command = [sys.executable, "-c", code]
+    with psutil.Popen(command, start_new_session=True, stdout=subprocess.PIPE) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
 
 
 def _cpu_s(process: psutil.Popen) -> float:
-    times = psutil.Process(process.pid).cpu_times()
+    times = process.cpu_times()
     return float(times.user + times.system)
+
+
+def share(way: str, seconds: float) -> float:
+    """CPU time of the process that does `way`, against the mean of the others'."""
+    own, *others = taken(way, seconds)
+    return own / mean(others)
 
 
 def main() -> int:

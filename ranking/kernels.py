@@ -90,7 +90,7 @@ def dense(
     outputs = weight.shape[1]
     y = np.empty((n, outputs), np.float32)
     for i in range(n):
-        for o in range(outputs):
+        for o in range(outputs):  # numba takes seconds to compile rows that are assigned whole
             y[i, o] = bias[o]
         for k in range(inputs):
             value = x[i, k]

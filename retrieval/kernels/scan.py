@@ -198,7 +198,7 @@ def merge(work, groups, k):  # type: ignore[no-untyped-def]
     for g in range(groups):
         keys, fill = work.keys[g], work.fill[g]
         if g:
-            for n in range(fill):
+            for n in range(fill):  # as in `copy_words`
                 chosen[wanted + n] = keys[n]
             wanted += fill
     top = np.sort(work.keys[0, : min(work.fill[0], k)])

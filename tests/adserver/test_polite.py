@@ -3,43 +3,21 @@
 from __future__ import annotations
 
 import os
-import signal
 import subprocess
 import sys
-import time
-from pathlib import Path
 
 import psutil
+from patience import until
 
-BUSY = "while True: pass"
+from bench.polite import taken
+
 POLITE = "from adserver.polite import step_back\nstep_back()\n"
 
 
-def started(code):
-    return subprocess.Popen([sys.executable, "-c", code], start_new_session=True)
-
-
-def cpu_s(process):
-    fields = Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
 def test_it_takes_little_where_every_core_is_busy():
-    busy = [started(BUSY) for _ in range(len(os.sched_getaffinity(0)))]
-    polite = started(POLITE + BUSY)
-    try:
-        time.sleep(1.0)  # it has stepped back
-        before = [cpu_s(process) for process in (polite, *busy)]
-        time.sleep(3.0)
-        spent = [
-            cpu_s(process) - then for process, then in zip((polite, *busy), before, strict=True)
-        ]
-    finally:
-        for process in (polite, *busy):
-            process.send_signal(signal.SIGKILL)
-            process.wait()
+    polite, *busy = taken("step_back", 3.0)
 
-    assert spent[0] < 0.4 * min(spent[1:])
+    assert polite < 0.4 * min(busy)
 
 
 def test_what_it_starts_is_in_its_session():
@@ -60,14 +38,7 @@ def test_it_ends_with_whoever_started_it(tmp_path):
     code += "print(made.pid, flush=True); time.sleep(600)"
     with subprocess.Popen([sys.executable, "-c", code, *command], stdout=subprocess.PIPE) as parent:
         polite = psutil.Process(int(parent.stdout.readline()))
-        wait_until(lambda: os.getsid(polite.pid) == polite.pid)
+        until(lambda: os.getsid(polite.pid) == polite.pid, 60.0)
         parent.kill()
 
-    wait_until(lambda: not polite.is_running() or polite.status() == psutil.STATUS_ZOMBIE)
-
-
-def wait_until(condition, within_s=60.0):
-    until = time.monotonic() + within_s
-    while not condition():
-        assert time.monotonic() < until
-        time.sleep(0.05)
+    until(lambda: not polite.is_running() or polite.status() == psutil.STATUS_ZOMBIE, 60.0)

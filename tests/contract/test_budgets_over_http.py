@@ -13,6 +13,7 @@ import numpy as np
 import psutil
 import pytest
 from live_server import LiveServer
+from patience import until
 
 from adserver.catalogue import operations, schema
 from adserver.catalogue.sample import create_sample
@@ -121,13 +122,6 @@ def worker(server: LiveServer, number: int) -> psutil.Process | None:
         if process.cmdline()[-2:] == ["adserver.app", str(number)]:
             return process
     return None
-
-
-def until(true, within_s: float) -> None:
-    ends = time.monotonic() + within_s
-    while not true():
-        assert time.monotonic() < ends, f"not within {within_s} s"
-        time.sleep(0.2)  # another process has to get there
 
 
 def serving(server: LiveServer) -> int:

@@ -17,6 +17,7 @@ import psutil
 import pytest
 from hostile import hostile
 from live_server import LiveServer
+from patience import until
 from stillness import once_still
 
 from adserver.catalogue import operations, schema
@@ -41,15 +42,6 @@ def each_on_its_own_page(bodies: list[dict]) -> list[dict]:
 
 def sold(answer: dict) -> list[dict]:
     return [ad for ads in answer["decisions"].values() for ad in ads]
-
-
-def until(true, within_s: float, every_s: float = 0.1) -> float:
-    """Seconds until it held."""
-    began = time.monotonic()
-    while not true():
-        assert time.monotonic() - began < within_s, f"not within {within_s} s"
-        time.sleep(every_s)  # another process has to get there
-    return time.monotonic() - began
 
 
 async def ask_for(url: str, bodies: list[dict], seconds: float, in_flight: int) -> Counter:
