@@ -134,7 +134,7 @@ def test_under_load_time_for_writing_the_answer_must_be_left(admission, clock):
     pressed(admission, clock)
 
     assert admission.due(clock() - 1.0) == clock() - 1.0
-    assert admission.hopeless(WIDEST_S + RESERVE_S, 0)
+    assert admission.hopeless(WIDEST_S + RESERVE_S - 0.0001, 0)
     assert not admission.hopeless(WIDEST_S + RESERVE_S + 0.0001, 0)
     assert admission.too_late(RESERVE_S)
     assert not admission.too_late(RESERVE_S + 0.0001)
