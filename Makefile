@@ -15,6 +15,7 @@ run: $(VENV)/.run  ## set everything up and serve on 127.0.0.1:8080 (HOST PORT A
 	@exec $(BIN)/adserver demo
 
 test: $(VENV)/.test .run/chromium  ## all tests, with the real Triton and a real browser
+	@$(BIN)/python -m adserver.compiling
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 tests
 
 check: $(VENV)/.test  ## ruff and mypy --strict
@@ -60,6 +61,7 @@ $(VENV)/.run: pyproject.toml constraints.txt | $(VENV)/bin/python
 # torch is pinned to a release with a CPU build where the index has one, triton to what its CUDA build asks for.
 $(VENV)/.test: $(VENV)/.run
 	@echo "installing what tests, training and load tests need"
+	@$(BIN)/python -m adserver.compiling & # who needs the kernels, waits for them
 	$(PIP) -e '.[test,train,load]'
 	@touch $@
 
