@@ -1,21 +1,24 @@
-"""The auction compiled before anybody sells:  python -m adserver.compiling
+"""The auction compiled before anybody sells:  python -m adserver.compiling [gsp] [vcg]
 
-A fresh machine needs a minute for it. `make` begins while it downloads and only one core is busy;
-the tests, which would compile the same in each of their processes, wait for the end.
+A fresh machine needs a minute for it, on one core. So another process begins early: for a server
+while the catalogue is made and the first worker compiles the rest, for the tests while packages
+are downloaded. Who needs the auction next waits for it instead of compiling the same.
 """
 
 from __future__ import annotations
 
 import fcntl
 import os
+import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
 import numpy as np
 
+from adserver.children import die_with_parent
 from adserver.kernel_cache import VARIABLE
 from auction.columns import LEVELS, Bids, Slots
 from auction.mechanism import run_auction
@@ -25,12 +28,30 @@ MECHANISMS: Final = (GSP, VCG)
 """Each is a kernel of its own."""
 
 
-def compile_auction() -> None:
-    """Sell nothing, once by each mechanism; a later sale finds its kernel in the cache."""
+def compile_auction(mechanisms: Sequence[str] = MECHANISMS) -> None:
+    """Sell nothing, once by each mechanism: a later sale finds its kernel in the cache.
+
+    One process at a time: who comes second waits, and has nothing left to compile.
+    """
     bids, slots = _nothing()
-    for mechanism in MECHANISMS:
-        settings = AuctionSettings(mechanism=mechanism)
-        run_auction(bids, slots, None, np.zeros(0, np.int64), settings)
+    with _alone(Path(os.environ[VARIABLE])):
+        for mechanism in mechanisms:
+            settings = AuctionSettings(mechanism=mechanism)
+            run_auction(bids, slots, None, np.zeros(0, np.int64), settings)
+
+
+@contextmanager
+def compiled_beside(mechanism: str) -> Iterator[None]:
+    """Another process compiles meanwhile; it does not outlive what it was begun for."""
+    with subprocess.Popen(
+        (sys.executable, "-m", "adserver.compiling", mechanism),
+        start_new_session=True,  # Ctrl-C is for us to hear
+        preexec_fn=die_with_parent,  # noqa: PLW1509 — before there are threads
+    ) as process:
+        try:
+            yield
+        finally:
+            process.terminate()
 
 
 def _nothing() -> tuple[Bids, Slots]:
@@ -59,18 +80,11 @@ def _nothing() -> tuple[Bids, Slots]:
 
 @contextmanager
 def _alone(folder: Path) -> Iterator[None]:
-    """One process at a time: who comes second waits, and has nothing left to do."""
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / "compiling").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 
 
-def main() -> int:
-    with _alone(Path(os.environ[VARIABLE])):
-        compile_auction()
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    compile_auction(sys.argv[1:] or MECHANISMS)

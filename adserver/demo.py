@@ -12,7 +12,7 @@ import os
 import secrets
 import signal
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from urllib.error import URLError
@@ -26,6 +26,7 @@ from adserver.catalogue.builder import build_snapshot
 from adserver.catalogue.sample import create_sample
 from adserver.catalogue.snapshot import Snapshot, SnapshotError
 from adserver.children import Child
+from adserver.compiling import compiled_beside
 from adserver.deadline import monotonic, wall
 from adserver.errors import ConfigError
 from adserver.inference_server import TritonProcess
@@ -46,14 +47,14 @@ TRITON_FOLDER = Path(".triton")
 
 def run_demo(settings: Settings, console: Console) -> int:
     """Make what is missing, then serve until Ctrl-C."""
-    within_s = _patience(console)
     settings.adserver_data.mkdir(parents=True, exist_ok=True)
     if not settings.adserver_token_key:
         key = kept_key(settings.adserver_data / "token.key", secrets.token_bytes(32))
         settings = replace(settings, adserver_token_key=key)
-    _ensure_catalogue(settings, console)
-    ensure_snapshot(settings, console)
-    return asyncio.run(_serve_all(settings, console, within_s))
+    with _compiling(settings, console) as within_s:
+        _ensure_catalogue(settings, console)
+        ensure_snapshot(settings, console)
+        return asyncio.run(_serve_all(settings, console, within_s))
 
 
 def run_serve(settings: Settings, console: Console) -> int:
@@ -65,15 +66,19 @@ def run_serve(settings: Settings, console: Console) -> int:
         mistakes.append("TRITON_URL is not set; or choose SCORER=local")
     if mistakes:
         raise ConfigError(mistakes)
-    return asyncio.run(_serve_all(settings, console, _patience(console)))
+    with _compiling(settings, console) as within_s:
+        return asyncio.run(_serve_all(settings, console, within_s))
 
 
-def _patience(console: Console) -> float:
-    """Seconds that the first worker may take; ask before anything else compiles."""
+@contextlib.contextmanager
+def _compiling(settings: Settings, console: Console) -> Iterator[float]:
+    """Seconds that the first worker may take; begin before anything else compiles."""
     if not is_cold():
-        return READY_WITHIN_S
+        yield READY_WITHIN_S
+        return
     console.print("compiling kernels, once per machine: a minute or two")
-    return COMPILED_WITHIN_S
+    with compiled_beside(settings.mechanism):
+        yield COMPILED_WITHIN_S
 
 
 def _ensure_catalogue(settings: Settings, console: Console) -> None:

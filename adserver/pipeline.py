@@ -100,6 +100,10 @@ class Pipeline:
         )
         return in_order(dealt, *both)
 
+    async def rehearse(self, asks: Sequence[Ask]) -> None:
+        """Decide up to the auction, and forget it: what that takes is compiled then."""
+        await self._weigh(asks, self.edition, self.beside.arm(PRODUCTION))
+
     async def _decide(self, asks: Sequence[Ask], edition: Edition, arm: Arm) -> list[Decision]:
         if not asks:
             return []

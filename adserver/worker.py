@@ -14,6 +14,7 @@ from adserver.background import Job, forever
 from adserver.batcher import Ask, Batcher
 from adserver.catalogue.currency import Rates
 from adserver.commit import Till
+from adserver.compiling import compile_auction
 from adserver.deadline import REAL, Clocks, Deadline
 from adserver.decision import Decision, Outcome
 from adserver.decline import declined
@@ -168,6 +169,8 @@ class Worker:
             log.warning("the scorer does not take the model", why=why)
         refresh(self.pipeline.edition, self.drawer, self.clocks.wall())
         await self.upkeep.follow()
+        await self.pipeline.rehearse([self._rehearsal()])
+        compile_auction([self.settings.mechanism])  # or wait for who began before us
         for size in WARM_UPS:
             await self.pipeline.decide([self._rehearsal()] * size)
         self.pipeline.seconds_per_row = 0.0  # compiling is not what a row costs

@@ -1,11 +1,18 @@
+import fcntl
+import os
+import subprocess
+import threading
+from pathlib import Path
+
 import pytest
 from auction_crowd import Crowd, crowd, some_money, some_settings
 
 from adserver import compiling
+from adserver.kernel_cache import VARIABLE
 from auction import kernels
 from auction.fairness import Exposure
 from auction.mechanism import run_auction
-from auction.settings import FairnessSettings
+from auction.settings import GSP, FairnessSettings
 
 
 @pytest.mark.parametrize("fair", [False, True])
@@ -21,3 +28,31 @@ def test_what_was_compiled_ahead_is_what_sells(mechanism, fair, rng):
 
     assert (slate.winner >= 0).any()
     assert kernels.sell.signatures == compiled
+
+
+def test_who_needs_the_auction_waits_for_whoever_compiles_it():
+    compiling.compile_auction()
+    second = threading.Thread(target=compiling.compile_auction)
+    with (Path(os.environ[VARIABLE]) / "compiling").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        second.start()
+        second.join(0.3)
+        assert second.is_alive()
+    second.join(60.0)
+    assert not second.is_alive()
+
+
+def test_the_process_beside_does_not_outlive_what_it_was_begun_for(monkeypatch):
+    begun = []
+
+    class Popen(subprocess.Popen):
+        def __init__(self, *command, **options):
+            super().__init__(*command, **options)
+            begun.append(self)
+
+    monkeypatch.setattr(compiling.subprocess, "Popen", Popen)
+    with pytest.raises(KeyboardInterrupt), compiling.compiled_beside(GSP):
+        raise KeyboardInterrupt
+
+    (process,) = begun
+    assert process.returncode is not None

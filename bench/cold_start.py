@@ -1,0 +1,58 @@
+"""How long a fresh machine waits for its first ad; one JSON line per figure.
+
+    python -m bench.cold_start --ads 10000 30000 100000
+
+From the command to the moment at which every worker is ready: with a data folder and a kernel
+cache that are empty, and again with what the first start left in them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from adserver.kernel_cache import VARIABLE
+from loadtest.serving import Wanted, serving
+
+
+def started(ads: int, workers: int, kernels: str, folder: Path) -> Iterator[dict[str, Any]]:
+    """The first start in this folder, and the second."""
+    settings = {VARIABLE: kernels} if kernels else {}
+    wanted = Wanted(ads, "local", workers, folder / "data", settings)
+    for figure in ("first start", "second start"):
+        began = time.monotonic()
+        with serving(wanted, folder / "server.log"):
+            took = time.monotonic() - began
+        yield {"figure": figure, "value": round(took, 1), "unit": "s"}
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--ads", type=int, nargs="+", default=[10_000, 30_000, 100_000])
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--quick", action="store_true", help="few ads, kernels that are there")
+    flags = parser.parse_args()
+    for ads in [2_000] if flags.quick else flags.ads:
+        with tempfile.TemporaryDirectory(prefix="cold-") as name:
+            folder = Path(name)
+            kernels = "" if flags.quick else str(folder / "kernels")
+            about = {
+                "ads": ads,
+                "workers": flags.workers,
+                "kernels_at_first": flags.quick,
+            }
+            for line in started(ads, flags.workers, kernels, folder):
+                sys.stdout.buffer.write(orjson.dumps(about | line) + b"\n")
+                sys.stdout.flush()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
