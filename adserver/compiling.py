@@ -34,10 +34,16 @@ def compile_auction(mechanisms: Sequence[str] = MECHANISMS) -> None:
     One process at a time: who comes second waits, and has nothing left to compile.
     """
     bids, slots = _nothing()
-    with _alone(Path(os.environ[VARIABLE])):
+    with _alone():
         for mechanism in mechanisms:
             settings = AuctionSettings(mechanism=mechanism)
             run_auction(bids, slots, None, np.zeros(0, np.int64), settings)
+            (_folder() / mechanism).touch()
+
+
+def is_cold(mechanism: str) -> bool:
+    """Whether that auction has still to be compiled on this machine, or its end was not seen."""
+    return not (_folder() / mechanism).exists()
 
 
 @contextmanager
@@ -78,10 +84,15 @@ def _nothing() -> tuple[Bids, Slots]:
     return bids, slots
 
 
-@contextmanager
-def _alone(folder: Path) -> Iterator[None]:
+def _folder() -> Path:
+    folder = Path(os.environ[VARIABLE])
     folder.mkdir(parents=True, exist_ok=True)
-    with (folder / "compiling").open("w") as lock:
+    return folder
+
+
+@contextmanager
+def _alone() -> Iterator[None]:
+    with (_folder() / "compiling").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 

@@ -26,11 +26,10 @@ from adserver.catalogue.builder import build_snapshot
 from adserver.catalogue.sample import create_sample
 from adserver.catalogue.snapshot import Snapshot, SnapshotError
 from adserver.children import Child
-from adserver.compiling import compiled_beside
+from adserver.compiling import compiled_beside, is_cold
 from adserver.deadline import monotonic, wall
 from adserver.errors import ConfigError
 from adserver.inference_server import TritonProcess
-from adserver.kernel_cache import is_cold
 from adserver.model_loading import Load, ModelLoading
 from adserver.rebuilding import restore_from_log
 from adserver.settings import Settings
@@ -73,7 +72,7 @@ def run_serve(settings: Settings, console: Console) -> int:
 @contextlib.contextmanager
 def _compiling(settings: Settings, console: Console) -> Iterator[float]:
     """Seconds that the first worker may take; begin before anything else compiles."""
-    if not is_cold():
+    if not is_cold(settings.mechanism):
         yield READY_WITHIN_S
         return
     console.print("compiling kernels, once per machine: a minute or two")

@@ -25,12 +25,6 @@ def name_kernel_cache() -> None:
     os.environ[VARIABLE] = str(kernel_folder(os.environ, fingerprint(ROOT)))
 
 
-def is_cold() -> bool:
-    """Whether kernels have still to be compiled on this machine."""
-    folder = Path(os.environ[VARIABLE])
-    return not any(folder.glob("**/*.nbi"))
-
-
 def kernel_folder(environment: Mapping[str, str], of: str) -> Path:
     """In the folder that the environment names, or the user's cache; a name given is kept."""
     caches = Path(environment.get("XDG_CACHE_HOME") or Path.home() / ".cache")

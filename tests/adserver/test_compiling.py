@@ -12,7 +12,7 @@ from adserver.kernel_cache import VARIABLE
 from auction import kernels
 from auction.fairness import Exposure
 from auction.mechanism import run_auction
-from auction.settings import GSP, FairnessSettings
+from auction.settings import GSP, VCG, FairnessSettings
 
 
 @pytest.mark.parametrize("fair", [False, True])
@@ -30,8 +30,16 @@ def test_what_was_compiled_ahead_is_what_sells(mechanism, fair, rng):
     assert kernels.sell.signatures == compiled
 
 
+def test_a_machine_is_cold_until_the_end_of_compiling_was_seen(monkeypatch, tmp_path):
+    monkeypatch.setenv(VARIABLE, str(tmp_path / "kernels"))
+    assert compiling.is_cold(GSP)
+
+    compiling.compile_auction([GSP])  # in this process it is compiled; another cache is told so
+    assert not compiling.is_cold(GSP)
+    assert compiling.is_cold(VCG)
+
+
 def test_who_needs_the_auction_waits_for_whoever_compiles_it():
-    compiling.compile_auction()
     second = threading.Thread(target=compiling.compile_auction)
     with (Path(os.environ[VARIABLE]) / "compiling").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
