@@ -53,7 +53,7 @@ REFRESH_S = 0.5
 FULLEST_LOG = 0.9
 """Above this share of the log's queue, requests are declined: what cannot be written down must
 not be sold."""
-WARM_UPS = (1, 8, 1, 8)
+WARM_UPS = (8, 1, 8)
 """Batch sizes decided before the worker says that it is ready."""
 log = structlog.get_logger()
 
