@@ -22,8 +22,8 @@ STEP_S: Final = 0.002
 BACK: Final = 0.002
 """What a second takes from it: one moment of late answers a second is borne."""
 WIDEST_S: Final = 0.020
-"""A wider one makes batches small and hence dear: it brings p99 to 50 ms at any load, and turns a
-third more away for it."""
+"""A wider one keeps p99 at 50 ms, but makes batches so small, and hence dear, that far fewer are
+decided in time."""
 PRESSED_S: Final = 0.005
 """At this margin answers are late one moment after the other: that is load, no hiccup."""
 GRACE_S: Final = 0.020

@@ -14,7 +14,6 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
 
 import numpy as np
 
@@ -22,23 +21,20 @@ from adserver.children import die_with_parent
 from adserver.kernel_cache import VARIABLE
 from auction.columns import LEVELS, Bids, Slots
 from auction.mechanism import run_auction
-from auction.settings import GSP, VCG, AuctionSettings
-
-MECHANISMS: Final = (GSP, VCG)
-"""Each is a kernel of its own."""
+from auction.settings import MECHANISMS, AuctionSettings
 
 
 def compile_auction(mechanisms: Sequence[str] = MECHANISMS) -> None:
-    """Sell nothing, once by each mechanism: a later sale finds its kernel in the cache.
+    """Sell nothing, once by each mechanism, which is a kernel: a later sale finds it in the cache.
 
     One process at a time: who comes second waits, and has nothing left to compile.
     """
     bids, slots = _nothing()
-    with _alone():
+    with _alone(_folder()) as folder:
         for mechanism in mechanisms:
             settings = AuctionSettings(mechanism=mechanism)
             run_auction(bids, slots, None, np.zeros(0, np.int64), settings)
-            (_folder() / mechanism).touch()
+            (folder / mechanism).touch()
 
 
 def is_cold(mechanism: str) -> bool:
@@ -47,7 +43,7 @@ def is_cold(mechanism: str) -> bool:
 
 
 @contextmanager
-def compiled_beside(mechanism: str) -> Iterator[None]:
+def compiled_beside(mechanism: str) -> Iterator[subprocess.Popen[bytes]]:
     """Another process compiles meanwhile; it does not outlive what it was begun for."""
     with subprocess.Popen(
         (sys.executable, "-m", "adserver.compiling", mechanism),
@@ -55,7 +51,7 @@ def compiled_beside(mechanism: str) -> Iterator[None]:
         preexec_fn=die_with_parent,  # noqa: PLW1509 — before there are threads
     ) as process:
         try:
-            yield
+            yield process
         finally:
             process.terminate()
 
@@ -85,17 +81,16 @@ def _nothing() -> tuple[Bids, Slots]:
 
 
 def _folder() -> Path:
-    folder = Path(os.environ[VARIABLE])
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
+    return Path(os.environ[VARIABLE])
 
 
 @contextmanager
-def _alone() -> Iterator[None]:
-    with (_folder() / "compiling").open("w") as lock:
+def _alone(folder: Path) -> Iterator[Path]:
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "compiling").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
+        yield folder
 
 
 if __name__ == "__main__":
-    compile_auction(sys.argv[1:] or MECHANISMS)
+    compile_auction([one for one in MECHANISMS if one in sys.argv[1:]] or MECHANISMS)

@@ -21,7 +21,13 @@ from adserver.share_rules import read_rules
 from adserver.tier_modes import read_modes
 from auction.columns import PPM
 from auction.pacing import Mode
-from auction.settings import GSP, MOST_INCREMENT, VCG, AuctionSettings, FairnessSettings
+from auction.settings import (
+    GSP,
+    MECHANISMS,
+    MOST_INCREMENT,
+    AuctionSettings,
+    FairnessSettings,
+)
 from auction.squash import Squash
 from feedback.drift.settings import DriftSettings, RetrainSettings
 from ranking.gate import GateSettings
@@ -71,7 +77,7 @@ class Settings:
     """Answer within this when the caller names no deadline. Callers may ask for 10 to 500."""
     reserve_ms: Annotated[float, Between(0.0, 50.0)] = 6.0
     """Kept back from the deadline for auction, commit and writing the answer."""
-    mechanism: Annotated[str, OneOf((GSP, VCG))] = "gsp"
+    mechanism: Annotated[str, OneOf(MECHANISMS)] = GSP
     """How several slots of a page are priced. gsp: each by the next bid; vcg: each by what its
     winner costs the others, so that the true value is the best bid. One slot: the same."""
     increment_micros: Annotated[int, Between(0, MOST_INCREMENT)] = 10_000

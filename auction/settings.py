@@ -16,6 +16,7 @@ MOST_INCREMENT = 1_000_000
 
 
 GSP, VCG = "gsp", "vcg"
+MECHANISMS = (GSP, VCG)
 
 
 class Mode(IntEnum):
@@ -54,7 +55,7 @@ class AuctionSettings:
             )
         if self.minimum_floor_micros < 1:
             yield f"auction.minimum_floor_micros ({self.minimum_floor_micros}) must be at least 1"
-        if self.mechanism not in {GSP, VCG}:
+        if self.mechanism not in MECHANISMS:
             yield f"auction.mechanism must be {GSP} or {VCG}, not {self.mechanism!r}"
         for tier in sorted(self.modes):
             if not 1 <= tier <= MOST_TIER:

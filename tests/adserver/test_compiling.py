@@ -1,6 +1,5 @@
 import fcntl
 import os
-import subprocess
 import threading
 from pathlib import Path
 
@@ -12,11 +11,11 @@ from adserver.kernel_cache import VARIABLE
 from auction import kernels
 from auction.fairness import Exposure
 from auction.mechanism import run_auction
-from auction.settings import GSP, VCG, FairnessSettings
+from auction.settings import GSP, MECHANISMS, VCG, FairnessSettings
 
 
 @pytest.mark.parametrize("fair", [False, True])
-@pytest.mark.parametrize("mechanism", compiling.MECHANISMS)
+@pytest.mark.parametrize("mechanism", MECHANISMS)
 def test_what_was_compiled_ahead_is_what_sells(mechanism, fair, rng):
     compiling.compile_auction()
     compiled = list(kernels.sell.signatures)
@@ -50,17 +49,8 @@ def test_who_needs_the_auction_waits_for_whoever_compiles_it():
     assert not second.is_alive()
 
 
-def test_the_process_beside_does_not_outlive_what_it_was_begun_for(monkeypatch):
-    begun = []
-
-    class Popen(subprocess.Popen):
-        def __init__(self, *command, **options):
-            super().__init__(*command, **options)
-            begun.append(self)
-
-    monkeypatch.setattr(compiling.subprocess, "Popen", Popen)
-    with pytest.raises(KeyboardInterrupt), compiling.compiled_beside(GSP):
+def test_the_process_beside_does_not_outlive_what_it_was_begun_for():
+    with pytest.raises(KeyboardInterrupt), compiling.compiled_beside(GSP) as process:
         raise KeyboardInterrupt
 
-    (process,) = begun
     assert process.returncode is not None
