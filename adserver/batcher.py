@@ -62,7 +62,9 @@ class Batcher:
         self._most, self._queue_limit = most, queue_limit
         self._free = asyncio.Semaphore(in_flight)
         self._heap: list[_Waiting] = []
-        self._arrived = asyncio.Event()
+        self._arrived, self.quiet = asyncio.Event(), asyncio.Event()
+        """`quiet` while nobody waits and nothing is decided."""
+        self.quiet.set()
         self._serial = 0
         self.admission, self.lag = Admission(clock, reserve_s), Lag(clock)
         self._waited_from: float | None = None
@@ -98,6 +100,7 @@ class Batcher:
         answer: asyncio.Future[Decision] = asyncio.get_running_loop().create_future()
         heapq.heappush(self._heap, _Waiting(due, self._serial, ask, answer))
         self._arrived.set()
+        self.quiet.clear()
         decision = await answer
         self.admission.answered(ask.deadline.remaining())
         return decision
@@ -118,10 +121,19 @@ class Batcher:
                 self._free.release()
                 self._arrived.clear()
                 self._waited_from = None
+                self._calm()
                 continue
             task = asyncio.create_task(self._answer(batch))
             self._running.add(task)
-            task.add_done_callback(self._running.discard)
+            task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._running.discard(task)
+        self._calm()
+
+    def _calm(self) -> None:
+        if not self._heap and not self._running:
+            self.quiet.set()
 
     def _take(self) -> list[_Waiting]:
         batch: list[_Waiting] = []

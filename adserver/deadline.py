@@ -22,6 +22,8 @@ class Clocks:
 
     wall: Clock
     monotonic: Clock
+    sleep: Callable[[float], None] = time.sleep
+    """Seconds for which a thread does nothing."""
 
 
 REAL = Clocks(wall, monotonic)

@@ -25,7 +25,7 @@ from adserver.history_records import (
 from adserver.identity import Callers, Identities, is_page, secret_of
 from adserver.request import AdRequest
 from adserver.seen import REMEMBERED_MS, Codes, HistorySettings, Seen, Shelf
-from adserver.state.store import StateStore, Values
+from adserver.state.store import StateStore, Values, foreseen
 from adserver.tokens import Token
 from auction import frequency
 from auction.caps import Caps
@@ -179,7 +179,7 @@ class Histories:
             return [None if gone else v for v, gone in zip(values, still, strict=True)], None
 
         if keys:
-            self.store.update(keys, change)
+            foreseen(self.store, keys, change)
         return found[-1][0] if len(found) == SWEPT[prefix] else b""
 
     def _dead(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Final
 
 import structlog
@@ -28,6 +29,9 @@ from adserver.trial import Trial
 
 RELEASES: Final = 5_000
 """Reservations looked at per round: twice what a worker can make meanwhile, in milliseconds."""
+REST_S: Final = 0.005
+"""Between two steps of an exchange of counts: each computes for a millisecond or two, in which
+decisions beside it are half as fast."""
 log = structlog.get_logger()
 
 
@@ -102,7 +106,8 @@ class Upkeep:
     async def count(self) -> None:
         """What the model knows of ads and people."""
         features = self.pipeline.features
-        fresh = await asyncio.to_thread(features.fetch, self._now_ms)
+        rest = partial(self.clocks.sleep, REST_S)
+        fresh = await asyncio.to_thread(features.fetch, self._now_ms, rest)
         features.take(fresh)
         metrics.observe_features(features, self._now_ms)
 

@@ -27,6 +27,7 @@ from adserver.features.keeper import Features
 from adserver.following import Following
 from adserver.history import Histories
 from adserver.http import EventAnswer
+from adserver.lull import Lull
 from adserver.money import open_drawer, open_store
 from adserver.offers import Pacing
 from adserver.pace import Pace
@@ -91,6 +92,7 @@ class Worker:
             in_flight=2 if settings.scorer == "triton" else 1,
             reserve_s=settings.reserve_ms / 1000,
         )
+        self.lull = Lull(self.batcher.quiet, monotonic)
         self.pipeline.shadowing.behind = lambda: self.batcher.waiting > 0
         self.upkeep = self._upkeep()
         self._report = ReportPage(monotonic)
@@ -228,6 +230,7 @@ class Worker:
         if prefetch:
             return EventAnswer("PREFETCH")  # nobody has seen it; the page asks again when shown
         now_ms = int(self.clocks.wall() * 1000)
+        await self.lull.wait()
         receipt = await self.turnstile.receive(Kind[kind.upper()], token, now_ms)
         metrics.billed(kind, receipt.billed_micros)
         return EventAnswer(receipt.code.name, receipt.landing, receipt.logged)

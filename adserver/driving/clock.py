@@ -22,4 +22,4 @@ class SimulatedClock:
 
     @property
     def clocks(self) -> Clocks:
-        return Clocks(self, self)
+        return Clocks(self, self, sleep=lambda seconds: None)

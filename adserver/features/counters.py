@@ -17,7 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from adserver.features.cells import BLOCK, MOST_IDS, Cells, Floats, Key
-from adserver.state.store import StateStore, StoreFailed, Values, everything
+from adserver.features.rests import Rest, at_once
+from adserver.state.store import StateStore, StoreFailed, Values, everything, foreseen
 from ranking.counting.board import Board
 from ranking.counts import EACH, key_features, place_cell
 
@@ -92,7 +93,7 @@ class Counters:
                     kept = self._waiting.add((key, number), float(not clicked), float(clicked))
                     self.lost += not kept
 
-    def flush(self, now_ms: int) -> None:
+    def flush(self, now_ms: int, rest: Rest = at_once) -> None:
         """Add what was witnessed to the store. What it does not take waits for the next time."""
         with self._lock:
             waiting, self._waiting = self._waiting, _Waiting()
@@ -103,8 +104,9 @@ class Counters:
                 self._add(part, [counts[one] for one in part], now_ms)
             except StoreFailed:
                 self._put_back(part, counts)
+            rest()
 
-    def read(self, now_ms: int) -> Fresh:
+    def read(self, now_ms: int, rest: Rest = at_once) -> Fresh:
         """What was written since the last `take`, and a share of the rest; StoreFailed."""
         versions = _versions(self.store)
         parts = []
@@ -114,6 +116,7 @@ class Counters:
                 cells = cells.at(now_ms)
                 features = key_features(cells.shown, cells.clicked)
                 parts.append((key, block, versions[key][block], features))
+                rest()
         return Fresh(now_ms, parts)
 
     def take(self, fresh: Fresh) -> None:
@@ -160,7 +163,7 @@ class Counters:
             return [*cells.blocks(), *(one.tobytes() for one in versions)], None
 
         keys = [_key(CELLS, *one) for one in blocks] + [_key(VERSIONS, *one) for one in groups]
-        self.store.update(keys, change)
+        foreseen(self.store, keys, change)
 
     def _put_back(self, ids: Sequence[Cell], counts: dict[Cell, list[float]]) -> None:
         with self._lock:

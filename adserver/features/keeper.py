@@ -13,6 +13,7 @@ from adserver.features.cells import place_hash
 from adserver.features.counters import Counters, Fresh
 from adserver.features.log import FeatureLog, FeatureLogSettings
 from adserver.features.profiles import Known, Profiles
+from adserver.features.rests import Rest, at_once
 from adserver.identity import Callers, Identities
 from adserver.settings import Settings
 from adserver.state.store import StateStore, StoreFailed
@@ -60,16 +61,16 @@ class Features:
         person = self.identities.veil(token.identity, token.number)
         self.profiles.witness(person, token.topic, clicked, now_ms)
 
-    def fetch(self, now_ms: int) -> Fresh | None:
+    def fetch(self, now_ms: int, rest: Rest = at_once) -> Fresh | None:
         """Exchange counts with the other workers, write what people saw and the log, in any thread;
-        None: the store is down."""
+        None: the store is down. It does `rest` after each step of a millisecond or two."""
         self.log.flush()  # so does its thread, but a driver's days pass faster
-        self.counters.flush(now_ms)
-        self.profiles.flush()
+        self.counters.flush(now_ms, rest)
+        self.profiles.flush(rest)
         try:
             if self.sweeps:
                 self._swept = self.profiles.sweep(self._swept, now_ms)
-            return self.counters.read(now_ms)
+            return self.counters.read(now_ms, rest)
         except StoreFailed:
             return None
 

@@ -17,8 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from adserver.features.cells import WINDOWS, WINDOWS_MS, Floats
+from adserver.features.rests import Rest, at_once
 from adserver.identity import is_page
-from adserver.state.store import StateStore, StoreFailed, Values
+from adserver.state.store import StateStore, StoreFailed, Values, foreseen
 from ranking.counts import EACH, key_features
 from ranking.features import BAG, TOPICS
 
@@ -29,7 +30,7 @@ SWEPT: Final = 1_000
 FORGOTTEN_MS: Final = 30 * 86_400_000
 """Records of people not heard of for this long are removed: little of a week's window is left."""
 AT_ONCE: Final = 64
-"""Events in one commit, two milliseconds: decisions wait for the lock meanwhile."""
+"""Events in one commit, two milliseconds of computing before it."""
 MOST_WAITING: Final = 50_000
 """Events kept while the store takes none, some MB; beyond it they are forgotten."""
 LEAST: Final = 0.01
@@ -101,7 +102,7 @@ class Profiles:
             else:
                 self.failed += 1
 
-    def flush(self) -> None:
+    def flush(self, rest: Rest = at_once) -> None:
         """Write what was witnessed. What the store does not take waits for the next time."""
         with self._lock:
             waiting, self._waiting = self._waiting, []
@@ -111,6 +112,7 @@ class Profiles:
             except StoreFailed:
                 self._put_back(waiting[begin:])
                 return
+            rest()
 
     def sweep(self, begin: bytes, now_ms: int) -> bytes:
         """Remove the idle among the next records; the key to go on after, empty at the end."""
@@ -133,7 +135,7 @@ class Profiles:
             both = zip(found, events.values(), strict=True)
             return [after(value, own) for value, own in both], None
 
-        self.store.update([key(person) for person in events], change)
+        foreseen(self.store, [key(person) for person in events], change)
 
     def _put_back(self, back: Sequence[tuple[int, Event]]) -> None:
         """Before what came meanwhile, which is newer."""

@@ -65,3 +65,18 @@ def everything(store: StateStore, prefix: bytes) -> Iterator[tuple[bytes, bytes]
     while found := store.scan(prefix, after):
         yield from found
         after = found[-1][0]
+
+
+def foreseen(store: StateStore, keys: Sequence[bytes], change: Change[T]) -> T:
+    """`store.update` by who has time: computed before anybody has to wait for the store, and once
+    more if somebody else was faster."""
+    guess = store.get(keys)
+    values, result = change(guess)
+
+    def settled(found: Values) -> tuple[Values, T]:
+        if list(found) != guess:
+            return change(found)
+        kept = zip(found, guess, values, strict=True)
+        return [old if new is guessed else new for old, guessed, new in kept], result
+
+    return store.update(keys, settled)

@@ -91,6 +91,45 @@ def test_a_batch_is_bounded(clock):
     assert max(sizes) <= 2
 
 
+def test_it_is_quiet_while_nobody_waits_and_nothing_is_decided(clock):
+    async def scenario():
+        decider = Decider(held=True)
+        batcher = batcher_of(decider, clock, most=1)
+        before = batcher.quiet.is_set()
+        tasks = [asyncio.create_task(batcher.ask(ask(clock, str(n)))) for n in range(2)]
+        await asyncio.sleep(0.01)
+        meanwhile = batcher.quiet.is_set()
+        decider.gate.set()
+        await tasks[0]
+        between = batcher.quiet.is_set()
+        await tasks[1]
+        await asyncio.sleep(0.01)
+        after = batcher.quiet.is_set()
+        await batcher.stop()
+        return before, meanwhile, between, after
+
+    assert asyncio.run(scenario()) == (True, False, False, True)
+
+
+def test_it_is_quiet_again_when_all_who_waited_were_declined(clock):
+    async def scenario():
+        decider = Decider(held=True)
+        batcher = batcher_of(decider, clock)
+        first = asyncio.create_task(batcher.ask(ask(clock, "first", 9)))
+        await asyncio.sleep(0.01)
+        stale = asyncio.create_task(batcher.ask(ask(clock, "stale", 0.05)))
+        await asyncio.sleep(0.01)
+        clock.advance(1.0)
+        decider.gate.set()
+        await asyncio.gather(first, stale)
+        await asyncio.sleep(0.01)
+        quiet = batcher.quiet.is_set()
+        await batcher.stop()
+        return quiet
+
+    assert asyncio.run(scenario())
+
+
 def test_a_full_queue_answers_at_once_with_nothing(clock):
     async def scenario():
         decider = Decider(held=True)

@@ -159,6 +159,18 @@ def test_more_blocks_than_one_update_takes_are_all_written(counters):
     assert counters.board.ad[: 3 * AT_ONCE * BLOCK : BLOCK].any(axis=1).all()
 
 
+def test_it_rests_after_each_part_that_it_writes_and_reads(counters):
+    rests = []
+    for block in range(AT_ONCE + 1):
+        counters.witness(block * BLOCK, -1, 0, False)
+    counters.flush(NOW, lambda: rests.append("written"))
+    counters.read(NOW, lambda: rests.append("read"))
+
+    places = len({place_cell(block * BLOCK, 0) // BLOCK for block in range(AT_ONCE + 1)})
+    parts = -(-(AT_ONCE + 1 + places) // AT_ONCE)
+    assert rests == ["written"] * parts + ["read"] * (2 + -(-places // AT_ONCE))
+
+
 def test_a_table_that_grew_past_all_written_blocks_is_read_again(counters):
     """Tables double, versions grow by groups: of three groups written, the table holds four."""
     counters.witness(5 * GROUP // 2 * BLOCK, 1, HOME, False)

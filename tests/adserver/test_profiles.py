@@ -143,6 +143,24 @@ def test_a_clock_that_steps_back_does_not_grow_a_count(profiles, store):
     assert opened(value)[1]["shown"].tolist() == [[2.0, 2.0, 2.0]]
 
 
+def test_it_rests_after_each_commit_and_not_while_the_store_is_held(store, monkeypatch):
+    profiles, held, rests = Profiles(store), [], []
+    update = store.update
+
+    def heard(keys, change):
+        held.append(True)
+        result = update(keys, change)
+        held.pop()
+        return result
+
+    monkeypatch.setattr(store, "update", heard)
+    for person in range(1, 2 * AT_ONCE + 2):
+        profiles.witness(person, 3, False, NOW)
+    profiles.flush(lambda: rests.append(bool(held)))
+
+    assert rests == [False] * 3
+
+
 def test_a_store_that_is_down_means_nothing_known():
     profiles = Profiles(Down())
 

@@ -9,7 +9,7 @@ import pytest
 
 from adserver.state.disk import DiskStore
 from adserver.state.memory import MemoryStore
-from adserver.state.store import StoreFailed, everything
+from adserver.state.store import StoreFailed, everything, foreseen
 
 SIZE = 64 << 20
 
@@ -53,6 +53,58 @@ def test_a_change_that_raises_changes_nothing(store):
     assert store.get([b"a"]) == [b"1"]
 
 
+class Overtaken:
+    """A store in which somebody else writes between our reading and our writing."""
+
+    def __init__(self, store, times):
+        self.store, self.times = store, times
+
+    def __getattr__(self, name):
+        return getattr(self.store, name)
+
+    def update(self, keys, change):
+        if self.times:
+            self.times -= 1
+            self.store.update([b"n"], add_one)
+        return self.store.update(keys, change)
+
+
+@pytest.mark.parametrize(("faster", "calls"), [(0, 1), (1, 2)])
+def test_what_was_foreseen_is_computed_again_only_if_somebody_was_faster(store, faster, calls):
+    store.update([b"n"], lambda _: ([b"41"], None))
+    heard = []
+
+    def change(values):
+        heard.append(values[0])
+        return add_one(values)
+
+    result = foreseen(Overtaken(store, faster), [b"n"], change)
+
+    assert result == 42 + faster
+    assert store.get([b"n"]) == [b"%d" % result]
+    assert heard == [b"41", b"42"][:calls]
+
+
+def test_what_was_foreseen_to_stay_is_not_written(store):
+    store.update([b"a", b"b", b"c"], lambda _: ([b"1", b"2", b"3"], None))
+    written = []
+
+    class Heard(Overtaken):
+        def update(self, keys, change):
+            def told(found):
+                values, result = change(found)
+                both = zip(keys, found, values, strict=True)
+                written.extend(one for one, old, new in both if new is not old)
+                return values, result
+
+            return self.store.update(keys, told)
+
+    foreseen(Heard(store, 0), [b"a", b"b", b"c"], lambda found: ([found[0], b"9", None], None))
+
+    assert store.get([b"a", b"b", b"c"]) == [b"1", b"9", None]
+    assert written == [b"b", b"c"]
+
+
 def test_a_scan_goes_on_after_the_last_key(store):
     keys = [b"p/%02d" % n for n in range(10)]
     store.update([*keys, b"o/1", b"q/1"], lambda found: ([b"x"] * len(found), None))
@@ -68,7 +120,10 @@ def test_a_scan_goes_on_after_the_last_key(store):
 def test_threads_that_count_together_lose_nothing(store):
     threads = [
         threading.Thread(target=lambda: [store.update([b"n"], add_one) for _ in range(200)])
-        for _ in range(4)
+        for _ in range(2)
+    ] + [
+        threading.Thread(target=lambda: [foreseen(store, [b"n"], add_one) for _ in range(200)])
+        for _ in range(2)
     ]
     for thread in threads:
         thread.start()

@@ -1,0 +1,116 @@
+"""Who has no deadline goes after those who have one, in order, and never waits without an end."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from adserver.deadline import monotonic
+from adserver.lull import PATIENCE_S, Lull
+
+
+class Visitors:
+    """They wait for a lull, each in a task of its own; `gone` says who had it, in order."""
+
+    def __init__(self, quiet):
+        self.quiet, self.gone = quiet, []
+        self.lull = Lull(quiet, monotonic)
+
+    def come(self, *names):
+        return [asyncio.create_task(self._visit(name)) for name in names]
+
+    async def _visit(self, name):
+        await self.lull.wait()
+        self.gone.append(name)
+
+
+async def turns(count):
+    for _ in range(count):
+        await asyncio.sleep(0)
+
+
+def test_in_a_quiet_server_it_is_a_few_turns_of_the_loop():
+    async def scenario():
+        quiet = asyncio.Event()
+        quiet.set()
+        visitors = Visitors(quiet)
+        began = monotonic()
+        await asyncio.gather(*visitors.come(*"abc"))
+        return visitors.gone, monotonic() - began
+
+    gone, took = asyncio.run(scenario())
+
+    assert gone == ["a", "b", "c"]
+    assert took < PATIENCE_S / 2
+
+
+def test_while_requests_wait_nobody_goes_and_then_all_go_in_their_order():
+    async def scenario():
+        visitors = Visitors(asyncio.Event())
+        tasks = visitors.come(*"abc")
+        await turns(50)
+        kept = list(visitors.gone)
+        visitors.quiet.set()
+        await asyncio.gather(*tasks)
+        return kept, visitors.gone
+
+    assert asyncio.run(scenario()) == ([], ["a", "b", "c"])
+
+
+def test_a_request_that_comes_meanwhile_waits_for_one_of_them_at_most():
+    async def scenario():
+        visitors = Visitors(asyncio.Event())
+        tasks = visitors.come(*"abcd")
+        await turns(20)
+        visitors.quiet.set()
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        visitors.quiet.clear()  # a request
+        await turns(50)
+        meanwhile = list(visitors.gone)
+        visitors.quiet.set()
+        await asyncio.gather(*tasks)
+        return meanwhile, visitors.gone
+
+    meanwhile, gone = asyncio.run(scenario())
+
+    assert meanwhile == ["a"]
+    assert gone == ["a", "b", "c", "d"]
+
+
+def test_patience_has_an_end_where_there_is_no_lull():
+    async def scenario():
+        visitors = Visitors(asyncio.Event())
+        began = monotonic()
+        await asyncio.gather(*visitors.come(*"abc"))
+        return monotonic() - began
+
+    assert PATIENCE_S <= asyncio.run(scenario()) < PATIENCE_S + 1.0
+
+
+def test_who_went_away_is_passed_over():
+    async def scenario():
+        visitors = Visitors(asyncio.Event())
+        first, second = visitors.come("a", "b")
+        await turns(5)
+        first.cancel()
+        visitors.quiet.set()
+        await second
+        return visitors.gone
+
+    assert asyncio.run(scenario()) == ["b"]
+
+
+@pytest.mark.parametrize("pause_s", [0.0, 0.001, 0.005])
+def test_nobody_is_forgotten_when_some_come_as_others_go(pause_s):
+    async def scenario():
+        quiet = asyncio.Event()
+        quiet.set()
+        visitors, tasks = Visitors(quiet), []
+        for number in range(30):
+            tasks += visitors.come(number)
+            await asyncio.sleep(pause_s)
+        await asyncio.gather(*tasks)
+        return visitors.gone
+
+    assert asyncio.run(scenario()) == list(range(30))
