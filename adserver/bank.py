@@ -227,22 +227,34 @@ class Bank:
         return idle
 
     def _return(self, accounts: Sequence[int], day: int) -> None:
+        """The store may be slow, and whoever sells needs the lock: what is free is no longer ours
+        before it goes back, so that nobody can sell it meanwhile."""
         for start in range(0, len(accounts), AT_ONCE):
+            part = accounts[start : start + AT_ONCE]
             with self._lock:
-                self._return_part(accounts[start : start + AT_ONCE], day)
+                back = self._to_return(part)
+            seen = self.books.take_back(self.worker, back, day)
+            books = zip(part, self.books.read(part), strict=True)
+            left = [account for account, book in books if book.leased(self.worker)]
+            with self._lock:
+                self._see(seen)
+                self._end_leases(part, left, day)
 
-    def _return_part(self, accounts: Sequence[int], day: int) -> None:
-        """Where nothing is promised the lease ends, whatever became of it: a process that dies
-        while it bills an event leaves the reservation out."""
-        ledger = self.ledger
-        back: dict[int, int] = {}
+    def _to_return(self, accounts: Sequence[int]) -> dict[int, int]:
+        """Free money that is not needed soon, taken from the ledger."""
+        ledger, back = self.ledger, dict[int, int]()
         for account in accounts:
             soon = int(AHEAD_S * ledger.rate[account])
             back[account] = max(0, int(ledger.free[account]) - soon)
             ledger.lend(account, -back[account])
-        over = {a: 0 for a in accounts if ledger.held[a] == 0 and ledger.free[a] == 0}
-        self._see(self.books.take_back(self.worker, back, day))
-        self._see(self.books.give_back(self.worker, over, day))
+        return back
+
+    def _end_leases(self, accounts: Sequence[int], left: Sequence[int], day: int) -> None:
+        """Where nothing is promised the lease ends, whatever became of it: a process that dies
+        while it bills an event leaves the reservation out. Those `left` have a lease still."""
+        ledger = self.ledger
+        over = {a for a in accounts if ledger.held[a] == 0 and ledger.free[a] == 0}
+        self._see(self.books.give_back(self.worker, {a: 0 for a in left if a in over}, day))
         self._leased.difference_update(over)
 
     def _low(self, most: int) -> list[int]:
