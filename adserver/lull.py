@@ -1,15 +1,17 @@
 """Whoever has no deadline lets those go first who have one.
 
-An event of a sale, unlike an ad request, is as good a little later. While requests wait or are
-decided, events queue here; in the lull after it they go on, one at a time, so that a request which
-arrives meanwhile waits for one of them at most. It knows neither requests nor events.
+An event of a sale or the record of a decision, unlike an ad request, is as good a little later.
+While requests wait or are decided, all else queues here; in the lull after it it goes on, one at a
+time, so that a request which arrives meanwhile waits for one of them at most. It knows neither.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from typing import Final
 
 from adserver.deadline import Clock
@@ -25,28 +27,42 @@ class Lull:
 
     def __init__(self, quiet: asyncio.Event, clock: Clock) -> None:
         self._quiet, self._clock = quiet, clock
-        self._queue: deque[tuple[float, asyncio.Future[None]]] = deque()
+        self._queue: deque[tuple[float, Callable[[], object]]] = deque()
         self._task: asyncio.Task[None] | None = None
 
-    async def wait(self) -> None:
-        """Returns in the next lull, in the order of the calls, or when patience has an end."""
-        turn = asyncio.get_running_loop().create_future()
-        self._queue.append((self._clock(), turn))
+    def later(self, work: Callable[[], object]) -> None:
+        """To be done in the next lull, in the order of the calls, or when patience has an end."""
+        self._queue.append((self._clock(), work))
         if self._task is None:
             self._task = asyncio.create_task(self._serve(), name="lull")
+
+    async def wait(self) -> None:
+        """Returns when `later` would do its work."""
+        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.later(partial(_wake, turn))
         await turn
 
+    async def settle(self) -> None:
+        """Returns when nothing is left to do."""
+        if self._task:
+            await self._task
+
     async def _serve(self) -> None:
+        call_soon = asyncio.get_running_loop().call_soon
         while self._queue:
             for _ in range(TURNS):
                 await asyncio.sleep(0)
-            since, turn = self._queue[0]
+            since, work = self._queue[0]
             if not self._quiet.is_set() and since + PATIENCE_S > self._clock():
                 with suppress(TimeoutError):
                     async with asyncio.timeout(since + PATIENCE_S - self._clock()):
                         await self._quiet.wait()
                 continue
             self._queue.popleft()
-            if not turn.done():  # the caller has gone
-                turn.set_result(None)
+            call_soon(work)  # what it raises is the loop's to report
         self._task = None
+
+
+def _wake(caller: asyncio.Future[None]) -> None:
+    if not caller.done():  # it has gone
+        caller.set_result(None)

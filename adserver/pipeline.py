@@ -7,7 +7,7 @@ of HTTP, of how ads are indexed, or of how a click is predicted.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 
@@ -45,8 +45,15 @@ from ranking.scorer import FULL, TRUNCATED
 from ranking.tiers import Ranks
 
 log = structlog.get_logger()
+Later = Callable[[Callable[[], object]], None]
 EWMA = 0.1
 """Weight of the newest batch in what a candidate row costs."""
+
+
+def when_answered(work: Callable[[], object]) -> None:
+    """Two turns of the loop later: when the answers have been sent."""
+    turn = asyncio.get_running_loop().call_soon
+    turn(turn, work)
 
 
 @dataclass(slots=True)
@@ -73,6 +80,8 @@ class Pipeline:
     beside: Beside = ALONE
     """The editions of a model on trial; replaced together with `edition`, between two batches."""
     finding: Finding = PLANNED
+    later: Later = when_answered
+    """Does what nobody waits for."""
     seconds_per_row: float = 0.0
     shadowing: Shadowing = field(init=False)
     _blamed: set[str] = field(default_factory=set)
@@ -94,6 +103,8 @@ class Pipeline:
         dealt = beside.deals(
             keys_of(people, range(self.numbers.next, self.numbers.next + len(asks)))
         )
+        if not dealt.any():
+            return await self._decide(asks, self.edition, beside.arm(PRODUCTION))
         both = await asyncio.gather(
             self._decide(among(asks, ~dealt), self.edition, beside.arm(PRODUCTION)),
             self._decide(among(asks, dealt), beside.canary, beside.arm(CANARY)),
@@ -175,15 +186,12 @@ class Pipeline:
         shown = shown_of(verdict, weighed.counted, weighed.odds)  # now: what is counted changes
         with trace.stage("commit"):
             decisions = self.till.commit(verdict, now_ms, trace.milliseconds())
-        # Two turns of the loop later: when the answers have been sent.
-        turn = asyncio.get_running_loop().call_soon
-        turn(turn, self._record, verdict, decisions, now_ms, found, shown)
+        self._learn_cost(trace, len(weighed.candidates.ad))
+        self.later(partial(self._observe, verdict, decisions, trace))
+        self.later(partial(self._record, verdict, decisions, now_ms, found, shown))
         if self.beside.shadow is not None:
             decided = Decided(weighed, slate, partial(self._sold_again, weighed))
-            turn(turn, self.shadowing.offer, self.beside.shadow, decided)
-
-        self._learn_cost(trace, len(weighed.candidates.ad))
-        self._observe(verdict, decisions, trace)
+            self.later(partial(self.shadowing.offer, self.beside.shadow, decided))
         return decisions
 
     def _priced(self, weighed: Weighed, bids: Bids) -> Bids:

@@ -161,6 +161,7 @@ class Worker:
         """Warm up, then keep the edition, the money and the gauges fresh."""
         await self.warm_up()
         self.batcher.start()
+        self.pipeline.later = self.lull.later
         for job in self.jobs():
             self._tasks.append(asyncio.create_task(forever(job, REFRESH_S), name=job.__name__))
 
@@ -190,6 +191,7 @@ class Worker:
         """Answer what was asked, write what was promised, then end."""
         self.drain()
         await self.batcher.stop()
+        await self.lull.settle()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)

@@ -101,6 +101,46 @@ def test_who_went_away_is_passed_over():
     assert asyncio.run(scenario()) == ["b"]
 
 
+def test_work_is_done_in_the_order_in_which_it_came_among_those_who_wait():
+    async def scenario():
+        visitors = Visitors(asyncio.Event())
+        first = visitors.come("a")
+        await turns(5)
+        visitors.lull.later(lambda: visitors.gone.append("record"))
+        last = visitors.come("b")
+        await turns(5)
+        visitors.quiet.set()
+        await visitors.lull.settle()
+        await asyncio.gather(*first, *last)
+        return visitors.gone
+
+    assert asyncio.run(scenario()) == ["a", "record", "b"]
+
+
+def test_settled_means_that_all_work_is_done():
+    async def scenario():
+        visitors = Visitors(asyncio.Event())
+        for number in range(5):
+            visitors.lull.later(lambda number=number: visitors.gone.append(number))
+        await visitors.lull.settle()
+        return visitors.gone
+
+    assert asyncio.run(scenario()) == [0, 1, 2, 3, 4]
+
+
+def test_work_that_fails_is_told_to_the_loop_and_the_rest_goes_on():
+    async def scenario():
+        told = []
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: told.append(context))
+        visitors = Visitors(asyncio.Event())
+        visitors.quiet.set()
+        visitors.lull.later(lambda: 1 // 0)
+        await asyncio.gather(*visitors.come("a"))
+        return visitors.gone, [type(one["exception"]) for one in told]
+
+    assert asyncio.run(scenario()) == (["a"], [ZeroDivisionError])
+
+
 @pytest.mark.parametrize("pause_s", [0.0, 0.001, 0.005])
 def test_nobody_is_forgotten_when_some_come_as_others_go(pause_s):
     async def scenario():
