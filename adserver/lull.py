@@ -16,7 +16,7 @@ from typing import Final
 
 from adserver.deadline import Clock
 
-PATIENCE_S: Final = 0.1
+PATIENCE_S: Final = 0.05
 """Nobody is kept longer: a server without a lull would otherwise never count what it sold."""
 TURNS: Final = 4
 """Turns of the event loop in which a request that has arrived becomes one that waits."""
@@ -48,19 +48,23 @@ class Lull:
             await self._task
 
     async def _serve(self) -> None:
-        call_soon = asyncio.get_running_loop().call_soon
         while self._queue:
             for _ in range(TURNS):
                 await asyncio.sleep(0)
-            since, work = self._queue[0]
-            if not self._quiet.is_set() and since + PATIENCE_S > self._clock():
+            patience_s = self._queue[0][0] + PATIENCE_S - self._clock()
+            if not self._quiet.is_set() and patience_s > 0:
                 with suppress(TimeoutError):
-                    async with asyncio.timeout(since + PATIENCE_S - self._clock()):
+                    async with asyncio.timeout(patience_s):
                         await self._quiet.wait()
                 continue
-            self._queue.popleft()
-            call_soon(work)  # what it raises is the loop's to report
+            self._do_next()
+            while self._queue and self._queue[0][0] + PATIENCE_S <= self._clock():
+                self._do_next()  # one at a time, batches between them, they would never be done
         self._task = None
+
+    def _do_next(self) -> None:
+        _, work = self._queue.popleft()
+        asyncio.get_running_loop().call_soon(work)  # what it raises is the loop's to report
 
 
 def _wake(caller: asyncio.Future[None]) -> None:

@@ -88,6 +88,23 @@ def test_patience_has_an_end_where_there_is_no_lull():
     assert PATIENCE_S <= asyncio.run(scenario()) < PATIENCE_S + 1.0
 
 
+def test_where_there_is_no_lull_all_whose_patience_is_over_go_together(clock):
+    async def scenario():
+        visitors = Visitors(asyncio.Event())
+        visitors.lull = Lull(visitors.quiet, clock)
+        early = visitors.come(*range(40))
+        await turns(10)
+        clock.advance(PATIENCE_S + 0.001)
+        late = visitors.come(*range(40, 50))
+        await asyncio.sleep(2 * PATIENCE_S)
+        gone = list(visitors.gone)
+        visitors.quiet.set()
+        await asyncio.gather(*early, *late)
+        return gone
+
+    assert asyncio.run(scenario()) == list(range(40))
+
+
 def test_who_went_away_is_passed_over():
     async def scenario():
         visitors = Visitors(asyncio.Event())
