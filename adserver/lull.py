@@ -1,8 +1,8 @@
 """Whoever has no deadline lets those go first who have one.
 
 An event of a sale or the record of a decision, unlike an ad request, is as good a little later.
-While requests wait or are decided, all else queues here; in the lull after it it goes on, one at a
-time, so that a request which arrives meanwhile waits for one of them at most. It knows neither.
+While requests wait or are decided, all else queues here; in the lull after it it goes on, a few at
+a time, so that a request which arrives meanwhile waits for those few at most. It knows neither.
 """
 
 from __future__ import annotations
@@ -16,10 +16,12 @@ from typing import Final
 
 from adserver.deadline import Clock
 
-PATIENCE_S: Final = 0.05
+PATIENCE_S: Final = 0.1
 """Nobody is kept longer: a server without a lull would otherwise never count what it sold."""
 TURNS: Final = 4
 """Turns of the event loop in which a request that has arrived becomes one that waits."""
+AT_ONCE: Final = 3
+"""Works between two such looks for requests, a millisecond or so: looking costs as well."""
 
 
 class Lull:
@@ -57,14 +59,17 @@ class Lull:
                     async with asyncio.timeout(patience_s):
                         await self._quiet.wait()
                 continue
-            self._do_next()
-            while self._queue and self._queue[0][0] + PATIENCE_S <= self._clock():
-                self._do_next()  # one at a time, batches between them, they would never be done
+            self._do_some()
         self._task = None
 
-    def _do_next(self) -> None:
-        _, work = self._queue.popleft()
-        asyncio.get_running_loop().call_soon(work)  # what it raises is the loop's to report
+    def _do_some(self) -> None:
+        """A few, and all whose patience is over: with batches between them they would never be
+        done."""
+        call_soon, overdue, done = asyncio.get_running_loop().call_soon, self._clock(), 0
+        while self._queue and (done < AT_ONCE or self._queue[0][0] + PATIENCE_S <= overdue):
+            _, work = self._queue.popleft()
+            call_soon(work)  # what it raises is the loop's to report
+            done += 1
 
 
 def _wake(caller: asyncio.Future[None]) -> None:

@@ -187,8 +187,7 @@ class Pipeline:
         with trace.stage("commit"):
             decisions = self.till.commit(verdict, now_ms, trace.milliseconds())
         self._learn_cost(trace, len(weighed.candidates.ad))
-        self.later(partial(self._observe, verdict, decisions, trace))
-        self.later(partial(self._record, verdict, decisions, now_ms, found, shown))
+        self.later(partial(self._note, verdict, decisions, trace, now_ms, found, shown))
         if self.beside.shadow is not None:
             decided = Decided(weighed, slate, partial(self._sold_again, weighed))
             self.later(partial(self.shadowing.offer, self.beside.shadow, decided))
@@ -224,14 +223,17 @@ class Pipeline:
         observe(trace, verdict)
         arm_metrics.observe_arm(verdict, trace.total, trace.seconds["rank"])
 
-    def _record(
+    def _note(
         self,
         verdict: Verdict,
         decisions: list[Decision],
+        decided: Trace,
         now_ms: int,
         found: dict[int, Found],
         shown: Shown,
     ) -> None:
+        """What is counted and recorded of a batch when its answers are out."""
+        self._observe(verdict, decisions, decided)
         trace = Trace(self.clock)
         with trace.stage("record"):
             self.recorder.write(verdict, decisions, now_ms, found)

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from adserver.deadline import monotonic
-from adserver.lull import PATIENCE_S, Lull
+from adserver.lull import AT_ONCE, PATIENCE_S, Lull
 
 
 class Visitors:
@@ -58,10 +58,10 @@ def test_while_requests_wait_nobody_goes_and_then_all_go_in_their_order():
     assert asyncio.run(scenario()) == ([], ["a", "b", "c"])
 
 
-def test_a_request_that_comes_meanwhile_waits_for_one_of_them_at_most():
+def test_a_request_that_comes_meanwhile_waits_for_a_few_of_them_at_most():
     async def scenario():
         visitors = Visitors(asyncio.Event())
-        tasks = visitors.come(*"abcd")
+        tasks = visitors.come(*range(3 * AT_ONCE))
         await turns(20)
         visitors.quiet.set()
         await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -74,8 +74,8 @@ def test_a_request_that_comes_meanwhile_waits_for_one_of_them_at_most():
 
     meanwhile, gone = asyncio.run(scenario())
 
-    assert meanwhile == ["a"]
-    assert gone == ["a", "b", "c", "d"]
+    assert meanwhile == list(range(AT_ONCE))
+    assert gone == list(range(3 * AT_ONCE))
 
 
 def test_patience_has_an_end_where_there_is_no_lull():
@@ -118,20 +118,23 @@ def test_who_went_away_is_passed_over():
     assert asyncio.run(scenario()) == ["b"]
 
 
-def test_work_is_done_in_the_order_in_which_it_came_among_those_who_wait():
+def test_work_and_those_who_wait_take_their_turns_in_one_queue():
     async def scenario():
         visitors = Visitors(asyncio.Event())
-        first = visitors.come("a")
+        first = visitors.come(*range(AT_ONCE))
         await turns(5)
         visitors.lull.later(lambda: visitors.gone.append("record"))
-        last = visitors.come("b")
+        last = visitors.come("last")
         await turns(5)
         visitors.quiet.set()
         await visitors.lull.settle()
         await asyncio.gather(*first, *last)
         return visitors.gone
 
-    assert asyncio.run(scenario()) == ["a", "record", "b"]
+    gone = asyncio.run(scenario())
+
+    assert gone[:AT_ONCE] == list(range(AT_ONCE))
+    assert sorted(gone[AT_ONCE:]) == ["last", "record"]
 
 
 def test_settled_means_that_all_work_is_done():
