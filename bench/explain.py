@@ -16,7 +16,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -27,6 +27,7 @@ import orjson
 from adserver.auctions import asked
 from adserver.auctions.encoding import encode
 from adserver.auctions.record import AuctionRecord, Notes
+from adserver.auctions.recorder import Recorder
 from adserver.auctions.ring import RingWriter
 from adserver.batcher import Ask
 from adserver.catalogue.builder import build_snapshot
@@ -47,10 +48,10 @@ TURN_S = 0.5
 NOW_MS = 1_800_000_000_000
 
 
-class Silent:
+class Silent(Recorder):
     """A recorder that keeps nothing."""
 
-    def budgets(self, *_: object) -> dict[int, Any]:
+    def found(self, *_: object) -> dict[int, Any]:
         return {}
 
     def write(self, *_: object) -> None: ...
@@ -143,9 +144,13 @@ class Load:
                 self.newest = decision.id
 
 
+def _parts(recorder: Recorder) -> dict[str, Any]:
+    return {one.name: getattr(recorder, one.name) for one in fields(recorder) if one.init}
+
+
 async def share_of_p99(worker: Worker, load: Load, turns: int) -> Iterator[dict[str, Any]]:
     """p50, p99 and CPU per decision with and without the recorder, and the stage's own time."""
-    kinds: dict[str, Any] = {"on": worker.recorder, "off": Silent()}
+    kinds: dict[str, Any] = {"on": worker.recorder, "off": Silent(**_parts(worker.recorder))}
     p50: dict[str, list[float]] = {"on": [], "off": []}
     p99: dict[str, list[float]] = {"on": [], "off": []}
     cpu: dict[str, list[float]] = {"on": [], "off": []}
@@ -178,16 +183,13 @@ async def stage_share(worker: Worker, load: Load, turns: int) -> dict[str, Any]:
     """What the recorder itself takes of a decision's time, batch by batch."""
     recorder, spent = worker.recorder, [0.0]
 
-    class Timed:
-        found = staticmethod(recorder.found)
-
-        @staticmethod
-        def write(*arguments: Any) -> None:
+    class Timed(Recorder):
+        def write(self, *arguments: Any) -> None:
             begin = time.perf_counter()
             recorder.write(*arguments)
             spent.append(time.perf_counter() - begin)
 
-    worker.pipeline.recorder = Timed()  # type: ignore[assignment]
+    worker.pipeline.recorder = Timed(**_parts(recorder))
     took = [one for _ in range(turns) for one in await load.turn(TURN_S)]
     worker.pipeline.recorder = recorder
     p99 = float(np.quantile(took, 0.99))
