@@ -12,14 +12,11 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 
 from adserver.admission import Admission
+from adserver.arrivals import let_in
 from adserver.deadline import Clock, Deadline
 from adserver.decision import Decision
 from adserver.lag import Lag
 from adserver.request import AdRequest
-
-TURNS = 4
-"""Turns of the event loop before a batch is taken, some microseconds each: answers to the last
-batch are written, sockets are read, and what has arrived is parsed and can join."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,8 +111,7 @@ class Batcher:
         while True:
             await self._arrived.wait()
             await self._free.acquire()
-            for _ in range(TURNS):
-                await asyncio.sleep(0)
+            await let_in()  # they can join
             batch = self._take()
             if not batch:
                 self._free.release()

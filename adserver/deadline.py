@@ -23,7 +23,7 @@ class Clocks:
     wall: Clock
     monotonic: Clock
     sleep: Callable[[float], None] = time.sleep
-    """Seconds for which a thread does nothing."""
+    """Pauses a thread for so many seconds."""
 
 
 REAL = Clocks(wall, monotonic)

@@ -14,12 +14,11 @@ from contextlib import suppress
 from functools import partial
 from typing import Final
 
+from adserver.arrivals import let_in
 from adserver.deadline import Clock
 
 PATIENCE_S: Final = 0.1
 """Nobody is kept longer: a server without a lull would otherwise never count what it sold."""
-TURNS: Final = 4
-"""Turns of the event loop in which a request that has arrived becomes one that waits."""
 AT_ONCE: Final = 3
 """Works between two such looks for requests, a millisecond or so: looking costs as well."""
 
@@ -30,11 +29,12 @@ class Lull:
     def __init__(self, quiet: asyncio.Event, clock: Clock) -> None:
         self._quiet, self._clock = quiet, clock
         self._queue: deque[tuple[float, Callable[[], object]]] = deque()
+        """Works, and when patience for each ends."""
         self._task: asyncio.Task[None] | None = None
 
     def later(self, work: Callable[[], object]) -> None:
         """To be done in the next lull, in the order of the calls, or when patience has an end."""
-        self._queue.append((self._clock(), work))
+        self._queue.append((self._clock() + PATIENCE_S, work))
         if self._task is None:
             self._task = asyncio.create_task(self._serve(), name="lull")
 
@@ -51,9 +51,8 @@ class Lull:
 
     async def _serve(self) -> None:
         while self._queue:
-            for _ in range(TURNS):
-                await asyncio.sleep(0)
-            patience_s = self._queue[0][0] + PATIENCE_S - self._clock()
+            await let_in()
+            patience_s = self._queue[0][0] - self._clock()
             if not self._quiet.is_set() and patience_s > 0:
                 with suppress(TimeoutError):
                     async with asyncio.timeout(patience_s):
@@ -65,8 +64,8 @@ class Lull:
     def _do_some(self) -> None:
         """A few, and all whose patience is over: with batches between them they would never be
         done."""
-        call_soon, overdue, done = asyncio.get_running_loop().call_soon, self._clock(), 0
-        while self._queue and (done < AT_ONCE or self._queue[0][0] + PATIENCE_S <= overdue):
+        call_soon, now, done = asyncio.get_running_loop().call_soon, self._clock(), 0
+        while self._queue and (done < AT_ONCE or self._queue[0][0] <= now):
             _, work = self._queue.popleft()
             call_soon(work)  # what it raises is the loop's to report
             done += 1

@@ -11,7 +11,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 
+import numpy as np
 import structlog
+from numpy.typing import NDArray
 
 from adserver import arm_metrics
 from adserver.arms import ALONE, CANARY, PRODUCTION, Arm, Beside, Observer, among, in_order, keys_of
@@ -96,20 +98,20 @@ class Pipeline:
 
         What a canary's people ask is a batch of its own, by its own edition from end to end.
         """
-        beside = self.beside
-        if beside.canary is None:
-            return await self._decide(asks, self.edition, beside.arm(PRODUCTION))
-        people = self.histories.identities.of([ask.request for ask in asks]).person
-        dealt = beside.deals(
-            keys_of(people, range(self.numbers.next, self.numbers.next + len(asks)))
-        )
-        if not dealt.any():
+        beside, canary = self.beside, self.beside.canary
+        if canary is None or not (dealt := self._dealt(asks)).any():
             return await self._decide(asks, self.edition, beside.arm(PRODUCTION))
         both = await asyncio.gather(
             self._decide(among(asks, ~dealt), self.edition, beside.arm(PRODUCTION)),
-            self._decide(among(asks, dealt), beside.canary, beside.arm(CANARY)),
+            self._decide(among(asks, dealt), canary, beside.arm(CANARY)),
         )
         return in_order(dealt, *both)
+
+    def _dealt(self, asks: Sequence[Ask]) -> NDArray[np.bool_]:
+        """[B] whose people are the canary's."""
+        people = self.histories.identities.of([ask.request for ask in asks]).person
+        numbers = range(self.numbers.next, self.numbers.next + len(asks))
+        return self.beside.deals(keys_of(people, numbers))
 
     async def rehearse(self, asks: Sequence[Ask]) -> None:
         """Decide up to the auction, and forget it: what that takes is compiled then."""

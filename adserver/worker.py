@@ -231,7 +231,7 @@ class Worker:
         """One event of a sale: counted once, on disk when this returns."""
         if prefetch:
             return EventAnswer("PREFETCH")  # nobody has seen it; the page asks again when shown
-        now_ms = int(self.clocks.wall() * 1000)
+        now_ms = int(self.clocks.wall() * 1000)  # its age does not count what we make it wait
         await self.lull.wait()
         receipt = await self.turnstile.receive(Kind[kind.upper()], token, now_ms)
         metrics.billed(kind, receipt.billed_micros)

@@ -41,6 +41,17 @@ def batcher_of(decider, clock, **limits):
     return batcher
 
 
+async def one_goes_stale(batcher, decider, clock):
+    """The answers to a request that is decided, and to one whose moment passes meanwhile."""
+    first = asyncio.create_task(batcher.ask(ask(clock, "first", 9)))
+    await asyncio.sleep(0.01)
+    stale = asyncio.create_task(batcher.ask(ask(clock, "stale", 0.05)))
+    await asyncio.sleep(0.01)
+    clock.advance(1.0)
+    decider.gate.set()
+    return await asyncio.gather(first, stale)
+
+
 def test_an_idle_server_decides_a_lone_request_at_once(clock):
     async def scenario():
         decider = Decider()
@@ -115,13 +126,7 @@ def test_it_is_quiet_again_when_all_who_waited_were_declined(clock):
     async def scenario():
         decider = Decider(held=True)
         batcher = batcher_of(decider, clock)
-        first = asyncio.create_task(batcher.ask(ask(clock, "first", 9)))
-        await asyncio.sleep(0.01)
-        stale = asyncio.create_task(batcher.ask(ask(clock, "stale", 0.05)))
-        await asyncio.sleep(0.01)
-        clock.advance(1.0)
-        decider.gate.set()
-        await asyncio.gather(first, stale)
+        await one_goes_stale(batcher, decider, clock)
         await asyncio.sleep(0.01)
         quiet = batcher.quiet.is_set()
         await batcher.stop()
@@ -154,13 +159,7 @@ def test_a_request_whose_moment_has_passed_is_declined_not_decided(clock):
     async def scenario():
         decider = Decider(held=True)
         batcher = batcher_of(decider, clock)
-        first = asyncio.create_task(batcher.ask(ask(clock, "first", 9)))
-        await asyncio.sleep(0.01)
-        stale = asyncio.create_task(batcher.ask(ask(clock, "stale", 0.05)))
-        await asyncio.sleep(0.01)
-        clock.advance(1.0)
-        decider.gate.set()
-        answers = await asyncio.gather(first, stale)
+        answers = await one_goes_stale(batcher, decider, clock)
         await batcher.stop()
         return answers, decider.batches
 

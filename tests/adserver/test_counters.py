@@ -19,13 +19,6 @@ SIZE = 256 << 20
 HOME = place_hash("home/top")
 
 
-@pytest.fixture(params=["memory", "disk"])
-def store(request, tmp_path):
-    opened = MemoryStore() if request.param == "memory" else DiskStore(tmp_path / "state", SIZE)
-    yield opened
-    opened.close()
-
-
 @pytest.fixture
 def counters(store):
     made = Counters(store)

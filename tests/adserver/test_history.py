@@ -13,7 +13,6 @@ from adserver.identity import NoIdentity
 from adserver.request import AdRequest
 from adserver.seen import HistorySettings, Shelf
 from adserver.state.disk import DiskStore
-from adserver.state.memory import MemoryStore
 from adserver.state.store import everything
 from adserver.tokens import Token
 from auction.caps import NONE, Cap, Caps, Entity
@@ -36,13 +35,6 @@ CATALOGUE = Ads(
 )
 """Ads 0 to 3 are of campaign 10 and advertiser 1, ads 4 to 7 of campaign 11 and advertiser 2."""
 DAILY = Caps.of({(Entity.CAMPAIGN, 10): [Cap(3, 86_400)]})
-
-
-@pytest.fixture(params=["memory", "disk"])
-def store(request, tmp_path):
-    opened = MemoryStore() if request.param == "memory" else DiskStore(tmp_path / "state", SIZE)
-    yield opened
-    opened.close()
 
 
 class Desk:

@@ -18,7 +18,6 @@ from adserver.features.profiles import (
     opened,
 )
 from adserver.identity import is_page
-from adserver.state.disk import DiskStore
 from adserver.state.memory import MemoryStore
 from adserver.state.store import StoreFailed, everything
 from ranking.counts import WINDOWS_S, key_features
@@ -27,13 +26,6 @@ from ranking.features import BAG, TOPICS
 NOW = 1_793_500_000_000
 DAY_MS = 86_400_000
 PAGE_VISITOR = 1 << 63 | 5
-
-
-@pytest.fixture(params=["memory", "disk"])
-def store(request, tmp_path):
-    opened = MemoryStore() if request.param == "memory" else DiskStore(tmp_path / "s", 64 << 20)
-    yield opened
-    opened.close()
 
 
 @pytest.fixture

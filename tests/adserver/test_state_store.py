@@ -8,17 +8,9 @@ import threading
 import pytest
 
 from adserver.state.disk import DiskStore
-from adserver.state.memory import MemoryStore
 from adserver.state.store import StoreFailed, everything, foreseen
 
 SIZE = 64 << 20
-
-
-@pytest.fixture(params=["memory", "disk"])
-def store(request, tmp_path):
-    opened = MemoryStore() if request.param == "memory" else DiskStore(tmp_path / "state", SIZE)
-    yield opened
-    opened.close()
 
 
 def add_one(values):
