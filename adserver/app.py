@@ -13,7 +13,7 @@ import structlog
 import uvloop
 from aiohttp import web
 
-from adserver import metrics
+from adserver import cores, metrics
 from adserver.errors import ConfigError
 from adserver.http import Routes
 from adserver.insider import Insider
@@ -79,7 +79,10 @@ def main() -> int:
     configure_logs()
     sys.setswitchinterval(SWITCH_S)
     try:
-        uvloop.run(serve(from_environment(os.environ), int(sys.argv[1])))
+        settings, number = from_environment(os.environ), int(sys.argv[1])
+        if settings.own_cores == "on":
+            cores.keep_to_own(number, settings.workers)
+        uvloop.run(serve(settings, number))
     except ConfigError as error:
         for mistake in error.mistakes:
             structlog.get_logger().error("configuration", mistake=mistake)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -19,7 +20,7 @@ from adserver.catalogue.snapshot import current_version
 from adserver.catalogue.tables import add_tables
 from adserver.drift.hourly import keep_looking
 from adserver.logs import configure_logs
-from adserver.polite import step_back
+from adserver.polite import step_back, take_leftovers
 from adserver.releases.registry import Registry
 from adserver.settings import Settings, from_environment
 from feedback.compaction import compact
@@ -75,8 +76,11 @@ async def keep_house(settings: Settings) -> None:
     tables = Tables(settings.snapshots, settings.registry)
     log_folder, warehouse = settings.adserver_data / "events", settings.adserver_data / "warehouse"
 
+    unhurried = ThreadPoolExecutor(1, "unhurried", take_leftovers)
+
     async def compacting() -> None:
-        await asyncio.to_thread(compact, log_folder, warehouse)
+        loop = asyncio.get_running_loop()
+        await loop.run_in_executor(unhurried, compact, log_folder, warehouse)
 
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(forever(compacting, COMPACT_EVERY_S))

@@ -2,7 +2,8 @@
 
     python -m adserver.polite report page
 
-is the command `adserver report page`, run so. A nice value alone is not enough: where Linux shares
+is the command `adserver report page`, run so. What nobody waits for at all takes leftovers only.
+A nice value alone is not enough: where Linux shares
 the cores among sessions first (sched_autogroup(7)), it counts within one's session only, and beside
 workers, which lead sessions of their own, a process at the lowest priority took as much as each.
 """
@@ -11,6 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import sys
 from pathlib import Path
 from typing import Final
 
@@ -35,6 +37,16 @@ def step_back() -> None:
             return
     with contextlib.suppress(OSError):  # no Linux, or one that does not share by sessions
         AUTOGROUP.write_text(str(NICE))
+
+
+def take_leftovers() -> None:
+    """For this thread and what it starts: a core from which whoever wakes up drives it at once.
+
+    However low its share, what has one keeps a core for some milliseconds, and who wakes up does
+    not come to it as to one that idles.
+    """
+    if sys.platform == "linux":
+        os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
 
 
 if __name__ == "__main__":

@@ -48,6 +48,9 @@ class Settings:
     """Port of all HTTP: decisions, events, tag, metrics."""
     workers: Annotated[int, Between(1, 256)] = 1
     """Server processes on the port. One per core that Triton and others leave free."""
+    own_cores: Annotated[str, ON_OFF] = "on"
+    """on: where workers are as many as cores, or twice as many, each keeps to one core. Choose off
+    where another server on the machine does the same."""
     scorer: Annotated[str, OneOf(("triton", "local"))] = "triton"
     """triton: a Triton Inference Server scores; local: ONNX Runtime in the worker does."""
     selector: Annotated[str, OneOf(("cpu", "gpu"))] = "cpu"

@@ -1,6 +1,7 @@
 """What a server does with more requests than it can decide; one JSON line per figure.
 
     python -m bench.overload --rates 100 200 400 800
+    python -m bench.overload --rates 500 --own-cores off on --repeats 3
 
 Poisson arrivals at each rate, latency from the intended moment, every ad seen and clicked as often
 as the model expects, so that events take their share. A decision is worth something if it comes in
@@ -57,27 +58,23 @@ def figure(tally: Tally, rate: float, seconds: float) -> dict[str, Any]:
         "full_share": round(float((quality == 0).mean()), 4),
         **{f"p{q}_ms": round(float(np.quantile(ms, q / 100)), 1) for q in (50, 90, 99)},
         "p99_of_the_median_second_ms": round(float(np.median(p99)), 1),
+        "seconds_above_50_ms": sum(one > IN_TIME_MS for one in p99),
+        "seconds": len(p99),
         "failed": sum(one >= SERVER_ERRORS for one in tally.status) + tally.failures.total(),
     }
 
 
-def bench(server: Server, flags: argparse.Namespace) -> None:
+def bench(server: Server, flags: argparse.Namespace, about: dict[str, Any]) -> None:
     load = list(shots(1, DISTINCT, target_of(server.url).host))
-    for _ in range(flags.repeats):
-        for rate in flags.rates:
-            plan = Plan(rate, flags.seconds, WARM_UP_S, events=True)
-            before = sum(seconds for _, seconds in server.cpu_s().values())
-            tally = uvloop.run(loaded(server.url, load, plan))
-            spent = sum(seconds for _, seconds in server.cpu_s().values()) - before
-            about = {
-                "workers": flags.workers,
-                "ads": flags.ads,
-                "server_cores": round(spent / (flags.seconds + WARM_UP_S), 2),
-            }
-            sys.stdout.buffer.write(
-                orjson.dumps(figure(tally, rate, flags.seconds) | about) + b"\n"
-            )
-            sys.stdout.flush()
+    for rate in flags.rates:
+        plan = Plan(rate, flags.seconds, WARM_UP_S, events=True)
+        before = sum(seconds for _, seconds in server.cpu_s().values())
+        tally = uvloop.run(loaded(server.url, load, plan))
+        spent = sum(seconds for _, seconds in server.cpu_s().values()) - before
+        cores = {"server_cores": round(spent / (flags.seconds + WARM_UP_S), 2)}
+        line = figure(tally, rate, flags.seconds) | about | cores
+        sys.stdout.buffer.write(orjson.dumps(line) + b"\n")
+        sys.stdout.flush()
 
 
 def main() -> int:
@@ -85,19 +82,22 @@ def main() -> int:
     parser.add_argument("--rates", type=float, nargs="+", default=[100.0, 200.0, 400.0, 800.0])
     parser.add_argument("--ads", type=int, default=20_000)
     parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--own-cores", nargs="+", choices=("on", "off"), default=["on"])
     parser.add_argument("--seconds", type=float, default=20.0)
-    parser.add_argument("--repeats", type=int, default=1)
+    parser.add_argument("--repeats", type=int, default=1, help="a server of its own for each")
     parser.add_argument("--quick", action="store_true", help="few ads, two rates, short")
     flags = parser.parse_args()
     if flags.quick:
         flags.ads, flags.rates, flags.seconds = 2_000, [50.0, 400.0], 4.0
     with tempfile.TemporaryDirectory(prefix="overload-") as folder:
-        wanted = Wanted(
-            *(flags.ads, "local", flags.workers, Path(folder) / "data"),
-            {"DRIFT_EVERY_S": "0", "RELEASE_PROMOTION": "off"},
-        )
-        with serving(wanted, Path(folder) / "server.log") as server:
-            bench(server, flags)
+        for own_cores in flags.own_cores * flags.repeats:
+            about = {"workers": flags.workers, "ads": flags.ads, "own_cores": own_cores}
+            wanted = Wanted(
+                *(flags.ads, "local", flags.workers, Path(folder) / "data"),
+                {"DRIFT_EVERY_S": "0", "RELEASE_PROMOTION": "off", "OWN_CORES": own_cores},
+            )
+            with serving(wanted, Path(folder) / "server.log") as server:
+                bench(server, flags, about)
     return 0
 
 

@@ -3,7 +3,7 @@
     python -m bench.polite
 
 As many busy processes as there are cores, each leading a session as workers do, and one more beside
-them: at the lowest nice value alone, and as `adserver.polite` steps back. `value` is its CPU time
+them: at the lowest nice value alone, and in both ways of `adserver.polite`. `value` is its CPU time
 against the mean of theirs: 1 is an equal share, the less the better.
 """
 
@@ -23,10 +23,12 @@ import orjson
 import psutil  # type: ignore[import-untyped]  # ships no annotations
 
 BUSY: Final = "print(flush=True)\nwhile True: pass"
+POLITE: Final = "from adserver.polite import step_back, take_leftovers\n"
 WAYS: Final[Mapping[str, str]] = {
     "nothing": "",
     "nice 19": "import os; os.nice(19)\n",
-    "step_back": "from adserver.polite import step_back; step_back()\n",
+    "step_back": POLITE + "step_back()\n",
+    "take_leftovers": POLITE + "step_back(); take_leftovers()\n",
 }
 
 

@@ -11,6 +11,7 @@ import structlog
 
 from adserver.children import die_with_parent
 from adserver.deadline import Clock, wall
+from adserver.polite import take_leftovers
 from feedback.drift.observing import settling_ms
 
 MARGIN_S = 30.0
@@ -37,12 +38,18 @@ async def keep_looking(
         await _look(command)
 
 
+def _begin() -> None:
+    """In the child between fork and exec."""
+    die_with_parent()
+    take_leftovers()
+
+
 async def _look(command: Sequence[str]) -> None:
     process = await asyncio.create_subprocess_exec(
         *command,
         stdout=asyncio.subprocess.DEVNULL,
         env={**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
-        preexec_fn=die_with_parent,
+        preexec_fn=_begin,
     )
     try:
         code = await process.wait()

@@ -20,6 +20,18 @@ def test_it_takes_little_where_every_core_is_busy():
     assert polite < 0.4 * min(busy)
 
 
+def test_leftovers_are_no_more_and_are_taken_by_one_thread_only():
+    leftovers, *busy = taken("take_leftovers", 3.0)
+    told = "import os; from threading import Thread; from adserver.polite import take_leftovers\n"
+    told += "t = Thread(target=lambda: (take_leftovers(), print(os.sched_getscheduler(0))))\n"
+    told += "t.start(); t.join(); print(os.sched_getscheduler(0))\n"
+
+    said = subprocess.check_output([sys.executable, "-c", told], text=True)
+
+    assert leftovers < 0.4 * min(busy)
+    assert said.split() == [str(os.SCHED_IDLE), str(os.SCHED_OTHER)]
+
+
 def test_what_it_starts_is_in_its_session():
     told = "import os, subprocess; print(os.getsid(0) == os.getpid(), flush=True)\n"
     child = "print(subprocess.check_output(['sh', '-c', 'nice; cat /proc/self/autogroup || true'],"

@@ -6,6 +6,7 @@ import asyncio
 import csv
 import io
 import math
+import os
 import signal
 import time
 from collections import Counter
@@ -21,6 +22,7 @@ from patience import until
 from stillness import once_still
 
 from adserver.catalogue import operations, schema
+from adserver.cores import core_of
 from simulator.traffic import openrtb, requests
 from simulator.world import World
 
@@ -304,12 +306,16 @@ def test_two_workers_never_overspend_a_budget_and_one_ctrl_c_ends_everything(tmp
         until(lambda: _budgets_known(server, pages), within_s=20.0)
         seen = asyncio.run(ask_for(server.url, pages, 3.0, 16))
         family = server.family()
+        cores = [one.cpu_affinity() for one in running(family, "adserver.app")]
         status = server.stop()
         spent, reserved, limit = money(server)
     finally:
         server.stop(signal.SIGKILL)
 
     assert {code for code, _ in seen} == {200}
+    ours = sorted(os.sched_getaffinity(0))
+    own = [core_of(worker, 2, ours) for worker in range(2)]
+    assert cores == [ours if core is None else [core] for core in own]
     assert status == 0
     assert not [p for p in family if p.is_running() and p.status() != psutil.STATUS_ZOMBIE]
     chosen = np.array(sorted(map(int, won)))
@@ -317,6 +323,21 @@ def test_two_workers_never_overspend_a_budget_and_one_ctrl_c_ends_everything(tmp
     assert server.cli("ledger", "check").splitlines() == ["0 faults"]
     # each in its campaign's currency, of which none is dearer than two dollars
     assert 20_000 <= limit[chosen].max() < 40_000
+
+
+def test_the_logs_way_into_the_warehouse_takes_leftovers(running_server):
+    (keeping,) = running(running_server.family(), "adserver.housekeeping")
+
+    def its() -> set[int]:
+        return {os.sched_getscheduler(one.id) for one in keeping.threads()}
+
+    until(lambda: os.SCHED_IDLE in its(), within_s=30.0)
+
+    assert os.sched_getscheduler(keeping.pid) == os.SCHED_OTHER  # tables are waited for
+
+
+def running(family: list[psutil.Process], module: str) -> list[psutil.Process]:
+    return [one for one in family if module in one.cmdline()]
 
 
 def ask(server: LiveServer, page: dict) -> dict:
