@@ -149,6 +149,7 @@ def bench(scorer: str, flags: argparse.Namespace, folder: Path) -> Iterator[dict
         "RELEASE_PROMOTION": "off",
         "FEATURE_LOG_MIB": "8192",
         "DRIFT_EVERY_S": "0",
+        "OWN_CORES": flags.own_cores,
     }
     wanted = Wanted(flags.ads, scorer, flags.workers, folder / "data", settings)
     load = list(shots(1, DISTINCT if not flags.quick else 4_000, "127.0.0.1"))
@@ -171,6 +172,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--scorer", nargs="+", choices=SCORERS, default=["local"])
     parser.add_argument("--workers", type=int, default=1, help="leave cores for the load")
+    parser.add_argument("--own-cores", choices=("on", "off"), default="on")
     parser.add_argument("--ads", type=int, default=20_000)
     parser.add_argument("--rate", type=float, default=500.0, help="ad requests per second")
     parser.add_argument("--hold", type=float, default=15.0, help="seconds after each move")
@@ -187,6 +189,7 @@ def main() -> int:
             about = {
                 "scorer": scorer,
                 "workers": flags.workers,
+                "own_cores": flags.own_cores,
                 "ads": flags.ads,
                 "per_s": flags.rate,
                 "hold_s": flags.hold,

@@ -37,8 +37,9 @@ FRAME = struct.Struct("<IIII")
 MAGIC = 0x31504D53  # "SMP1"
 MOST_BYTES = 1 << 28
 """Of one frame; a head that claims more is damaged."""
-GROUP = 64
-"""Pages compressed together: readers go through a thousand times as many."""
+GROUP = 16
+"""Pages compressed together: readers go through a thousand times as many, but what compresses many
+at once keeps decisions waiting."""
 LINGER_S = 2.0
 """Pages wait this long for company; it is also what a crash costs."""
 WAITING = 1024

@@ -207,8 +207,7 @@ def without(releases: Releases, versions: set[int]) -> Releases:
 def expendable(releases: Releases, keep: int) -> set[int]:
     """Retired versions beyond the newest `keep`; never the one that a rollback needs."""
     retired = sorted(v for v, s in releases.states.items() if s is State.RETIRED)
-    old = retired[: len(retired) - keep] if keep else retired
-    return set(old) - {releases.last_production}
+    return set(retired[: max(0, len(retired) - keep)]) - {releases.last_production}
 
 
 def _state(releases: Releases, version: int) -> State:

@@ -129,6 +129,18 @@ def test_old_retired_versions_go_but_never_the_one_to_return_to():
     assert without(releases, gone).states.keys() == {7, 8, 10, 11}
 
 
+@pytest.mark.parametrize("keep", range(6))
+@pytest.mark.parametrize("retired", range(8))
+def test_as_many_retired_versions_stay_as_are_to_be_kept(retired, keep):
+    releases = FRESH
+    for version in range(2, 2 + retired):
+        releases = rolled_back(with_candidate(releases, version), version, 1, "", {})
+
+    gone = expendable(releases, keep)
+
+    assert gone == set(range(2, 2 + max(0, retired - keep)))
+
+
 @given(st.lists(st.integers(0, 9), max_size=60))
 def test_whatever_is_asked_one_version_is_in_production_and_one_at_most_on_trial(wishes):
     releases = FRESH
