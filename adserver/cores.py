@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 
 
 def core_of(worker: int, workers: int, cores: Sequence[int]) -> int | None:
@@ -23,4 +24,5 @@ def keep_to_own(worker: int, workers: int) -> None:
     if sys.platform == "linux":
         core = core_of(worker, workers, sorted(os.sched_getaffinity(0)))
         if core is not None:
-            os.sched_setaffinity(0, {core})
+            with suppress(OSError):  # a sandbox that forbids it; Linux shares the cores then
+                os.sched_setaffinity(0, {core})

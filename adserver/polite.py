@@ -2,10 +2,10 @@
 
     python -m adserver.polite report page
 
-is the command `adserver report page`, run so. What nobody waits for at all takes leftovers only.
-A nice value alone is not enough: where Linux shares
+is the command `adserver report page`, run so. A nice value alone is not enough: where Linux shares
 the cores among sessions first (sched_autogroup(7)), it counts within one's session only, and beside
 workers, which lead sessions of their own, a process at the lowest priority took as much as each.
+What nobody waits for at all takes leftovers only.
 """
 
 from __future__ import annotations
@@ -46,7 +46,8 @@ def take_leftovers() -> None:
     not come to it as to one that idles.
     """
     if sys.platform == "linux":
-        os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
+        with contextlib.suppress(OSError):  # a sandbox that forbids it
+            os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
 
 
 if __name__ == "__main__":

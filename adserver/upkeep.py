@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Final
 
 import structlog
@@ -32,6 +31,8 @@ RELEASES: Final = 5_000
 REST_S: Final = 0.005
 """Between two steps of an exchange of counts: each computes for a millisecond or two, in which
 decisions beside it are half as fast."""
+MOST_RESTS: Final = 5
+"""While somebody waits for a decision; the exchange would have no end in a server at its limit."""
 log = structlog.get_logger()
 
 
@@ -106,10 +107,16 @@ class Upkeep:
     async def count(self) -> None:
         """What the model knows of ads and people."""
         features = self.pipeline.features
-        rest = partial(self.clocks.sleep, REST_S)
-        fresh = await asyncio.to_thread(features.fetch, self._now_ms, rest)
+        fresh = await asyncio.to_thread(features.fetch, self._now_ms, self.rest)
         features.take(fresh)
         metrics.observe_features(features, self._now_ms)
+
+    def rest(self) -> None:
+        """What a thread does between two steps."""
+        for _ in range(MOST_RESTS):
+            self.clocks.sleep(REST_S)
+            if self.batcher.quiet.is_set():
+                return
 
     async def observe(self) -> None:
         """What models on trial did, and what is to become of them."""
