@@ -9,6 +9,7 @@ from auction_records import AT_MS, Market, same
 
 from adserver.auctions.record import joined
 from adserver.auctions.sample import (
+    GROUP,
     WAITING,
     Damage,
     SampleSettings,
@@ -42,7 +43,7 @@ def test_what_was_put_is_read_in_order_and_in_groups(tmp_path):
 
     records = list(read_sample(tmp_path))
     assert same(joined(records), joined([page for batch in batches for page in batch]))
-    assert max(len(record) for record in records) == 64
+    assert max(len(record) for record in records) == GROUP
     assert writer.written == sum(s.path.stat().st_size for s in segments(tmp_path))
     assert writer.dropped == 0
 
