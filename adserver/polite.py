@@ -40,10 +40,10 @@ def step_back() -> None:
 
 
 def take_leftovers() -> None:
-    """For this thread and what it starts: a core from which whoever wakes up drives it at once.
+    """For this thread and what it starts: a core that nobody else wants.
 
-    However low its share, what has one keeps a core for some milliseconds, and who wakes up does
-    not come to it as to one that idles.
+    Linux wakes others up on it as on one that idles, which it does not do where something runs
+    that has a share, however small.
     """
     if sys.platform == "linux":
         with contextlib.suppress(OSError):  # a sandbox that forbids it
