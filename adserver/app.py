@@ -71,8 +71,8 @@ async def serve(settings: Settings, number: int) -> None:
 def _settle_garbage_collector() -> None:
     """What is loaded by now stays for good; looking at it again would cost milliseconds.
 
-    Ten thousand new objects are looked at in 4 ms, and once more with those of the time before. A
-    third as many, and large batches alone would set it off.
+    The loop stands still while new ones are looked at, the longer the more there are, and once more
+    with those of the time before. Much fewer would be reached within every large batch.
     """
     gc.collect()
     gc.freeze()

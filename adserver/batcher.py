@@ -111,7 +111,7 @@ class Batcher:
         while True:
             await self._arrived.wait()
             await self._free.acquire()
-            await let_in()  # they can join
+            await let_in()  # whoever had arrived may join
             batch = self._take()
             if not batch:
                 self._free.release()

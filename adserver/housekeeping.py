@@ -75,7 +75,6 @@ async def keep_house(settings: Settings) -> None:
     """Forever."""
     tables = Tables(settings.snapshots, settings.registry)
     log_folder, warehouse = settings.adserver_data / "events", settings.adserver_data / "warehouse"
-
     unhurried = ThreadPoolExecutor(1, "unhurried", take_leftovers)
 
     async def compacting() -> None:

@@ -78,6 +78,11 @@ class LiveServer:
         parent = psutil.Process(self.process.pid)
         return [parent, *parent.children(recursive=True)]
 
+    def running(self, *command: str) -> list[psutil.Process]:
+        """Those of the family that run `python -m` with this module, and these arguments."""
+        began = ["-m", *command]
+        return [one for one in self.family() if one.cmdline()[1 : 1 + len(began)] == began]
+
     def stop(self, how: signal.Signals = signal.SIGINT) -> int:
         """Its exit status, after one signal."""
         assert self.process

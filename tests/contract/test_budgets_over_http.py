@@ -118,10 +118,7 @@ def books(server: LiveServer) -> list[Account]:
 
 
 def worker(server: LiveServer, number: int) -> psutil.Process | None:
-    for process in server.family():
-        if process.cmdline()[-2:] == ["adserver.app", str(number)]:
-            return process
-    return None
+    return next(iter(server.running("adserver.app", str(number))), None)
 
 
 def serving(server: LiveServer) -> int:

@@ -306,7 +306,7 @@ def test_two_workers_never_overspend_a_budget_and_one_ctrl_c_ends_everything(tmp
         until(lambda: _budgets_known(server, pages), within_s=20.0)
         seen = asyncio.run(ask_for(server.url, pages, 3.0, 16))
         family = server.family()
-        cores = [one.cpu_affinity() for one in running(family, "adserver.app")]
+        cores = [one.cpu_affinity() for one in server.running("adserver.app")]
         status = server.stop()
         spent, reserved, limit = money(server)
     finally:
@@ -326,7 +326,7 @@ def test_two_workers_never_overspend_a_budget_and_one_ctrl_c_ends_everything(tmp
 
 
 def test_the_logs_way_into_the_warehouse_takes_leftovers(running_server):
-    (keeping,) = running(running_server.family(), "adserver.housekeeping")
+    (keeping,) = running_server.running("adserver.housekeeping")
 
     def its() -> set[int]:
         return {os.sched_getscheduler(one.id) for one in keeping.threads()}
@@ -334,10 +334,6 @@ def test_the_logs_way_into_the_warehouse_takes_leftovers(running_server):
     until(lambda: os.SCHED_IDLE in its(), within_s=30.0)
 
     assert os.sched_getscheduler(keeping.pid) == os.SCHED_OTHER  # tables are waited for
-
-
-def running(family: list[psutil.Process], module: str) -> list[psutil.Process]:
-    return [one for one in family if module in one.cmdline()]
 
 
 def ask(server: LiveServer, page: dict) -> dict:
