@@ -173,6 +173,7 @@ class Worker:
         refresh(self.pipeline.edition, self.drawer, self.clocks.wall())
         await self.upkeep.follow()
         await self.pipeline.rehearse([self._rehearsal()])
+        await self.pipeline.rehearse([self._rehearsal(left_s=0.0)])  # the fallback compiles as well
         compile_auction([self.settings.mechanism])  # or wait for who began before us
         for size in WARM_UPS:
             await self.pipeline.decide([self._rehearsal()] * size)
@@ -289,9 +290,9 @@ class Worker:
         self.pipeline.till.write_down(decision, int(self.clocks.wall() * 1000))
         return decision
 
-    def _rehearsal(self) -> Ask:
+    def _rehearsal(self, left_s: float = 60.0) -> Ask:
         """A test request that can be sold: not billed, not reported."""
         sizes = self.pipeline.edition.snapshot.sizes[:4]
         slots = tuple(Slot(f"warm-up-{n}", sizes=sizes) for n in range(2))
         request = AdRequest("warm-up", slots, test=True, explain=Explain.SUMMARY)
-        return Ask(request, Deadline(self.clocks.monotonic() + 60.0), self.clocks.monotonic())
+        return Ask(request, Deadline(self.clocks.monotonic() + left_s), self.clocks.monotonic())
