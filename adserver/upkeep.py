@@ -57,7 +57,7 @@ class Upkeep:
     def jobs(self) -> list[Job]:
         """Each is to be called again and again, in any order."""
         jobs: list[Job] = [self.refresh, self.follow, self.release]
-        jobs += [self.tend, self.pace, self.count, self.observe, self.select]
+        jobs += [self.tend, self.pace, self.count, self.observe, self.select, self.write_out]
         return [*jobs, self.sweep, self.drift.tell_drift] if self.number == 0 else jobs
 
     async def refresh(self) -> None:
@@ -121,6 +121,10 @@ class Upkeep:
     async def observe(self) -> None:
         """What models on trial did, and what is to become of them."""
         await asyncio.to_thread(self.trial.beat, self._now_ms)
+
+    async def write_out(self) -> None:
+        """What is recorded of auctions, before it is so much that its writing is felt."""
+        await asyncio.to_thread(self.pipeline.recorder.ring.write_out)
 
     async def select(self) -> None:
         """Tell whoever else finds candidates what has changed."""

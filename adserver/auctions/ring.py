@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import mmap
 import os
+from contextlib import suppress
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from pathlib import Path
@@ -134,6 +135,16 @@ class RingWriter:
         self._end, self._count = end, self._count + 1
         self._control[END], self._control[ENTRIES] = self._end, self._count
         return True
+
+    def write_out(self) -> None:
+        """What was appended so far goes to the disk. From any thread.
+
+        Left alone it goes there all the same, but half a minute's at once, hundreds of MB, and
+        the kernel's threads that write them take a core from whoever answers.
+        """
+        if self._file >= 0:
+            with suppress(OSError):  # nobody was promised that it is there after a crash
+                os.fdatasync(self._file)
 
     def close(self) -> None:
         """After the last `append`; the file stays for its readers."""

@@ -45,6 +45,24 @@ def test_another_process_reads_what_this_one_writes(tmp_path):
     assert done.stdout.strip() == "r1"
 
 
+def test_what_was_appended_is_written_out_and_a_closed_or_failing_file_stops_nobody(
+    tmp_path, monkeypatch
+):
+    written, ring = [], ring_of(tmp_path)
+    append(ring, Market(1).batch(2))
+
+    def write(descriptor: int) -> None:
+        written.append(os.fstat(descriptor).st_ino)
+        raise OSError("the disk is gone")
+
+    monkeypatch.setattr(os, "fdatasync", write)
+    ring.write_out()
+    ring.close()
+    ring.write_out()
+
+    assert written == [path_of(tmp_path, 3).stat().st_ino]
+
+
 def test_a_full_ring_keeps_the_newest_and_says_what_is_gone(tmp_path):
     market, ring = Market(2), ring_of(tmp_path, SMALL)
     batches = [market.batch(3) for _ in range(60)]
