@@ -7,7 +7,7 @@ calling `write_out` twice a second as a worker does, while on each core a proces
 millisecond and rests one, in turn. `burst_mib` is the most that the machine wrote to its disks
 within a tenth of a second (nr_written of /proc/vmstat), `worst_ms` the longest that one of those
 rounds took beyond its two milliseconds. Linux only, whose kernel lets what is written age for half
-a minute: a way needs longer than that. 500 pages a second record some 10 MiB.
+a minute: a way needs longer than that. 500 pages a second of 200 candidates record 10 MB a second.
 """
 
 from __future__ import annotations

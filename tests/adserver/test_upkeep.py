@@ -1,4 +1,4 @@
-"""What a thread beside decisions does between two of its steps."""
+"""What threads do beside decisions, and how long they rest between two steps."""
 
 from __future__ import annotations
 
