@@ -20,6 +20,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from retrieval import indexing
 from retrieval.calibration import calibrate
 from retrieval.planner import Plan, Retriever
 from retrieval.postings import flags
@@ -128,7 +129,7 @@ def by_value(
 def open_index(line_items: int, rng: np.random.Generator) -> TargetingIndex:
     """Only key-values: the share that a request asks for is the share it gets."""
     terms = (t for t in targeting(line_items, rng) if t.dimension is Dimension.KEY_VALUE)
-    return TargetingIndex.build(line_items, terms, (), (), ())
+    return indexing.build(line_items, terms, (), (), ())
 
 
 def query(
@@ -215,7 +216,7 @@ def bench(ads: int, requests: int, graph_to: int) -> None:
 def bench_targeting(ads: int, line_items: int, rng: np.random.Generator, requests: int) -> None:
     terms = list(targeting(line_items, rng))
     start = time.perf_counter()
-    index = TargetingIndex.build(line_items, terms, (), (), ())
+    index = indexing.build(line_items, terms, (), (), ())
     took = round(time.perf_counter() - start, 2)
     say(figure="targeting_build", ads=ads, line_items=line_items, seconds=took)
     with tempfile.TemporaryDirectory() as folder:

@@ -5,6 +5,7 @@ This module knows sets of rows by number. It knows nothing of what a set stands 
 
 from __future__ import annotations
 
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +18,8 @@ SPARSE_PER_WORD = 0.25
 """Most rows per 64-bit word of a bitmap that are kept as a list. A row of a list costs about a
 nanosecond and 4 bytes, a word of a bitmap about a tenth and 8 bytes: below this share the list
 is eight times smaller, and a request pays at most twice the bitmap's time for it."""
+
+LOW = np.int64(0xFFFFFFFF)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +50,57 @@ class Postings:
             return np.flatnonzero(flags(self.dense[self.dense_row[number]]))
         return self.sparse[self.sparse_start[number] : self.sparse_start[number + 1]]
 
+    @property
+    def sets(self) -> int:
+        return len(self.dense_row) - 1
+
+    @classmethod
+    def none(cls) -> Postings:
+        """No set at all."""
+        starts, spare = np.zeros(2, np.int64), np.zeros(1, np.int32)
+        return cls(np.full(1, -1, np.int32), np.zeros((1, 1), np.uint64), starts, spare)
+
+    def edited(
+        self, size: int, without: NDArray[np.int32], more: Mapping[int, NDArray[np.int32]]
+    ) -> Postings:
+        """The same sets, of rows below `size`: first less `without`, then with `more` by set.
+
+        A bitmap stays one, and a list a list, whatever their lengths become.
+        """
+        dense = widened(self.dense, words_for(size)) & ~bitmap(without, size)
+        lists = [np.empty(0, np.int64)]
+        for number, rows in more.items():
+            if self.dense_row[number] >= 0:
+                dense[self.dense_row[number]] |= bitmap(rows, size)
+            else:
+                lists.append(np.int64(number) << 32 | rows)
+        gone = np.zeros(size, np.bool_)
+        gone[without] = True
+        old = self.sparse[: self.sparse_start[-1]]
+        owner = np.repeat(np.arange(self.sets + 1), np.diff(self.sparse_start))
+        key = (owner << 32 | old)[~gone[old]]  # by set, then by row: in this order they lie
+        coming = np.sort(np.concatenate(lists))
+        key = np.insert(key, np.searchsorted(key, coming), coming)
+        start = np.searchsorted(key, np.arange(self.sets + 2) << 32)
+        return Postings(self.dense_row, dense, start.astype(np.int64), _spare(key & LOW))
+
+    def with_sets(self, rows: Sequence[NDArray[np.int32]], lists: Container[int]) -> Postings:
+        """And sets of these sorted rows after the others; those numbered in `lists` from 0 on are
+        lists however long, of the others the short ones."""
+        words = self.dense.shape[1]
+        is_list = [len(one) <= SPARSE_PER_WORD * words or n in lists for n, one in enumerate(rows)]
+        wide = [bitmap(one, 64 * words) for one, lst in zip(rows, is_list, strict=True) if not lst]
+        narrow = [one if lst else one[:0] for one, lst in zip(rows, is_list, strict=True)]
+        used, end = int(self.dense_row.max()) + 1, self.sparse_start[-1]
+        place = used - 1 + np.cumsum(~np.array(is_list, np.bool_))
+        starts = end + np.cumsum([0, *map(len, narrow), 0])
+        return Postings(
+            np.concatenate([self.dense_row[:-1], np.where(is_list, -1, place), [-1]]).astype("i4"),
+            np.concatenate([self.dense[:used], wide]) if wide else self.dense,
+            np.concatenate([self.sparse_start[:-2], starts]),
+            _spare(np.concatenate([self.sparse[:end], *narrow])),
+        )
+
     def has(self, number: int, row: int) -> bool:
         """Whether a row is in one set."""
         if number < 0:
@@ -58,57 +112,16 @@ class Postings:
         return place < len(rows) and int(rows[place]) == row
 
 
-class PostingsBuilder:
-    """Gathers the rows of every term, then lays them out."""
+def _spare(rows: NDArray[np.integer]) -> NDArray[np.int32]:
+    """With one element more: an empty file cannot be mapped."""
+    return np.append(rows, 0).astype(np.int32)
 
-    def __init__(self, rows: int) -> None:
-        self.rows = rows
-        self.parts: list[tuple[list[NDArray[np.int32]], list[NDArray[np.int32]]]] = []
-        self.lists: set[int] = set()
 
-    def new_term(self) -> int:
-        self.parts.append(([], []))
-        return len(self.parts) - 1
-
-    def add(
-        self, term: int, rows: NDArray[np.int32], exclude: bool = False, sparse: bool = False
-    ) -> None:
-        """Add rows to the term's including or excluding set; `sparse` forces a list."""
-        self.parts[term][exclude].append(rows)
-        if sparse:
-            self.lists.add(term)
-
-    def finish(self) -> tuple[NDArray[np.int32], NDArray[np.int32], Postings]:
-        """Each term's including and excluding set (-1: none), and the sets."""
-        number = np.full((2, max(1, len(self.parts))), -1, np.int32)
-        sets: list[NDArray[np.int32]] = []
-        forced: set[int] = set()
-        for term, sides in enumerate(self.parts):
-            for side, parts in enumerate(sides):
-                if not parts:
-                    continue
-                if term in self.lists:
-                    forced.add(len(sets))
-                number[side, term] = len(sets)
-                sets.append(np.unique(np.concatenate(parts)).astype(np.int32))
-        return number[0], number[1], self._lay_out(sets, forced)
-
-    def _lay_out(self, sets: list[NDArray[np.int32]], forced: set[int]) -> Postings:
-        most = SPARSE_PER_WORD * words_for(self.rows)
-        is_list = [len(rows) <= most or n in forced for n, rows in enumerate(sets)]
-        bitmaps = [
-            bitmap(rows, self.rows) for rows, lst in zip(sets, is_list, strict=True) if not lst
-        ]
-        lists = [rows if lst else rows[:0] for rows, lst in zip(sets, is_list, strict=True)]
-        dense_row = np.cumsum(~np.array(is_list, np.bool_)) - 1
-        # An empty file cannot be mapped, so each array keeps at least one spare element.
-        spare = np.zeros((1, words_for(self.rows)), np.uint64)
-        return Postings(
-            np.append(np.where(is_list, -1, dense_row), -1).astype(np.int32),
-            np.stack(bitmaps) if bitmaps else spare,
-            np.cumsum([0, *map(len, lists), 0]).astype(np.int64),
-            np.concatenate([*lists, np.zeros(1, np.int32)]),
-        )
+def widened(bitmaps: NDArray[np.uint64], words: int) -> NDArray[np.uint64]:
+    """[n, words] the same bits in more words."""
+    wide = np.zeros((len(bitmaps), words), np.uint64)
+    wide[:, : bitmaps.shape[1]] = bitmaps
+    return wide
 
 
 def words_for(rows: int) -> int:

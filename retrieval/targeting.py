@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 
 from retrieval import kernels
 from retrieval.files import mapped
-from retrieval.postings import Postings, PostingsBuilder, bitmap, flags, words_for
-from retrieval.query import DIMENSIONS, MAX_SLOTS, Dimension, Query
+from retrieval.postings import Postings, flags, words_for
+from retrieval.query import MAX_SLOTS, Dimension, Query
 
 Rows = NDArray[np.int32]
 Named = Iterable[tuple[str, Rows]]
@@ -44,6 +44,12 @@ class Vocabulary:
     under_domain: dict[str, int]
     """A domain to the line items whose own domain lies below it."""
     placement: dict[str, int]
+
+    @property
+    def terms(self) -> int:
+        """How many there are."""
+        others = (self.category, self.domain, self.under_domain, self.placement)
+        return sum(map(len, (*self.dimension, *others)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,32 +87,6 @@ class TargetingIndex:
     scratch: Match
     allowed: NDArray[np.uint64]
 
-    @classmethod
-    def build(
-        cls,
-        line_items: int,
-        targeting: Iterable[Term],
-        own_category: Named,
-        own_domain: Named,
-        placements: Named,
-    ) -> TargetingIndex:
-        """Index the targeting of `line_items` line items.
-
-        `placements` lists the line items that are tied to each placement; one that is in none of
-        the lists runs anywhere. A line item's own category counts for its parent too, so that
-        blocking "IAB25" blocks "IAB25-3".
-        """
-        draft = _Draft(line_items)
-        for term in targeting:
-            draft.target(term)
-        for category, rows in own_category:
-            draft.own_category(category, rows)
-        for domain, rows in own_domain:
-            draft.own_domain(domain, rows)
-        for placement, rows in placements:
-            draft.placement(placement, rows)
-        return draft.index()
-
     def save(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.postings.save(folder)
@@ -126,14 +106,14 @@ class TargetingIndex:
             name: mapped(folder / f"{name}.npy")
             for name in ("include", "exclude", "open", "unrestricted")
         }
-        return _index(line_items, vocabulary, Postings.load(folder), columns)
+        return opened(line_items, vocabulary, Postings.load(folder), columns)
 
     def for_another_thread(self) -> TargetingIndex:
         """The same index with scratch of its own."""
         columns = {
             name: getattr(self, name) for name in ("include", "exclude", "open", "unrestricted")
         }
-        return _index(self.line_items, self.vocabulary, self.postings, columns)
+        return opened(self.line_items, self.vocabulary, self.postings, columns)
 
     def terms(self, dimension: Dimension, values: Iterable[str]) -> list[int]:
         """Terms of the values that some line item names or refuses; the others match nobody."""
@@ -154,7 +134,7 @@ class TargetingIndex:
         found = {words.category.get(category, -1) for category in categories}
         for domain in domains:
             found.add(words.under_domain.get(domain, -1))
-            found.update(words.domain.get(name, -1) for name in _with_parents(domain))
+            found.update(words.domain.get(name, -1) for name in domain_and_parents(domain))
         return sorted(found - {-1})
 
     def match(self, query: Query, live_line_item: NDArray[np.uint64]) -> Match:
@@ -186,7 +166,7 @@ class TargetingIndex:
         return flags(self.open[dimension])[: self.line_items]
 
 
-def _with_parents(domain: str) -> Iterator[str]:
+def domain_and_parents(domain: str) -> Iterator[str]:
     """The domain and those above it, down to two labels: no block reaches a bare "com"."""
     yield domain
     labels = domain.split(".")
@@ -194,69 +174,18 @@ def _with_parents(domain: str) -> Iterator[str]:
         yield ".".join(labels[start:])
 
 
-def _with_parent(category: str) -> tuple[str, ...]:
+def category_and_parent(category: str) -> tuple[str, ...]:
     parent, dash, _ = category.partition("-")
     return (category, parent) if dash else (category,)
 
 
-class _Draft:
-    """Collects postings until all targeting has been read."""
-
-    def __init__(self, line_items: int) -> None:
-        self.line_items = line_items
-        self.postings = PostingsBuilder(line_items)
-        self.vocabulary = Vocabulary(tuple({} for _ in range(DIMENSIONS)), {}, {}, {}, {})
-        self.named: list[list[Rows]] = [[] for _ in range(DIMENSIONS)]
-        self.tied: list[Rows] = []
-
-    def target(self, term: Term) -> None:
-        known = self.vocabulary.dimension[term.dimension]
-        self.postings.add(self._number(known, term.value), term.line_item, term.exclude)
-        if not term.exclude:
-            self.named[term.dimension].append(term.line_item)
-
-    def own_category(self, category: str, rows: Rows) -> None:
-        for name in _with_parent(category):
-            self.postings.add(self._number(self.vocabulary.category, name), rows)
-
-    def own_domain(self, domain: str, rows: Rows) -> None:
-        itself, *parents = _with_parents(domain)
-        self.postings.add(self._number(self.vocabulary.domain, itself), rows)
-        for parent in parents:
-            self.postings.add(self._number(self.vocabulary.under_domain, parent), rows)
-
-    def placement(self, key: str, rows: Rows) -> None:
-        self.postings.add(self._number(self.vocabulary.placement, key), rows, sparse=True)
-        self.tied.append(rows)
-
-    def index(self) -> TargetingIndex:
-        include, exclude, postings = self.postings.finish()
-        open_to_all = [self._complement(rows) for rows in self.named]
-        columns: dict[str, NDArray[Any]] = {
-            "include": include,
-            "exclude": exclude,
-            "open": np.stack(open_to_all),
-            "unrestricted": self._complement(self.tied),
-        }
-        return _index(self.line_items, self.vocabulary, postings, columns)
-
-    def _number(self, known: dict[str, int], value: str) -> int:
-        if value not in known:
-            known[value] = self.postings.new_term()
-        return known[value]
-
-    def _complement(self, rows: list[Rows]) -> NDArray[np.uint64]:
-        everyone = np.arange(self.line_items, dtype=np.int32)
-        named = np.concatenate([np.empty(0, np.int32), *rows])
-        return bitmap(np.setdiff1d(everyone, named), self.line_items)
-
-
-def _index(
+def opened(
     line_items: int,
     vocabulary: Vocabulary,
     postings: Postings,
     columns: dict[str, NDArray[Any]],
 ) -> TargetingIndex:
+    """An index of these parts, ready to match: with scratch of its own."""
     words = words_for(line_items)
     scratch = Match(
         np.zeros(words, np.uint64),

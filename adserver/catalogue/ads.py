@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
 import msgspec
 import numpy as np
@@ -18,12 +17,21 @@ from adserver.catalogue.capping import Capped
 from adserver.catalogue.columns import AdColumns, StoredCreative
 from adserver.catalogue.labels import Labels
 from adserver.catalogue.offers import per_click
+from adserver.catalogue.progress import Progress, silent
 from adserver.catalogue.reading import LineItems
 from adserver.errors import ConfigError
 from auction.caps import Entity
 from ranking.features import AD_FIELDS, AdFields, encode_ads, width, words_of
 
-Progress = Callable[[str, int, int], None]
+
+class Known(NamedTuple):
+    """What a snapshot has numbered already."""
+
+    sizes: tuple[tuple[int, int], ...] = ()
+    labels: tuple[str, ...] = ()
+
+
+NOTHING = Known()
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +39,10 @@ class AdDraft:
     """Ads as columns, with what the model sees of them; creatives go straight to disk."""
 
     columns: AdColumns
-    features: NDArray[np.int32]
+    encoded: NDArray[np.int32]
     """[N, width(AD_FIELDS)] of ranking.features.encode_ads."""
+    offset: NDArray[np.int64]
+    """[N + 1] where each creative begins in the file."""
     sizes: tuple[tuple[int, int], ...]
     category: dict[str, set[int]]
     """IAB category -> rows of line items that have an ad of it."""
@@ -42,35 +52,44 @@ class AdDraft:
 
     @classmethod
     def read(
-        cls, connection: Connection, items: LineItems, folder: Path, progress: Progress
+        cls,
+        connection: Connection,
+        items: LineItems,
+        creatives: BinaryIO,
+        progress: Progress = silent,
+        known: Known = NOTHING,
+        only: Sequence[int] | None = None,
     ) -> AdDraft:
-        """All ads, their bids yet to come; writes the creatives to `folder`.
+        """All ads of the line items, their bids yet to come; creatives go to the file.
 
-        Fills in `ad_start` of the line items. ConfigError for malformed caps and too many labels.
+        `only` are the ids of these line items, None where they are all that there are. Fills in
+        their `ad_start`. ConfigError for malformed caps and too many labels.
         """
-        count = reading.ad_count(connection)
-        draft = cls._empty(count, reading.ad_sizes(connection), items)
+        count = reading.ad_count(connection, only)
+        sizes = reading.ad_sizes(connection, only)
+        new = tuple(size for size in sizes if size not in known.sizes)
+        draft = cls._empty(count, (*known.sizes, *new), items, Labels(known.labels))
         mistakes: list[str] = []
-        offset = np.zeros(count + 1, np.int64)
         done = 0
-        with (folder / "creatives.bin").open("wb") as creatives:
-            for rows in reading.ads(connection):
-                part = slice(done, done + len(rows))
-                draft._take(rows, part)
-                draft.capped.update(capping.of_rows(Entity.AD, rows, mistakes))
-                offset[part.start + 1 : part.stop + 1] = _write_creatives(rows, creatives)
-                done = part.stop
-                progress("read ads", done, count)
+        for rows in reading.ads(connection, only):
+            part = slice(done, done + len(rows))
+            draft._take(rows, part)
+            draft.capped.update(capping.of_rows(Entity.AD, rows, mistakes))
+            lengths = _write_creatives(rows, creatives)
+            draft.offset[part.start + 1 : part.stop + 1] = draft.offset[done] + np.cumsum(lengths)
+            done = part.stop
+            progress("read ads", done, count)
         if mistakes:
             raise ConfigError(mistakes[: reading.MISTAKES_MOST])
         draft.labels.check()
-        np.save(folder / "creatives_offset.npy", np.cumsum(offset))
         ends = np.searchsorted(draft.columns.line_item, np.arange(len(items.columns)), "right")
         items.columns.ad_start[1:] = ends
         return draft
 
     @classmethod
-    def _empty(cls, count: int, sizes: tuple[tuple[int, int], ...], items: LineItems) -> AdDraft:
+    def _empty(
+        cls, count: int, sizes: tuple[tuple[int, int], ...], items: LineItems, labels: Labels
+    ) -> AdDraft:
         columns = AdColumns(
             ad_id=np.zeros(count, np.int64),
             line_item=np.zeros(count, np.int32),
@@ -85,8 +104,9 @@ class AdDraft:
             labels=np.zeros(count, np.uint64),
             active=np.zeros(count, np.bool_),
         )
-        features = np.zeros((count, width(AD_FIELDS)), np.int32)
-        return cls(columns, features, sizes, defaultdict(set), items, Labels(), {})
+        encoded = np.zeros((count, width(AD_FIELDS)), np.int32)
+        offset = np.zeros(count + 1, np.int64)
+        return cls(columns, encoded, offset, sizes, defaultdict(set), items, labels, {})
 
     def _take(self, rows: Sequence[Row[Any]], part: slice) -> None:
         columns, items = self.columns, self.items
@@ -107,7 +127,7 @@ class AdDraft:
         columns.active[part] = [row.status == reading.ACTIVE for row in rows]
         for row, line_item in zip(rows, owner.tolist(), strict=True):
             self.category[row.category].add(line_item)
-        self.features[part] = encode_ads(self._fields(rows, part))
+        self.encoded[part] = encode_ads(self._fields(rows, part))
 
     def _fields(self, rows: Sequence[Row[Any]], part: slice) -> AdFields:
         columns = self.columns

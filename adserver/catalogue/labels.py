@@ -18,10 +18,15 @@ CATEGORY = "category"
 
 
 class Labels:
-    """Numbers labels as they come; the builder has one."""
+    """Numbers labels as they come, after those that are known; the builder has one."""
 
-    def __init__(self) -> None:
-        self._bit: dict[str, int] = {}
+    def __init__(self, known: Iterable[str] = ()) -> None:
+        self._bit = {label: bit for bit, label in enumerate(known)}
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """In the order of their bits."""
+        return tuple(self._bit)
 
     def bits(
         self, labels: Iterable[Sequence[str]], categories: Iterable[str]

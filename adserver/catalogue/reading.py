@@ -12,7 +12,7 @@ from itertools import chain
 from typing import Any
 
 import numpy as np
-from sqlalchemy import Connection, Row, Table, func, select
+from sqlalchemy import Column, ColumnElement, Connection, Row, Table, func, select, true
 
 from adserver.catalogue import capping, schema
 from adserver.catalogue.capping import Capped
@@ -38,6 +38,8 @@ from retrieval.query import Dimension
 ROWS = 5_000
 """Database rows held at a time."""
 MISTAKES_MOST = 20
+IDS_MOST = 500
+"""Ids in one query: databases bound the number of parameters."""
 ACTIVE = "active"
 
 
@@ -200,13 +202,15 @@ def _limit(micros: int | None) -> int:
     return UNLIMITED if micros is None else micros
 
 
-def line_items(connection: Connection, campaigns: CampaignColumns) -> LineItems:
-    """All line items; ConfigError, naming each, if any has malformed targeting or caps."""
+def line_items(
+    connection: Connection, campaigns: CampaignColumns, only: Sequence[int] | None = None
+) -> LineItems:
+    """All line items, or those of these ids; ConfigError, naming each, if any has malformed
+    targeting or caps."""
     table = schema.line_item
-    count = connection.execute(select(func.count()).select_from(table)).scalar_one()
-    draft = LineItems.empty(count)
+    draft = LineItems.empty(_count(connection, table, table.c.id, only))
     mistakes: list[str] = []
-    rows = connection.execution_options(yield_per=ROWS).execute(select(table).order_by(table.c.id))
+    rows = chain.from_iterable(_ordered(connection, table, table.c.id, only))
     for number, row in enumerate(rows):
         mistakes += draft.add(number, row)
     if mistakes:
@@ -276,20 +280,52 @@ def templates(connection: Connection) -> dict[int, str]:
     return {row.id: row.markup for row in connection.execute(select(table.id, table.markup))}
 
 
-def ad_count(connection: Connection) -> int:
-    return int(connection.execute(select(func.count()).select_from(schema.ad)).scalar_one())
+def ad_count(connection: Connection, only: Sequence[int] | None = None) -> int:
+    """Of all line items, or of those of these ids; the same below."""
+    return _count(connection, schema.ad, schema.ad.c.line_item_id, only)
 
 
-def ad_sizes(connection: Connection) -> tuple[tuple[int, int], ...]:
+def ad_sizes(
+    connection: Connection, only: Sequence[int] | None = None
+) -> tuple[tuple[int, int], ...]:
     """Every width and height that some ad has, in a fixed order."""
     table = schema.ad.c
-    found = connection.execute(select(table.width, table.height).distinct())
-    return tuple(sorted((row.width, row.height) for row in found))
+    query = select(table.width, table.height).distinct()
+    found = {
+        (row.width, row.height)
+        for part in _parts(table.line_item_id, only)
+        for row in connection.execute(query.where(part))
+    }
+    return tuple(sorted(found))
 
 
-def ads(connection: Connection) -> Iterator[Sequence[Row[Any]]]:
-    """All ads by line item, then by id, ROWS at a time."""
-    table = schema.ad
-    ordered = select(table).order_by(table.c.line_item_id, table.c.id)
-    rows = connection.execute(ordered, execution_options={"yield_per": ROWS})
-    yield from rows.partitions()
+def ads(connection: Connection, only: Sequence[int] | None = None) -> Iterator[Sequence[Row[Any]]]:
+    """All ads by line item, then by id, some thousand at a time."""
+    return _ordered(connection, schema.ad, schema.ad.c.line_item_id, only)
+
+
+def _ordered(
+    connection: Connection, table: Table, key: Column[Any], only: Sequence[int] | None
+) -> Iterator[Sequence[Row[Any]]]:
+    """Rows by the key, then by their id, some at a time."""
+    ordered = select(table).order_by(key, table.c.id)
+    for part in _parts(key, only):
+        rows = connection.execute(ordered.where(part), execution_options={"yield_per": ROWS})
+        yield from rows.partitions()
+
+
+def _count(
+    connection: Connection, table: Table, key: Column[Any], only: Sequence[int] | None
+) -> int:
+    query = select(func.count()).select_from(table)
+    parts = _parts(key, only)
+    return sum(int(connection.execute(query.where(part)).scalar_one()) for part in parts)
+
+
+def _parts(key: Column[Any], only: Sequence[int] | None) -> Iterator[ColumnElement[bool]]:
+    """Conditions that choose the ascending ids `only`, in this order, or everything."""
+    if only is None:
+        yield true()
+        return
+    for start in range(0, len(only), IDS_MOST):
+        yield key.in_(only[start : start + IDS_MOST])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import Any
 
@@ -10,18 +10,13 @@ from sqlalchemy import Connection, Table, func, select, text
 
 from adserver.catalogue import schema
 from adserver.catalogue.operations import is_empty
+from adserver.catalogue.progress import Progress, silent
 from adserver.errors import ConfigError
 from simulator import records, terms
 from simulator.catalogue import Catalogue, catalogue
 from simulator.world import World
 
 BATCH = 5_000
-Progress = Callable[[str, int, int], None]
-"""Called with what is being done, how much is done, and how much there is."""
-
-
-def silent(_step: str, _done: int, _total: int) -> None:
-    """Nobody watches."""
 
 
 def create_sample(

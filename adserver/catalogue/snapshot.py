@@ -36,6 +36,8 @@ from auction.caps import Caps
 
 CURRENT = "CURRENT"
 MANIFEST = "manifest.json"
+CREATIVES = "creatives.bin"
+OFFSETS = "creatives_offset.npy"
 ATTEMPTS = 3
 """A snapshot may be replaced, and in the end removed, while it is being opened."""
 
@@ -103,8 +105,8 @@ class Snapshot:
             placements=_read_json(folder / "placements.json", dict[str, CataloguePlacement]),
             names=_read_json(folder / "names.json", Names),
             templates={number: Template.parse(text) for number, text in texts.items()},
-            _creatives=_mapped(folder / "creatives.bin"),
-            _offset=np.asarray(np.load(folder / "creatives_offset.npy", mmap_mode="r")),
+            _creatives=_mapped(folder / CREATIVES),
+            _offset=np.asarray(np.load(folder / OFFSETS, mmap_mode="r")),
         )
 
     @property

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import fcntl
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from adserver.catalogue.columns import AdColumns, FileFact
+from adserver.catalogue.progress import Progress, silent
 from adserver.catalogue.snapshot import MANIFEST, Snapshot, check, digest
 from adserver.catalogue.value import base_value
 from adserver.errors import ConfigError
@@ -25,13 +26,7 @@ from ranking.features import FEATURE_SCHEMA
 from ranking.table import AdTable, table_folder
 from retrieval.vectors import AdVectors
 
-Progress = Callable[[str, int, int], None]
-"""Called with what is being done, how much is done, and how much there is."""
 DRAFT = ".building-"
-
-
-def silent(_step: str, _done: int, _total: int) -> None:
-    """Nobody watches."""
 
 
 def write_tables(

@@ -26,8 +26,6 @@ from adserver.catalogue.market import Market
 from auction.books import UNLIMITED
 from auction.columns import LEVELS, Level
 
-IDS_MOST = 500
-"""Ids in one query: databases bound the number of parameters."""
 MARKET = {"deal", "floor_rule", "rate"}
 Changed = dict[str, list[int]]
 """Kind of row -> ids."""
@@ -223,8 +221,8 @@ def changes_since(connection: Connection, since: int) -> Changed:
 def changed_rows(connection: Connection, table: Table, changed: Changed) -> Iterator[Row[Any]]:
     """The table's changed rows as they are now; some may be newer than the snapshot."""
     ids = changed.get(table.name, [])
-    for start in range(0, len(ids), IDS_MOST):
-        part = ids[start : start + IDS_MOST]
+    for start in range(0, len(ids), reading.IDS_MOST):
+        part = ids[start : start + reading.IDS_MOST]
         yield from connection.execute(select(table).where(table.c.id.in_(part)))
 
 

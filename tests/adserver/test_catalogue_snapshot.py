@@ -13,7 +13,8 @@ from sqlalchemy.dialects import postgresql
 from sqlalchemy.schema import CreateTable
 
 from adserver.catalogue import operations, schema
-from adserver.catalogue.builder import KEPT, build_snapshot
+from adserver.catalogue.builder import build_snapshot
+from adserver.catalogue.publishing import KEPT
 from adserver.catalogue.sample import create_sample
 from adserver.catalogue.snapshot import Snapshot, SnapshotError, current_version
 from adserver.catalogue.targeting import index_values, parse

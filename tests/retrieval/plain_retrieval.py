@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from hypothesis import strategies as st
 
+from retrieval import indexing
 from retrieval.funnel import OF_DIMENSION, Misfit
 from retrieval.kernels import FINE, HEAD
 from retrieval.planner import Retriever
@@ -87,13 +88,23 @@ def terms(catalogue: list[LineItem]):
 
 
 def index_of(catalogue: list[LineItem]) -> TargetingIndex:
-    return TargetingIndex.build(
-        len(catalogue),
+    return indexing.build(len(catalogue), *said_of(catalogue))
+
+
+def said_of(catalogue: list[LineItem]):
+    """Targeting, own categories, own domains and placements, for `retrieval.indexing`."""
+    return (
         terms(catalogue),
         rows_by_value([line.categories for line in catalogue]),
         rows_by_value([line.domains for line in catalogue]),
         rows_by_value([line.placements for line in catalogue]),
     )
+
+
+def grown_index(old: TargetingIndex, after: list[LineItem], anew: list[int]) -> TargetingIndex:
+    """The index of `after` made of an older one, told only of the rows `anew`."""
+    told = [line if n in anew else LineItem() for n, line in enumerate(after)]
+    return indexing.grow(old, len(after), np.array(anew, np.int32), *said_of(told))
 
 
 def ads_of(catalogue: list[LineItem]) -> list[Ad]:

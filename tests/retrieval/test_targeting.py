@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 
-from retrieval.postings import SPARSE_PER_WORD, PostingsBuilder, bitmap, flags
+from retrieval import indexing
+from retrieval.postings import SPARSE_PER_WORD, Postings, bitmap, flags
 from retrieval.query import Dimension
 from retrieval.targeting import TargetingIndex
 
@@ -123,7 +124,7 @@ def test_a_saved_index_answers_as_the_one_that_was_built(tmp_path, rng):
 
 
 def test_an_index_without_any_targeting_can_be_saved(tmp_path):
-    TargetingIndex.build(3, (), (), (), ()).save(tmp_path)
+    indexing.build(3, (), (), (), ()).save(tmp_path)
 
     index = TargetingIndex.load(tmp_path)
 
@@ -133,19 +134,14 @@ def test_an_index_without_any_targeting_can_be_saved(tmp_path):
 
 
 def test_wide_sets_are_bitmaps_and_narrow_ones_are_lists():
-    rows = 64 * 100
     most = int(SPARSE_PER_WORD * 100)
-    builder = PostingsBuilder(rows)
-    for count in (most, most + 1):
-        builder.add(builder.new_term(), np.arange(count, dtype=np.int32))
-    tied = builder.new_term()
-    builder.add(tied, np.arange(most + 1, dtype=np.int32), sparse=True)
+    nobody = Postings.none().edited(64 * 100, np.empty(0, np.int32), {})
+    sets = [np.arange(count, dtype=np.int32) for count in (most, most + 1, most + 1)]
 
-    include, exclude, postings = builder.finish()
+    postings = nobody.with_sets(sets, lists={2})
 
     assert (postings.dense_row[:3] >= 0).tolist() == [False, True, False]
-    assert [len(postings.rows(n)) for n in include] == [most, most + 1, most + 1]
-    assert exclude.tolist() == [-1, -1, -1]
+    assert [postings.rows(n).tolist() for n in range(3)] == [rows.tolist() for rows in sets]
 
 
 def test_a_bitmap_holds_just_its_rows():

@@ -1,0 +1,116 @@
+"""How a new snapshot comes to be seen: whole, or not at all.
+
+The folder is filled under a temporary name, renamed when whole, and only then named by CURRENT.
+One builder at a time.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from adserver.catalogue.columns import Manifest, ModelFact
+from adserver.catalogue.progress import Progress
+from adserver.catalogue.snapshot import CURRENT, MANIFEST, current_version
+from adserver.catalogue.tables import add_tables, facts_of
+from ranking.bundle import Bundle
+from ranking.features import FEATURE_SCHEMA
+
+KEPT = 3
+"""Snapshots kept. Two builds must pass before one goes, which gives its last readers the time to
+open it; whoever has opened it keeps it anyhow."""
+DRAFT = ".building-"
+
+
+@contextmanager
+def only_builder(root: Path) -> Iterator[None]:
+    """Waits for another builder of the same root; what a dead one left is removed."""
+    root.mkdir(parents=True, exist_ok=True)
+    with (root / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        _remove_all(root.glob(f"{DRAFT}*"))
+        yield
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A snapshot that nobody sees yet."""
+
+    root: Path
+    version: int
+
+    @classmethod
+    def begin(cls, root: Path) -> Draft:
+        """In a folder of its own; for the only builder."""
+        draft = cls(root, max(_versions(root), default=0) + 1)
+        draft.folder.mkdir()
+        return draft
+
+    @property
+    def folder(self) -> Path:
+        return self.root / f"{DRAFT}{self.version}"
+
+    def publish(
+        self,
+        now: float,
+        revision: int,
+        counts: dict[str, int],
+        bundles: Sequence[Bundle],
+        progress: Progress,
+    ) -> int:
+        """Make it CURRENT, with the tables of the first model in it and those of all others made
+        where they are not there yet; gives its version."""
+        manifest = Manifest(
+            version=self.version,
+            created=now,
+            revision=revision,
+            counts=counts,
+            model=ModelFact("ctr_ranker", bundles[0].version, bundles[0].tables_sha256),
+            feature_schema=FEATURE_SCHEMA,
+            files=dict(facts_of(self.folder)),
+        )
+        whole = msgspec.json.format(msgspec.json.encode(manifest))
+        (self.folder / MANIFEST).write_bytes(whole)
+        for other in bundles[1:]:
+            add_tables(self.folder, other, progress)
+        self.folder.rename(self.root / str(self.version))
+        _name_current(self.root, self.version)
+        _remove_old(self.root)
+        return self.version
+
+
+def _name_current(root: Path, version: int) -> None:
+    """At once for every reader, also after a power failure."""
+    draft = root / f".{CURRENT}"
+    with draft.open("w") as file:
+        file.write(str(version))
+        file.flush()
+        os.fsync(file.fileno())
+    draft.replace(root / CURRENT)
+    folder = os.open(root, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def _versions(root: Path) -> list[int]:
+    return sorted(int(one.name) for one in root.iterdir() if one.name.isdigit())
+
+
+def _remove_old(root: Path) -> None:
+    """All but the newest KEPT; never the one that CURRENT names."""
+    current = current_version(root)
+    _remove_all(root / str(version) for version in _versions(root)[:-KEPT] if version != current)
+
+
+def _remove_all(folders: Iterator[Path]) -> None:
+    for folder in folders:
+        shutil.rmtree(folder)
