@@ -8,7 +8,7 @@ import typer
 from rich.console import Console
 
 from adserver import cli_trading, progress
-from adserver.catalogue import operations
+from adserver.catalogue import additions, operations
 from adserver.catalogue.builder import build_snapshot
 from adserver.catalogue.learning import learn_conversions
 from adserver.catalogue.sample import create_sample
@@ -46,6 +46,30 @@ def build() -> None:
         others = settings.trial_bundles
         version = build_snapshot(settings.database, root, bundle, wall(), heard, others)
     typer.echo(f"snapshot {version}")
+
+
+@app.command()
+def add(
+    document: Annotated[typer.FileBinaryRead, typer.Argument(help="JSON; -: standard input")],
+) -> None:
+    """Add advertisers, campaigns, line items and ads; running servers show them within seconds."""
+    with database() as engine:
+        content = document.read(additions.MOST_BYTES + 1)
+        for level, ids in additions.add(engine, additions.decoded(content)).items():
+            if ids:
+                typer.echo(f"{level}: {' '.join(map(str, ids))}")
+
+
+@app.command()
+def targeting(
+    line_item_id: RowId,
+    stated: Annotated[
+        str, typer.Argument(metavar="JSON", help='{"country": {"include": ["DEU"]}}; {} for all')
+    ],
+) -> None:
+    """Change what a line item asks of requests; running servers follow within seconds."""
+    with database() as engine:
+        operations.set_targeting(engine, line_item_id, json_of("targeting", stated))
 
 
 @app.command()
@@ -155,6 +179,6 @@ def caps(
         str, typer.Argument(metavar="JSON", help='[{"max": 3, "window": "24h"}]; [] for none')
     ],
 ) -> None:
-    """Change how often one person may have it, from the next build on."""
+    """Change how often one person may have it; running servers follow within seconds."""
     with database() as engine:
         operations.set_caps(engine, level, row_id, json_of("caps", stated))

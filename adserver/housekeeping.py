@@ -1,7 +1,8 @@
 """What can wait, in one process beside the workers, with what they leave of the cores.
 
-`python -m adserver.housekeeping`: the log's way into the warehouse, the tables of models that have
-none, the look for drift. It may be ended at any moment: what it writes is whole or not there.
+`python -m adserver.housekeeping`: the log's way into the warehouse, snapshots with what is new in
+the catalogue, the tables of models that have none, the look for drift. It may be ended at any
+moment: what it writes is whole or not there.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from adserver.background import forever
 from adserver.catalogue.snapshot import current_version
 from adserver.catalogue.tables import add_tables
 from adserver.drift.hourly import keep_looking
+from adserver.growth import Growth
 from adserver.logs import configure_logs
 from adserver.polite import step_back, take_leftovers
 from adserver.releases.registry import Registry
@@ -74,6 +76,7 @@ class Tables:
 async def keep_house(settings: Settings) -> None:
     """Forever."""
     tables = Tables(settings.snapshots, settings.registry)
+    growth = Growth(settings.database, settings.snapshots, settings.registry, settings.grow_every_s)
     log_folder, warehouse = settings.adserver_data / "events", settings.adserver_data / "warehouse"
     unhurried = ThreadPoolExecutor(1, "unhurried", take_leftovers)
 
@@ -84,6 +87,8 @@ async def keep_house(settings: Settings) -> None:
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(forever(compacting, COMPACT_EVERY_S))
         tasks.create_task(forever(tables.make, LOOK_EVERY_S))
+        if settings.grow_every_s:
+            tasks.create_task(forever(growth.step, LOOK_EVERY_S))
         if settings.drift_every_s:
             tasks.create_task(keep_looking(settings.drift_every_s))
 

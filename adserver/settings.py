@@ -64,6 +64,10 @@ class Settings:
     """Folder of everything that is written: catalogue, snapshots, events, tickets, reports."""
     database_url: str = ""
     """SQLAlchemy URL of the catalogue. Empty: SQLite in the data folder."""
+    grow_every_s: Annotated[int, Between(0, 86_400)] = 2
+    """Least time between two snapshots that are made because ads, targeting or caps have come.
+    More takes them up together, which a catalogue of millions wants; 0: `adserver catalog build`
+    alone does."""
     model_repository: Path = Path("model_repository")
     """Triton's model repository; the model's towers and fallback are read from it too."""
     models_kept: Annotated[int, Between(1, 1000)] = 5

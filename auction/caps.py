@@ -140,6 +140,29 @@ class Caps:
             zone_ms=np.array(zone, np.int64),
         )
 
+    def stated(self) -> dict[tuple[Entity, int], tuple[Cap, ...]]:
+        """What `of` was told of entities that have caps."""
+        bounds = zip(Entity, self.base[:-1].tolist(), self.base[1:].tolist(), strict=True)
+        return {
+            (kind, number): tuple(self._caps_of(row))
+            for kind, low, high in bounds
+            for number, row in enumerate(self.place[low:high].tolist())
+            if row >= 0
+        }
+
+    def _caps_of(self, row: int) -> Iterator[Cap]:
+        exempt = bool(self.exempt[row])
+        for cap in range(int(self.offset[row]), int(self.offset[row + 1])):
+            window = int(self.window[cap])
+            yield Cap(
+                most=int(self.most[cap]),
+                window_s=int(self.length_ms[window]) // 1000,
+                unit=Unit(self.unit[window]),
+                zone_s=int(self.zone_ms[window]) // 1000,
+                on=On(self.on[cap]),
+                dont_affect_parent=exempt,
+            )
+
     def __bool__(self) -> bool:
         """Somebody has a cap."""
         return len(self.most) > 0

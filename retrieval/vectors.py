@@ -58,13 +58,17 @@ class AdVectors:
         per_click: NDArray[np.bool_],
         base: NDArray[np.float32],
         settings: RetrievalSettings = DEFAULTS,
+        rotation: NDArray[np.float32] | None = None,
     ) -> AdVectors:
         """Quantise vectors f32[N, D]; rows of ads that do not pay by click are ignored.
 
         `base` is the value apart from the vector; the graph of a large catalogue orders by both.
+        `rotation`: axes to turn to, as of other vectors that these are to lie beside; None: those
+        of these. Any are right, their own let a scan stop earliest.
         """
         ads = len(vectors)
-        rotation = _principal_axes(vectors[per_click])
+        if rotation is None:
+            rotation = _principal_axes(vectors[per_click])
         width = rotation.shape[1]
         head = np.zeros((ads, HEAD), np.int8)
         rest = np.zeros((ads, width - HEAD), np.int8)

@@ -8,14 +8,14 @@ from pathlib import Path
 import numpy as np
 from sqlalchemy import Connection
 
-from adserver.catalogue import reading, schema
+from adserver.catalogue import reading, schema, small_tables
 from adserver.catalogue.ads import AdDraft
 from adserver.catalogue.contents import Contents
 from adserver.catalogue.indexed import Told
 from adserver.catalogue.progress import Progress, silent
 from adserver.catalogue.publishing import Draft, only_builder
 from adserver.catalogue.snapshot import CREATIVES, OFFSETS
-from adserver.catalogue.tables import write_tables
+from adserver.catalogue.tables import add_tables, write_tables
 from auction.caps import Caps
 from ranking.bundle import Bundle
 from retrieval import indexing
@@ -44,7 +44,10 @@ def build_snapshot(
             contents = _read(connection, draft.folder, progress)
             contents.save(draft.folder)
             write_tables(draft.folder, bundles[0], contents.ads, contents.encoded, progress)
-            return draft.publish(now, revision, contents.counts, bundles, progress)
+            draft.seal(now, revision, contents.counts, bundles[0])
+            for other in bundles[1:]:
+                add_tables(draft.folder, other, progress)
+            return draft.publish()
     finally:
         engine.dispose()
 
@@ -65,9 +68,9 @@ def _read(connection: Connection, folder: Path, progress: Progress) -> Contents:
         advertisers=owners.advertisers,
         campaigns=owners.campaigns,
         names=owners.names,
-        market=reading.market(connection),
-        placements=reading.placements(connection),
-        templates=reading.templates(connection),
+        market=small_tables.market(connection),
+        placements=small_tables.placements(connection),
+        templates=small_tables.templates(connection),
         line_items=items.columns,
         ads=ads.columns,
         encoded=ads.encoded,

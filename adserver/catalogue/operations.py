@@ -1,7 +1,7 @@
 """Small changes of a living catalogue: pause, resume, bid, budget; and what it holds.
 
 Each is one transaction that takes the next revision, so that every server hears of it at its
-next poll. A new ad or new targeting is heard of at the next build.
+next poll. Other caps and other targeting are taken up with the next snapshot.
 """
 
 from __future__ import annotations
@@ -10,10 +10,11 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, Table, func, select
 
-from adserver.catalogue import capping
+from adserver.catalogue import capping, targeting
 from adserver.catalogue.codes import GOALS, PACING
 from adserver.catalogue.schema import (
     LEVELS,
+    NEW,
     PAUSABLE,
     ad,
     advertiser,
@@ -105,17 +106,28 @@ def set_pacing(engine: Engine, line_item_id: int, mode: str) -> None:
 
 
 def set_caps(engine: Engine, level: str, row_id: int, caps: list[dict[str, Any]]) -> None:
-    """How often one person may have it (adserver.catalogue.capping); from the next build on."""
+    """How often one person may have it (adserver.catalogue.capping); from the next snapshot on."""
     try:
         capping.parse(caps)
     except ValueError as error:
         raise ConfigError([f"caps: {error}"]) from None
     if level not in LEVELS:
         raise ConfigError([f"level: {level!r} is none of {', '.join(LEVELS)}"])
-    _update(engine, level, row_id, {"frequency_caps": caps or None})
+    _update(engine, level, row_id, {"frequency_caps": caps or None}, NEW)
 
 
-def _update(engine: Engine, level: str, row_id: int, values: dict[str, Any]) -> None:
+def set_targeting(engine: Engine, line_item_id: int, stated: Any) -> None:
+    """What it asks of a request (adserver.catalogue.targeting); from the next snapshot on."""
+    try:
+        targeting.parse(stated)
+    except targeting.TargetingError as error:
+        raise ConfigError([str(error)]) from None
+    _update(engine, "line_item", line_item_id, {"targeting": stated}, NEW)
+
+
+def _update(
+    engine: Engine, level: str, row_id: int, values: dict[str, Any], mark: str = ""
+) -> None:
     if level not in PAUSABLE:
         raise ConfigError([f"level: {level!r} is none of {', '.join(PAUSABLE)}"])
     table = PAUSABLE[level]
@@ -124,7 +136,7 @@ def _update(engine: Engine, level: str, row_id: int, values: dict[str, Any]) -> 
         done = connection.execute(table.update().where(table.c.id == row_id).values(**values))
         if done.rowcount != 1:
             raise _unknown(table, row_id)
-        note(connection, number, level, row_id)
+        note(connection, number, f"{mark}{level}", row_id)
 
 
 def note(connection: Connection, number: int, kind: str, row_id: int) -> None:
@@ -132,9 +144,10 @@ def note(connection: Connection, number: int, kind: str, row_id: int) -> None:
     connection.execute(change.insert().values(revision=number, kind=kind, row_id=row_id))
 
 
-def next_revision(connection: Connection) -> int:
-    """Take the next number; until the transaction ends, everybody else waits for theirs."""
-    connection.execute(revision.update().values(value=revision.c.value + 1))
+def next_revision(connection: Connection, count: int = 1) -> int:
+    """Take the next number, or the last of so many; until the transaction ends, everybody else
+    waits for theirs."""
+    connection.execute(revision.update().values(value=revision.c.value + count))
     return int(connection.execute(select(revision.c.value)).scalar_one())
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,9 +17,8 @@ from pathlib import Path
 import msgspec
 
 from adserver.catalogue.columns import Manifest, ModelFact
-from adserver.catalogue.progress import Progress
 from adserver.catalogue.snapshot import CURRENT, MANIFEST, current_version
-from adserver.catalogue.tables import add_tables, facts_of
+from adserver.catalogue.tables import facts_of
 from ranking.bundle import Bundle
 from ranking.features import FEATURE_SCHEMA
 
@@ -57,29 +56,22 @@ class Draft:
     def folder(self) -> Path:
         return self.root / f"{DRAFT}{self.version}"
 
-    def publish(
-        self,
-        now: float,
-        revision: int,
-        counts: dict[str, int],
-        bundles: Sequence[Bundle],
-        progress: Progress,
-    ) -> int:
-        """Make it CURRENT, with the tables of the first model in it and those of all others made
-        where they are not there yet; gives its version."""
+    def seal(self, now: float, revision: int, counts: dict[str, int], bundle: Bundle) -> None:
+        """All files are there, with the tables of this model; from now on they are checked."""
         manifest = Manifest(
             version=self.version,
             created=now,
             revision=revision,
             counts=counts,
-            model=ModelFact("ctr_ranker", bundles[0].version, bundles[0].tables_sha256),
+            model=ModelFact("ctr_ranker", bundle.version, bundle.tables_sha256),
             feature_schema=FEATURE_SCHEMA,
             files=dict(facts_of(self.folder)),
         )
         whole = msgspec.json.format(msgspec.json.encode(manifest))
         (self.folder / MANIFEST).write_bytes(whole)
-        for other in bundles[1:]:
-            add_tables(self.folder, other, progress)
+
+    def publish(self) -> int:
+        """Make what is sealed CURRENT; gives its version."""
         self.folder.rename(self.root / str(self.version))
         _name_current(self.root, self.version)
         _remove_old(self.root)

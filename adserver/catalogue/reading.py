@@ -20,11 +20,7 @@ from adserver.catalogue.codes import GOALS, NO_IDENTITY, PACING, PACKAGES, PRICI
 from adserver.catalogue.columns import (
     AdvertiserColumns,
     CampaignColumns,
-    CataloguePlacement,
-    Deal,
-    FloorRule,
     LineItemColumns,
-    MarketRows,
     Names,
     Owner,
 )
@@ -125,11 +121,15 @@ def current_revision(connection: Connection) -> int:
     return int(connection.execute(select(schema.revision.c.value)).scalar_one())
 
 
-def owners(connection: Connection) -> Owners:
-    """All advertisers and campaigns; ConfigError, naming each, if any has malformed caps."""
+def owners(
+    connection: Connection, only: tuple[Sequence[int], Sequence[int]] | None = None
+) -> Owners:
+    """All advertisers and campaigns, or those of these ids; ConfigError, naming each, if any has
+    malformed caps."""
     a, c = schema.advertiser, schema.campaign
-    advertisers = connection.execute(select(a).order_by(a.c.id)).all()
-    campaigns = connection.execute(select(c).order_by(c.c.id)).all()
+    some, others = only or (None, None)
+    advertisers = [*chain.from_iterable(_ordered(connection, a, a.c.id, some))]
+    campaigns = [*chain.from_iterable(_ordered(connection, c, c.c.id, others))]
     mistakes: list[str] = []
     capped = dict(
         chain(
@@ -220,66 +220,6 @@ def line_items(
     return draft
 
 
-def market(connection: Connection) -> MarketRows:
-    """Deals, floor rules and the rates in force."""
-    rate = schema.rate.c
-    version = connection.execute(select(func.max(rate.version))).scalar() or 0
-    rates = connection.execute(select(schema.rate).where(rate.version == version)).all()
-    return MarketRows(
-        deals=tuple(_deal(row) for row in _all(connection, schema.deal)),
-        floors=tuple(
-            FloorRule(
-                row.id,
-                {name: tuple(values) for name, values in row.conditions.items()},
-                row.floor_micros,
-                row.currency,
-            )
-            for row in _all(connection, schema.floor_rule)
-        ),
-        rates_version=version,
-        per_usd_ppm={row.currency: row.per_usd_ppm for row in rates},
-    )
-
-
-def _deal(row: Row[Any]) -> Deal:
-    return Deal(
-        row.id,
-        row.key,
-        row.floor_micros,
-        row.currency,
-        row.fixed_price,
-        row.publisher,
-        tuple(row.seats),
-        row.daily_budget_micros,
-        row.lifetime_budget_micros,
-        row.status == ACTIVE,
-    )
-
-
-def _all(connection: Connection, table: Table) -> Sequence[Row[Any]]:
-    return connection.execute(select(table).order_by(table.c.id)).all()
-
-
-def placements(connection: Connection) -> dict[str, CataloguePlacement]:
-    """Key -> placement."""
-    return {
-        row.key: CataloguePlacement(
-            floor_micros=row.floor_micros,
-            sizes=tuple((width, height) for width, height in row.sizes),
-            publisher=row.publisher,
-            bcat=tuple(row.blocked_categories),
-            badv=tuple(row.blocked_advertisers),
-        )
-        for row in connection.execute(select(schema.placement).order_by(schema.placement.c.id))
-    }
-
-
-def templates(connection: Connection) -> dict[int, str]:
-    """Id -> markup."""
-    table = schema.template.c
-    return {row.id: row.markup for row in connection.execute(select(table.id, table.markup))}
-
-
 def ad_count(connection: Connection, only: Sequence[int] | None = None) -> int:
     """Of all line items, or of those of these ids; the same below."""
     return _count(connection, schema.ad, schema.ad.c.line_item_id, only)
@@ -293,7 +233,7 @@ def ad_sizes(
     query = select(table.width, table.height).distinct()
     found = {
         (row.width, row.height)
-        for part in _parts(table.line_item_id, only)
+        for part in conditions(table.line_item_id, only)
         for row in connection.execute(query.where(part))
     }
     return tuple(sorted(found))
@@ -309,7 +249,7 @@ def _ordered(
 ) -> Iterator[Sequence[Row[Any]]]:
     """Rows by the key, then by their id, some at a time."""
     ordered = select(table).order_by(key, table.c.id)
-    for part in _parts(key, only):
+    for part in conditions(key, only):
         rows = connection.execute(ordered.where(part), execution_options={"yield_per": ROWS})
         yield from rows.partitions()
 
@@ -318,11 +258,11 @@ def _count(
     connection: Connection, table: Table, key: Column[Any], only: Sequence[int] | None
 ) -> int:
     query = select(func.count()).select_from(table)
-    parts = _parts(key, only)
+    parts = conditions(key, only)
     return sum(int(connection.execute(query.where(part)).scalar_one()) for part in parts)
 
 
-def _parts(key: Column[Any], only: Sequence[int] | None) -> Iterator[ColumnElement[bool]]:
+def conditions(key: Column[Any], only: Sequence[int] | None) -> Iterator[ColumnElement[bool]]:
     """Conditions that choose the ascending ids `only`, in this order, or everything."""
     if only is None:
         yield true()

@@ -34,6 +34,7 @@ from adserver.errors import ConfigError
 
 __all__ = [
     "LEVELS",
+    "NEW",
     "PAUSABLE",
     "check_tables",
     "connect",
@@ -255,11 +256,14 @@ change = Table(
     "change",
     metadata,
     Column("revision", Id, primary_key=True, autoincrement=False),
+    # a table's name; after NEW where what has changed waits for the next snapshot
     Column("kind", String(12), nullable=False),
     Column("row_id", BigInteger, nullable=False),
     Index("change_of_row", "kind", "row_id"),
 )
 
+NEW = "+"
+"""Before the kind of a change that only a new snapshot takes up, such as that a row has come."""
 LEVELS = {"advertiser": advertiser, "campaign": campaign, "line_item": line_item, "ad": ad}
 """The tables of what is shown, outermost first."""
 PAUSABLE = {**LEVELS, "deal": deal}

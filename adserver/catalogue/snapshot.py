@@ -66,8 +66,9 @@ class Snapshot:
     placements: Mapping[str, CataloguePlacement]
     names: Names
     templates: Mapping[int, Template]
+    creative_offset: NDArray[np.int64]
+    """[N + 1] where each stored creative begins."""
     _creatives: mmap.mmap | bytes = field(repr=False)
-    _offset: NDArray[np.int64] = field(repr=False)
 
     @classmethod
     def load(cls, root: Path, verify: bool = True) -> Snapshot:
@@ -88,7 +89,7 @@ class Snapshot:
     @classmethod
     def open(cls, folder: Path, verify: bool = True) -> Snapshot:
         """The snapshot in this folder; FileNotFoundError if it is being removed."""
-        manifest = _read_json(folder / MANIFEST, Manifest)
+        manifest = manifest_of(folder)
         check(folder, manifest.files, verify)
         texts = _read_json(folder / "templates.json", dict[int, str])
         return cls(
@@ -106,17 +107,22 @@ class Snapshot:
             names=_read_json(folder / "names.json", Names),
             templates={number: Template.parse(text) for number, text in texts.items()},
             _creatives=_mapped(folder / CREATIVES),
-            _offset=np.asarray(np.load(folder / OFFSETS, mmap_mode="r")),
+            creative_offset=np.asarray(np.load(folder / OFFSETS, mmap_mode="r")),
         )
 
     @property
     def version(self) -> int:
         return self.manifest.version
 
+    def stored(self, begin: int, end: int) -> memoryview:
+        """The creatives of these rows as they are stored, one after the other."""
+        first, last = self.creative_offset[[begin, end]].tolist()
+        return memoryview(self._creatives)[first:last]
+
     def creative(self, row: int) -> Creative:
         """The ad as the page will show it; about 10 µs."""
         ads, line_item = self.ads, int(self.ads.line_item[row])
-        start, end = self._offset[row : row + 2].tolist()
+        start, end = self.creative_offset[row : row + 2].tolist()
         stored = msgspec.msgpack.decode(self._creatives[start:end], type=StoredCreative)
         advertiser_id, ad_id = int(ads.advertiser[row]), int(ads.ad_id[row])
         owner = self.names.advertiser[advertiser_id]
@@ -162,6 +168,11 @@ def current_version(root: Path) -> int:
     if not text.strip().isdigit():
         raise SnapshotError(f"{root / CURRENT}: {text[:40]!r} is not a version")
     return int(text)
+
+
+def manifest_of(folder: Path) -> Manifest:
+    """What a snapshot says of itself."""
+    return _read_json(folder / MANIFEST, Manifest)
 
 
 def check(folder: Path, files: Mapping[str, FileFact], contents: bool) -> None:

@@ -19,14 +19,18 @@ from numpy.typing import NDArray
 from adserver.catalogue.columns import AdColumns, FileFact
 from adserver.catalogue.progress import Progress, silent
 from adserver.catalogue.snapshot import MANIFEST, Snapshot, check, digest
+from adserver.catalogue.splice import Splice
 from adserver.catalogue.value import base_value
 from adserver.errors import ConfigError
 from ranking.bundle import Bundle
 from ranking.features import FEATURE_SCHEMA
+from ranking.table import COLUMNS as TABLE
 from ranking.table import AdTable, table_folder
-from retrieval.vectors import AdVectors
+from retrieval.vectors import COLUMNS, AdVectors
 
 DRAFT = ".building-"
+RANKER, VECTORS = "ranker", "vectors"
+PER_AD = [name for name in COLUMNS if name != "rotation"]
 
 
 def write_tables(
@@ -45,10 +49,30 @@ def write_tables(
         progress("compute ad vectors", done, count)
 
     table = AdTable.build(bundle, encoded, heard)
-    table.save(folder / "ranker")
+    table.save(folder / RANKER)
     base = base_value(ads.bid_micros, ads.per_click, table.bias)
-    AdVectors.build(table.vectors(), ads.per_click, base).save(folder / "vectors")
+    AdVectors.build(table.vectors(), ads.per_click, base).save(folder / VECTORS)
     progress("index ad vectors", count, count)
+
+
+def grow_tables(
+    folder: Path,
+    old: Path,
+    bundle: Bundle,
+    splice: Splice,
+    fresh: AdColumns,
+    encoded: NDArray[np.int32],
+) -> None:
+    """As `write_tables`, of ads of which the old ones have tables in `old` and the fresh ones,
+    encoded as i32[F, W], have none."""
+    was, more = AdTable.load(old / RANKER), AdTable.build(bundle, encoded)
+    columns = {name: splice.rows(getattr(was, name), getattr(more, name)) for name in TABLE}
+    AdTable(was.model, **columns).save(folder / RANKER)
+    there = AdVectors.load(old / VECTORS)
+    base = np.zeros(len(fresh), np.float32)  # for a graph, which they are too few for
+    new = AdVectors.build(more.vectors(), fresh.per_click, base, rotation=there.rotation)
+    digits = {name: splice.rows(getattr(there, name), getattr(new, name)) for name in PER_AD}
+    AdVectors(there.rotation, **digits, graph=None).save(folder / VECTORS)
 
 
 def are_there(snapshot: Path, bundle: Bundle) -> bool:

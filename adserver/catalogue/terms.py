@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import Connection, Row, Table, select
 
-from adserver.catalogue import offers, reading, schema
+from adserver.catalogue import offers, reading, schema, small_tables
 from adserver.catalogue.columns import (
     AdvertiserColumns,
     CampaignColumns,
@@ -80,7 +80,7 @@ class Terms:
                 changed_rows(connection, schema.advertiser, changed),
                 owners,
             ),
-            Market.of(reading.market(connection)) if changed.keys() & MARKET else self.market,
+            Market.of(small_tables.market(connection)) if changed.keys() & MARKET else self.market,
         )
         same = all(getattr(after, f.name) is getattr(self, f.name) for f in fields(self))
         return self if same else after
