@@ -52,15 +52,20 @@ class Editions:
             else TritonScorer(settings.triton_url, settings.candidates)
         )
 
-    def open(self, now_s: float, version: int | None = None) -> Edition:
+    def open(self, now_s: float, version: int | None = None, verify: bool = True) -> Edition:
         """The current snapshot for a model, that in production if none is named.
+
+        Without `verify` of files only their lengths are checked: reading all of them is most of
+        what opening costs, and those of this machine that were made since it was started are as
+        they were written.
 
         Slow, so off the event loop once requests are served; slower where the model's tables are
         not there yet. BundleError, ConfigError or SnapshotError where they do not fit together.
         """
-        snapshot = Snapshot.load(self.settings.snapshots)
+        snapshot = Snapshot.load(self.settings.snapshots, verify)
         shelf = Shelf.of(snapshot, read_caps(self.settings.user_caps))
-        return self._opened(snapshot, shelf, version or self.registry.traffic().production, now_s)
+        model = version or self.registry.traffic().production
+        return self._opened(snapshot, shelf, model, now_s, verify)
 
     def beside(self, edition: Edition, version: int, now_s: float) -> Edition:
         """The same snapshot for another model."""
@@ -79,11 +84,13 @@ class Editions:
         if self._local:
             self._local.keep(versions)
 
-    def _opened(self, snapshot: Snapshot, shelf: Shelf, version: int, now_s: float) -> Edition:
+    def _opened(
+        self, snapshot: Snapshot, shelf: Shelf, version: int, now_s: float, verify: bool = True
+    ) -> Edition:
         bundle, ads = self.bundle(version), snapshot.ads
         check_schema(snapshot)
         add_tables(snapshot.folder, bundle)
-        folder = verify_tables(snapshot.folder, bundle)
+        folder = verify_tables(snapshot.folder, bundle, verify)
         table = AdTable.load(folder / "ranker")
         index = TargetingIndex.load(snapshot.folder / "targeting")
         retriever = Retriever(

@@ -106,3 +106,7 @@ class Pacing:
         """Take part in the second that has passed; what to offer in the next one."""
         plans = self.planner.plans(edition, now_s)
         return self.reader.offers(edition, self.pace.beat(now_s, requests, steps, plans))
+
+    def last(self, edition: Edition) -> Offers:
+        """What was published last, for an edition that is about to serve; from any thread."""
+        return Reader().offers(edition, self.pace.published)

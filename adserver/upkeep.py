@@ -78,7 +78,11 @@ class Upkeep:
         found = await self.following.step(now)
         if found is now:
             return
-        set_limits(found.production, self.drawer, self.clocks.wall())
+        # offers of another snapshot are not read: all would bid as if they were not paced
+        offers = await asyncio.to_thread(self.pacing.last, found.production)
+        wall = self.clocks.wall()
+        await asyncio.to_thread(set_limits, found.production, self.drawer, wall)
+        self.pipeline.offers = offers
         self.pipeline.edition, self.pipeline.beside = found.production, found.beside
         self.pipeline.ranks.keep(now.models | found.models)
         self.turnstile.caps = found.production.shelf.caps
@@ -100,9 +104,9 @@ class Upkeep:
         if self.pacing.pace.is_due(now):
             asked, self.asked = self.asked, 0
             edition, steps = self.pipeline.edition, self.drawer.bank.tally.take()
-            self.pipeline.offers = await asyncio.to_thread(
-                self.pacing.beat, edition, now, asked, steps
-            )
+            offers = await asyncio.to_thread(self.pacing.beat, edition, now, asked, steps)
+            if edition.version == self.pipeline.edition.version:
+                self.pipeline.offers = offers
 
     async def count(self) -> None:
         """What the model knows of ads and people."""

@@ -100,15 +100,16 @@ def add_tables(snapshot: Path, bundle: Bundle, progress: Progress = silent) -> N
         draft.rename(target)
 
 
-def verify_tables(snapshot: Path, bundle: Bundle) -> Path:
-    """The folder of `ranker` and `vectors`; SnapshotError unless all files are as they were made.
+def verify_tables(snapshot: Path, bundle: Bundle, contents: bool = True) -> Path:
+    """The folder of `ranker` and `vectors`; SnapshotError unless all files are as they were made,
+    or are as long.
 
     Those of the snapshot's own model are the snapshot's to verify.
     """
     folder = table_folder(snapshot, bundle.tables_sha256).parent
     if folder != snapshot:
         facts = msgspec.json.decode((folder / MANIFEST).read_bytes(), type=dict[str, FileFact])
-        check(folder, facts, contents=True)
+        check(folder, facts, contents)
     return folder
 
 
