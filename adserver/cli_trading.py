@@ -28,7 +28,7 @@ def create(
     publisher: Annotated[str, typer.Option(help="Its id; empty: any.")] = "",
     seat: Annotated[list[str] | None, typer.Option(help="Buyers that may use it.")] = None,
 ) -> None:
-    """Agree on a deal; line items are tied to it by their `deal_id`, from the next build on."""
+    """Agree on a deal; line items are tied to it by their `deal_id`, from the next snapshot on."""
     with database() as engine:
         new = trading.NewDeal(key, floor_micros, currency, fixed, publisher, tuple(seat or ()))
         typer.echo(f"deal {trading.add_deal(engine, new)}")

@@ -20,22 +20,17 @@ from urllib.request import urlopen
 
 from rich.console import Console
 
-from adserver import progress
-from adserver.catalogue import operations, schema
-from adserver.catalogue.builder import build_snapshot
-from adserver.catalogue.sample import create_sample
-from adserver.catalogue.snapshot import Snapshot, SnapshotError
 from adserver.children import Child
 from adserver.compiling import compiled_beside, is_cold
 from adserver.deadline import monotonic, wall
 from adserver.errors import ConfigError
 from adserver.inference_server import TritonProcess
 from adserver.model_loading import Load, ModelLoading
+from adserver.provision import ensure_catalogue, ensure_snapshot, mend_snapshot
 from adserver.rebuilding import restore_from_log
 from adserver.settings import Settings
 from adserver.token_key import kept_key
 from adserver.triton_wheel import InferenceServerError, Unavailable, install
-from ranking.bundle import Bundle
 from ranking.triton import is_ready, load
 
 READY_WITHIN_S = 240.0
@@ -51,7 +46,7 @@ def run_demo(settings: Settings, console: Console) -> int:
         key = kept_key(settings.adserver_data / "token.key", secrets.token_bytes(32))
         settings = replace(settings, adserver_token_key=key)
     with _compiling(settings, console) as within_s:
-        _ensure_catalogue(settings, console)
+        ensure_catalogue(settings, console)
         ensure_snapshot(settings, console)
         return asyncio.run(_serve_all(settings, console, within_s))
 
@@ -66,6 +61,7 @@ def run_serve(settings: Settings, console: Console) -> int:
     if mistakes:
         raise ConfigError(mistakes)
     with _compiling(settings, console) as within_s:
+        mend_snapshot(settings, console)
         return asyncio.run(_serve_all(settings, console, within_s))
 
 
@@ -78,31 +74,6 @@ def _compiling(settings: Settings, console: Console) -> Iterator[float]:
     console.print("compiling kernels, once per machine: a minute or two")
     with compiled_beside(settings.mechanism):
         yield COMPILED_WITHIN_S
-
-
-def _ensure_catalogue(settings: Settings, console: Console) -> None:
-    engine = schema.connect(settings.database)
-    schema.create_tables(engine)
-    empty = operations.is_empty(engine)
-    engine.dispose()
-    if empty:
-        with progress.shown(console, f"sample catalogue of {settings.ads:,} ads") as heard:
-            create_sample(settings.database, settings.ads, wall(), progress=heard, mixed=True)
-
-
-def ensure_snapshot(settings: Settings, console: Console) -> None:
-    """Build a snapshot unless the current one was built for the current model."""
-    bundle = Bundle.load(settings.bundle)
-    with contextlib.suppress(SnapshotError):
-        snapshot = Snapshot.load(settings.snapshots, verify=False)
-        if snapshot.manifest.model.sha256 == bundle.tables_sha256:
-            return
-    with progress.shown(console, "snapshot") as heard:
-        build_snapshot(
-            *(settings.database, settings.snapshots, settings.bundle, wall()),
-            progress=heard,
-            others=settings.trial_bundles,
-        )
 
 
 async def _serve_all(settings: Settings, console: Console, within_s: float) -> int:

@@ -78,6 +78,7 @@ class Upkeep:
         found = await self.following.step(now)
         if found is now:
             return
+        await self.pipeline.finding.prepare(found.editions())
         # offers of another snapshot are not read: all would bid as if they were not paced
         offers = await asyncio.to_thread(self.pacing.last, found.production)
         wall = self.clocks.wall()

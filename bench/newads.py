@@ -71,6 +71,8 @@ def document(number: int) -> dict[str, Any]:
         "pricing": "cpm",
         "bid_micros": 400_000_000,
         "pacing": "asap",
+        "tier": 1,  # before guaranteed ones, and drawn by its share
+        "share": 10**9,
         "targeting": {"key_value": {"include": [f"round={number}"]}},
         "ads": [ad] * EACH,
     }
@@ -173,6 +175,7 @@ def figures(seen: Seen, tally: Tally, began: float) -> Iterator[dict[str, Any]]:
 def bench(ads: int, flags: argparse.Namespace, folder: Path) -> Iterator[dict[str, Any]]:
     """All figures of one size."""
     settings = {"EXPLORATION": "0", "DRIFT_EVERY_S": "0", "SELECTOR": flags.selector}
+    settings["FAIRNESS_CAP"] = "1"  # or new ads that win every page they want are soon held back
     wanted = Wanted(ads, flags.scorer, flags.workers, folder / "data", settings)
     load = list(itertools.islice(shots(1, DISTINCT, "127.0.0.1"), DISTINCT))
     gc.freeze()

@@ -39,6 +39,11 @@ def model_of(folder: Path) -> str:
     return str(json.loads((folder / "table.json").read_text())["model"])
 
 
+def describe(folder: Path, model: str, ads: int) -> None:
+    """Say what the columns in this folder are."""
+    (folder / "table.json").write_text(json.dumps({"model": model, "ads": ads}))
+
+
 @dataclass(frozen=True, slots=True)
 class AdTable:
     """N ads through one model's ad tower."""
@@ -105,7 +110,7 @@ class AdTable:
         folder.mkdir(parents=True, exist_ok=True)
         for name in COLUMNS:
             np.save(folder / f"{name}.npy", getattr(self, name))
-        (folder / "table.json").write_text(json.dumps({"model": self.model, "ads": len(self)}))
+        describe(folder, self.model, len(self))
 
     @classmethod
     def load(cls, folder: Path) -> AdTable:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 from sqlalchemy import Connection
 
 from adserver.catalogue import reading, schema, small_tables
@@ -14,7 +15,7 @@ from adserver.catalogue.contents import Contents
 from adserver.catalogue.indexed import Told
 from adserver.catalogue.progress import Progress, silent
 from adserver.catalogue.publishing import Draft, only_builder
-from adserver.catalogue.snapshot import CREATIVES, OFFSETS
+from adserver.catalogue.snapshot import CREATIVES, ENCODED, OFFSETS
 from adserver.catalogue.tables import add_tables, write_tables
 from auction.caps import Caps
 from ranking.bundle import Bundle
@@ -41,9 +42,10 @@ def build_snapshot(
         with only_builder(root), schema.one_state(engine) as connection:
             draft = Draft.begin(root)
             revision = reading.current_revision(connection)
-            contents = _read(connection, draft.folder, progress)
+            contents, encoded = _read(connection, draft.folder, progress)
             contents.save(draft.folder)
-            write_tables(draft.folder, bundles[0], contents.ads, contents.encoded, progress)
+            np.save(draft.folder / ENCODED, encoded)
+            write_tables(draft.folder, bundles[0], contents.ads, encoded, progress)
             draft.seal(now, revision, contents.counts, bundles[0])
             for other in bundles[1:]:
                 add_tables(draft.folder, other, progress)
@@ -52,8 +54,10 @@ def build_snapshot(
         engine.dispose()
 
 
-def _read(connection: Connection, folder: Path, progress: Progress) -> Contents:
-    """Everything but the creatives, which go straight to the folder."""
+def _read(
+    connection: Connection, folder: Path, progress: Progress
+) -> tuple[Contents, NDArray[np.int32]]:
+    """Everything, with the encoded ads, but the creatives, which go straight to the folder."""
     owners = reading.owners(connection)
     items = reading.line_items(connection, owners.campaigns)
     progress("read line items", len(items.columns), len(items.columns))
@@ -73,11 +77,10 @@ def _read(connection: Connection, folder: Path, progress: Progress) -> Contents:
         templates=small_tables.templates(connection),
         line_items=items.columns,
         ads=ads.columns,
-        encoded=ads.encoded,
         sizes=ads.sizes,
         labels=ads.labels.names,
         caps=Caps.of(owners.capped | items.capped | ads.capped),
         index=index,
     )
     contents.set_bids()
-    return contents
+    return contents, ads.encoded

@@ -1,4 +1,4 @@
-"""What a snapshot's folder holds but for the creatives and what models compute; and saves it."""
+"""What a snapshot's folder holds but for the large columns of ads and what models compute."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from typing import Any
 
 import msgspec
 import numpy as np
-from numpy.typing import NDArray
 
 from adserver.catalogue import offers
 from adserver.catalogue.columns import (
@@ -37,8 +36,6 @@ class Contents:
     templates: Mapping[int, str]
     line_items: LineItemColumns
     ads: AdColumns
-    encoded: NDArray[np.int32]
-    """[N, width(AD_FIELDS)]"""
     sizes: tuple[tuple[int, int], ...]
     labels: tuple[str, ...]
     """Label n has bit n of `ads.labels`."""
@@ -74,7 +71,6 @@ class Contents:
         for name in ("campaigns", "advertisers", "caps"):
             np.savez(folder / f"{name}.npz", **_by_name(getattr(self, name)))
         self.index.save(folder / "targeting")
-        np.save(folder / "encoded_ads.npy", self.encoded)
 
 
 def rates_for(market: MarketRows, campaigns: CampaignColumns) -> Rates:

@@ -32,7 +32,7 @@ from adserver.catalogue.indexed import Told
 from adserver.catalogue.market import Market
 from adserver.catalogue.publishing import Draft, only_builder
 from adserver.catalogue.reading import LineItems, Owners
-from adserver.catalogue.snapshot import CREATIVES, MANIFEST, OFFSETS, Snapshot
+from adserver.catalogue.snapshot import CREATIVES, ENCODED, MANIFEST, OFFSETS, Snapshot
 from adserver.catalogue.splice import Splice
 from adserver.catalogue.tables import add_tables, are_there, facts_of, grow_tables
 from adserver.catalogue.terms import Changed, Terms, changed_rows, changes_since, place_of
@@ -98,7 +98,7 @@ def _grow(
 ) -> int:
     grown = Grown.read(connection, old)
     grown.contents.save(draft.folder)
-    grown.save_creatives(draft.folder)
+    grown.save_ads(draft.folder)
     grown.add_tables(draft.folder, bundles[0])
     draft.seal(now, reading.current_revision(connection), grown.contents.counts, bundles[0])
     for other in bundles[1:]:
@@ -156,7 +156,6 @@ class Grown:
             templates=small_tables.templates(connection),
             line_items=replace(line_items, ad_start=splice.start),
             ads=_ads(connection, changed, old.ads, fresh.columns, splice),
-            encoded=splice.rows(old.encoded, fresh.encoded),
             sizes=fresh.sizes,
             labels=fresh.labels.names,
             caps=_caps(old, owners, fresh, place),
@@ -169,8 +168,10 @@ class Grown:
         old = _tables(self.old.folder, bundle)
         grow_tables(folder, old, bundle, self.splice, self.fresh.columns, self.fresh.encoded)
 
-    def save_creatives(self, folder: Path) -> None:
+    def save_ads(self, folder: Path) -> None:
+        """As they are encoded, and their creatives."""
         old, offset = self.old, self.fresh.offset
+        self.splice.save(old.folder / ENCODED, self.fresh.encoded, folder)
         lengths = self.splice.rows(np.diff(old.creative_offset), np.diff(offset))
         np.save(folder / OFFSETS, np.concatenate([[0], np.cumsum(lengths)]))
         with (folder / CREATIVES).open("wb") as file:

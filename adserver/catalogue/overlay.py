@@ -2,7 +2,7 @@
 
 The database is polled for its revision; only rows that changed since are read. Arrays that were
 handed out are never written again: whoever holds a `Live` keeps a consistent one. New ads and new
-targeting wait for the next build.
+targeting wait for the next snapshot.
 """
 
 from __future__ import annotations

@@ -38,6 +38,7 @@ CURRENT = "CURRENT"
 MANIFEST = "manifest.json"
 CREATIVES = "creatives.bin"
 OFFSETS = "creatives_offset.npy"
+ENCODED = "encoded_ads.npy"
 ATTEMPTS = 3
 """A snapshot may be replaced, and in the end removed, while it is being opened."""
 
@@ -96,7 +97,7 @@ class Snapshot:
             folder=folder,
             manifest=manifest,
             ads=_columns(AdColumns, folder / "ads"),
-            encoded=np.asarray(np.load(folder / "encoded_ads.npy", mmap_mode="r")),
+            encoded=np.asarray(np.load(folder / ENCODED, mmap_mode="r")),
             line_items=_columns(LineItemColumns, folder / "line_items"),
             campaigns=_zipped(CampaignColumns, folder / "campaigns.npz"),
             advertisers=_zipped(AdvertiserColumns, folder / "advertisers.npz"),

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from io import FileIO
+from pathlib import Path
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+
+PIECE: Final = 1 << 20
 
 
 class Run(NamedTuple):
@@ -44,11 +49,27 @@ class Splice:
         parts = [(fresh if run.fresh else old)[run.begin : run.end] for run in self.runs]
         return np.concatenate([old[:0], *parts]).astype(old.dtype, copy=False)
 
-    @property
-    def is_fresh(self) -> NDArray[np.bool_]:
-        """[N] rows that come from the new table."""
-        parts = [np.full(run.end - run.begin, run.fresh) for run in self.runs]
-        return np.concatenate([np.empty(0, np.bool_), *parts])
+    def save(self, old: Path, fresh: NDArray[Any], folder: Path) -> None:
+        """The same of a column in a .npy file: into one of the same name, without holding it."""
+        whole = np.load(old, mmap_mode="r")
+        about = np.lib.format.header_data_from_array_1_0(whole)
+        about["shape"] = (int(self.start[-1]), *whole.shape[1:])
+        row = whole.dtype.itemsize * math.prod(whole.shape[1:])
+        with old.open("rb", 0) as source, (folder / old.name).open("wb", 0) as file:
+            np.lib.format.write_array_header_1_0(file, about)
+            for run in self.runs:
+                if run.fresh:
+                    file.write(fresh[run.begin : run.end].astype(whole.dtype).tobytes())
+                else:
+                    source.seek(whole.offset + run.begin * row)
+                    _copy(source, file, (run.end - run.begin) * row)
+
+
+def _copy(source: FileIO, file: FileIO, left: int) -> None:
+    piece = memoryview(bytearray(PIECE))
+    while left and (read := source.readinto(piece[:left])):
+        file.write(piece[:read])
+        left -= read
 
 
 def _runs(old: list[int], fresh: list[int], place: list[int]) -> Iterator[Run]:

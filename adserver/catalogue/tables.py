@@ -25,7 +25,7 @@ from adserver.errors import ConfigError
 from ranking.bundle import Bundle
 from ranking.features import FEATURE_SCHEMA
 from ranking.table import COLUMNS as TABLE
-from ranking.table import AdTable, table_folder
+from ranking.table import AdTable, describe, table_folder
 from retrieval.vectors import COLUMNS, AdVectors
 
 DRAFT = ".building-"
@@ -65,14 +65,15 @@ def grow_tables(
 ) -> None:
     """As `write_tables`, of ads of which the old ones have tables in `old` and the fresh ones,
     encoded as i32[F, W], have none."""
-    was, more = AdTable.load(old / RANKER), AdTable.build(bundle, encoded)
-    columns = {name: splice.rows(getattr(was, name), getattr(more, name)) for name in TABLE}
-    AdTable(was.model, **columns).save(folder / RANKER)
-    there = AdVectors.load(old / VECTORS)
+    more, there = AdTable.build(bundle, encoded), AdVectors.load(old / VECTORS)
     base = np.zeros(len(fresh), np.float32)  # for a graph, which they are too few for
     new = AdVectors.build(more.vectors(), fresh.per_click, base, rotation=there.rotation)
-    digits = {name: splice.rows(getattr(there, name), getattr(new, name)) for name in PER_AD}
-    AdVectors(there.rotation, **digits, graph=None).save(folder / VECTORS)
+    for part, columns, names in ((RANKER, more, TABLE), (VECTORS, new, PER_AD)):
+        (folder / part).mkdir(parents=True)
+        for name in names:
+            splice.save(old / part / f"{name}.npy", getattr(columns, name), folder / part)
+    np.save(folder / VECTORS / "rotation.npy", there.rotation)
+    describe(folder / RANKER, more.model, int(splice.start[-1]))
 
 
 def are_there(snapshot: Path, bundle: Bundle) -> bool:

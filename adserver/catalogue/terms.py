@@ -1,7 +1,7 @@
 """What line items, their owners, deals and rates say today: a snapshot's columns, kept up to date.
 
 Immutable: `after` gives new terms and leaves these as they are. New line items and new deals'
-ties wait for the next build.
+ties wait for the next snapshot.
 """
 
 from __future__ import annotations

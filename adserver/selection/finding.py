@@ -28,6 +28,9 @@ if TYPE_CHECKING:  # torch comes in with them, which a worker that plans can do 
 
 ITS_SHARE: Final = 0.4
 """Of the time that a batch has left: the planner and the click model may still come after it."""
+PREPARED_WITHIN_S: Final = 3.0
+"""What is new serves after this long, whether or not the selector has it."""
+LOOK_S: Final = 0.1
 MOST_REQUESTS: Final = 64
 """`max_batch_size` of the model's configuration."""
 
@@ -49,6 +52,7 @@ class Finding:
     breaker: CircuitBreaker = field(default_factory=CircuitBreaker)
     _told: dict[Key, Live] = field(default_factory=dict)
     """What the selector knows of the editions that it has."""
+    _coming: frozenset[Key] = frozenset()
 
     @classmethod
     def of(cls, settings: Settings, clock: Callable[[], float]) -> Finding:
@@ -74,11 +78,30 @@ class Finding:
         """Tell the selector what has changed in the editions that serve; forget the others."""
         if self.selector is None:
             return
-        self._told = {key: live for key, live in self._told.items() if key in editions}
+        kept = self._coming.union(editions)
+        self._told = {key: live for key, live in self._told.items() if key in kept}
         for key, edition in editions.items():
             live = edition.overlay.live
             if self._told.get(key) is not live:
                 await self._tell(self.selector, key, live)
+
+    async def prepare(self, editions: Mapping[Key, Edition]) -> None:
+        """Have the selector load what is about to serve, while it answers for what serves now.
+
+        Returns when it has all, or lets it come later: the worker plans until then.
+        """
+        if self.selector is None or not self._told:
+            return
+        self._coming, until = frozenset(editions), self.clock() + PREPARED_WITHIN_S
+        try:
+            while missing := self._coming - self._told.keys():
+                for key in missing:
+                    await self._tell(self.selector, key, editions[key].overlay.live)
+                if self._coming <= self._told.keys() or self.clock() >= until:
+                    break
+                await asyncio.sleep(LOOK_S)
+        finally:
+            self._coming = frozenset()
 
     async def close(self) -> None:
         if self.selector is not None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 from contextlib import suppress
+from pathlib import Path
 
 import pytest
 from catalogue_additions import a_campaign, a_document, a_line_item, an_ad, an_advertiser
@@ -112,6 +114,15 @@ def test_what_is_there_is_named_by_its_id_and_left_as_it_is(engine):
     assert list(map(len, ids.values())) == [0, 0, 0, 1]
     assert operations.show(engine, "ad", ids["ad"][0])["line_item_id"] == 1
     assert operations.show(engine, "line_item", 1) == before
+
+
+def test_the_document_in_the_operators_page_is_one(engine):
+    page = (Path(__file__).parents[2] / "docs" / "operations.md").read_text()
+    (document,) = re.findall(r"```json\n(.*?)```", page, re.DOTALL)
+
+    ids = additions.add(engine, additions.decoded(document.encode()))
+
+    assert list(map(len, ids.values())) == [0, 1, 1, 1]
 
 
 def of_ad(**fields):

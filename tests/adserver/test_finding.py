@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field, replace
+from itertools import count
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from adserver.selection.finding import ITS_SHARE, Finding, candidates_of
+from adserver.selection import finding as module
+from adserver.selection.finding import ITS_SHARE, PREPARED_WITHIN_S, Finding, candidates_of
 from adserver.selection.message import Change, Garbled, changes
 from ranking.scorer import Gone, Late, RankerError, Refused
 from retrieval.gpu.asks import MAX_TERMS
@@ -144,6 +146,70 @@ def test_one_that_refuses_is_told_everything_again():
     asyncio.run(finding.follow({(1, 2): one}))
 
     assert [change.ad.tolist() for _, change in selector.told] == [[0, 1, 2], [0, 1, 2]]
+
+
+@dataclass
+class Loading(FakeSelector):
+    """Has a snapshot only after it was told of it some times."""
+
+    loads: int = 3
+
+    async def change(self, change, snapshot, model):
+        if snapshot > 1 and self.loads:
+            self.loads -= 1
+            raise Refused("it is being loaded")
+        await super().change(change, snapshot, model)
+
+
+def prepared(selector, monkeypatch, clock=lambda: 0.0):
+    """A selector that serves snapshot 1, and is to have the second; and how often was waited."""
+    waits = []
+
+    async def wait(seconds):
+        waits.append(seconds)
+
+    finding = following(selector)
+    finding.clock = clock
+    monkeypatch.setattr(module.asyncio, "sleep", wait)
+    asyncio.run(finding.prepare({(2, 2): edition(version=2)}))
+    return finding, waits
+
+
+def test_what_is_about_to_serve_is_loaded_before_and_what_serves_goes_on(monkeypatch):
+    selector = Loading()
+
+    finding, waits = prepared(selector, monkeypatch)
+
+    assert len(waits) == 3
+    assert found(finding, one=edition(version=2)) == found(finding) == [5, 3, 9, 4]
+
+
+def test_a_selector_that_loads_too_long_is_not_waited_for(monkeypatch):
+    now = count()
+
+    finding, waits = prepared(Loading(loads=99), monkeypatch, lambda: float(next(now)))
+
+    assert len(waits) == PREPARED_WITHIN_S - 1
+    assert found(finding, one=edition(version=2)) == [PLANNED_AD]
+    assert found(finding) == [5, 3, 9, 4]
+
+
+def test_a_selector_that_knows_nothing_is_not_prepared():
+    selector = Loading(loads=99)
+    finding = Finding(selector, clock=lambda: 0.0)
+
+    asyncio.run(finding.prepare({(2, 2): edition(version=2)}))
+
+    assert selector.loads == 99
+
+
+def test_what_comes_is_not_forgotten_while_it_is_loaded():
+    finding = following(FakeSelector())
+    finding._coming = frozenset({(1, 2)})
+
+    asyncio.run(finding.follow({}))
+
+    assert found(finding) == [5, 3, 9, 4]
 
 
 def test_only_changes_are_told_and_only_once():

@@ -10,6 +10,7 @@ from unittest.mock import MagicMock
 from adserver import upkeep as module
 from adserver.arms import ALONE
 from adserver.following import Serving
+from adserver.selection.finding import PLANNED
 from adserver.upkeep import MOST_RESTS, REST_S, Upkeep
 
 
@@ -70,7 +71,7 @@ def upkeep_of(before, pacing, found=None):
         return found
 
     pipeline = SimpleNamespace(
-        edition=before, beside=ALONE, offers=pacing.last(before), ranks=MagicMock()
+        edition=before, beside=ALONE, offers=pacing.last(before), ranks=MagicMock(), finding=PLANNED
     )
     return SimpleNamespace(
         number=0,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import time
 from collections.abc import Iterator
@@ -55,6 +56,43 @@ def asked_until(server: LiveServer, page: dict, who: str) -> list[dict]:
         assert time.monotonic() < until, server.output[-2000:]
         time.sleep(0.1)  # other processes have to get there
     raise AssertionError
+
+
+NEW = {
+    "name": "new",
+    "pricing": "cpm",
+    "bid_micros": 400_000_000,
+    "tier": 1,
+    "share": 10**9,
+    "targeting": {"key_value": {"include": ["wave=new"]}},
+    "ads": [
+        {
+            "title": "New tea",
+            "width": 300,
+            "height": 250,
+            "category": "IAB8",
+            "landing_url": "https://tea.example/",
+            "markup": '<a href="{click}">tea</a>',
+        }
+    ],
+}
+
+
+def test_new_ads_are_shown_and_it_is_the_selector_who_finds_them(server, page):
+    asked_until(server, page, "selector")
+    campaign = {"name": "new", "daily_budget_micros": 10**12, "line_items": [NEW]}
+    owner = {"name": "New", "domain": "new.example", "campaigns": [campaign]}
+    file = server.data / "new.json"
+    file.write_text(json.dumps({"advertisers": [owner]}))
+    slot = {"id": "s", "zone_id": "z1", "sizes": [[300, 250]], "kv": {"wave": "new"}}
+    wants = {**page, "placements": [slot]}
+
+    said = server.cli("catalog", "add", str(file))
+
+    ad = re.search(r"^ad: (\d+)$", said, re.MULTILINE)[1]
+    until = time.monotonic() + WITHIN_S
+    while ad not in [one["ad_id"] for one in asked_until(server, wants, "selector")]:
+        assert time.monotonic() < until, server.output[-2000:]
 
 
 def test_the_selector_finds_and_while_it_is_gone_the_worker_does(server, page):
