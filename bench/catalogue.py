@@ -1,8 +1,6 @@
 """Time the way of a catalogue from nothing to a loaded snapshot; one JSON line per size.
 
-    python -P bench/catalogue.py --ads 10000 100000 1000000
-
-(-P keeps the folder of the script, whose files are named as the packages are, off the path.)
+    python -m bench.catalogue --ads 10000 100000 1000000
 
 Each size runs in a process of its own, so that its peak memory is its own: of generating and
 inserting, and of building, which a server's builder does alone.
@@ -21,17 +19,21 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from statistics import median
 
-from adserver.catalogue import operations, schema
+from adserver.catalogue import additions, operations, schema
 from adserver.catalogue.builder import build_snapshot
+from adserver.catalogue.growing import grow_snapshot
 from adserver.catalogue.overlay import Overlay
 from adserver.catalogue.sample import create_sample
 from adserver.catalogue.snapshot import Snapshot
+from bench.newads import document
 from simulator.catalogue import catalogue
 from simulator.world import World
 
 BUNDLE = Path(__file__).parent.parent / "model_repository" / "ctr_ranker" / "1"
 POLLS = 200
+GROWTHS = 3
 
 
 def main() -> None:
@@ -57,7 +59,7 @@ def measured(ads: int, bundle: Path) -> dict[str, object]:
         common = ["--ads", str(ads), "--place", place, "--bundle", str(bundle)]
         stages: dict[str, object] = {}
         for stage in ("insert", "build"):
-            command = [sys.executable, "-P", __file__, "--stage", stage, *common]
+            command = [sys.executable, "-m", "bench.catalogue", "--stage", stage, *common]
             output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
             stages |= json.loads(output)
     machine = f"{platform.machine()}, {os.cpu_count()} cores"
@@ -99,6 +101,26 @@ def built(place: Path, bundle: Path) -> dict[str, object]:
         "load_verified_ms": round(load_s * 1e3, 1),
         "load_ms": round(map_s * 1e3, 1),
         **polled(snapshot, place),
+        **grown(place, bundle, build_s),
+    }
+
+
+def grown(place: Path, bundle: Path, build_s: float) -> dict[str, object]:
+    """The next snapshots, each with one line item of twenty ads more; the median of three."""
+    engine, took, cpu = schema.connect(url(place)), [], []
+    for number in range(GROWTHS):
+        additions.add(engine, document(number))
+        cpu_s = time.process_time()
+        took.append(
+            seconds(lambda: grow_snapshot(url(place), place / "snapshots", [bundle], time.time()))
+        )
+        cpu.append(time.process_time() - cpu_s)
+    engine.dispose()
+    grow_s = median(took)
+    return {
+        "grow_s": round(grow_s, 2),
+        "grow_cpu_s": round(median(cpu), 2),
+        "build_over_grow": round(build_s / grow_s, 1),
     }
 
 

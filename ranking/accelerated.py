@@ -120,18 +120,26 @@ def scorer_of(
 
     NoGpu where "gpu" is demanded and there is none; ValueError where a parameter is no choice.
     """
+    device = device_for(parameters, number)
+    cpu = LocalScorer(bundle)
+    if device is None:
+        return cpu
+    return Accelerated(cpu, _gpu(bundle, device, parameters.get("tiling", "")))
+
+
+def device_for(parameters: Mapping[str, str], number: int | None = None) -> torch.device | None:
+    """The CUDA device that a model's parameter "device" chooses, None for the CPU; as above."""
     wanted = parameters.get("device", "auto")
     if wanted not in get_args(Device):
         raise ValueError(f"device must be one of {', '.join(get_args(Device))}, not {wanted!r}")
-    cpu = LocalScorer(bundle)
     if wanted == "cpu":
-        return cpu
+        return None
     found = usable(number or 0)
-    if isinstance(found, str):
-        if wanted == "gpu":
-            raise NoGpu(found)
-        return cpu
-    return Accelerated(cpu, _gpu(bundle, found, parameters.get("tiling", "")))
+    if not isinstance(found, str):
+        return found
+    if wanted == "gpu":
+        raise NoGpu(found)
+    return None
 
 
 def usable(number: int) -> torch.device | str:

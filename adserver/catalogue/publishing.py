@@ -23,8 +23,8 @@ from ranking.bundle import Bundle
 from ranking.features import FEATURE_SCHEMA
 
 KEPT = 3
-"""Snapshots kept. Two builds must pass before one goes, which gives its last readers the time to
-open it; whoever has opened it keeps it anyhow."""
+"""Snapshots kept. One that is replaced stays until the build after the next begins, which gives its
+last readers the time to open it; whoever has opened it keeps it anyhow."""
 DRAFT = ".building-"
 
 
@@ -47,8 +47,12 @@ class Draft:
 
     @classmethod
     def begin(cls, root: Path) -> Draft:
-        """In a folder of its own; for the only builder."""
+        """In a folder of its own; for the only builder.
+
+        Old snapshots go first: their disk space and their memory are what the new one needs.
+        """
         draft = cls(root, max(_versions(root), default=0) + 1)
+        _remove_old(root)
         draft.folder.mkdir()
         return draft
 
@@ -74,7 +78,6 @@ class Draft:
         """Make what is sealed CURRENT; gives its version."""
         self.folder.rename(self.root / str(self.version))
         _name_current(self.root, self.version)
-        _remove_old(self.root)
         return self.version
 
 
@@ -98,9 +101,11 @@ def _versions(root: Path) -> list[int]:
 
 
 def _remove_old(root: Path) -> None:
-    """All but the newest KEPT; never the one that CURRENT names."""
-    current = current_version(root)
-    _remove_all(root / str(version) for version in _versions(root)[:-KEPT] if version != current)
+    """All but the newest that stay beside one more; never the one that CURRENT names."""
+    versions = _versions(root)[: -(KEPT - 1)]
+    if versions:
+        current = current_version(root)
+        _remove_all(root / str(version) for version in versions if version != current)
 
 
 def _remove_all(folders: Iterator[Path]) -> None:

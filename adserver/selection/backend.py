@@ -20,8 +20,9 @@ import torch
 import triton_python_backend_utils as pb_utils
 from numpy.typing import NDArray
 
-from adserver.selection.loaded import Loaded
+from adserver.selection.loaded import CPU, Loaded
 from adserver.selection.message import ASK, OUTPUTS, Change, Garbled, Key
+from ranking.accelerated import device_for
 from ranking.backend import SNAPSHOTS, USED, _rename
 from ranking.bundle import Bundle, BundleError
 from ranking.scorer import Refused
@@ -96,12 +97,12 @@ class TritonPythonModel:
     """What the backend calls: `initialize` once, then `execute` with whatever was waiting."""
 
     def initialize(self, args: dict[str, str]) -> None:
-        parameters = json.loads(args["model_config"])["parameters"]
-        self.candidates, self.best = (
-            int(parameters[name]["string_value"]) for name in ("candidates", "best")
-        )
+        given = json.loads(args["model_config"])["parameters"]
+        parameters = {name: one["string_value"] for name, one in given.items()}
+        self.candidates, self.best = (int(parameters[name]) for name in ("candidates", "best"))
         on_gpu = args["model_instance_kind"] == "GPU"
-        device = torch.device(f"cuda:{args['model_instance_device_id']}" if on_gpu else "cpu")
+        number = int(args["model_instance_device_id"]) if on_gpu else None
+        device = device_for(parameters, number) or CPU
         models = Path(args["model_repository"]).parent / "ctr_ranker"
         self.shelf = Shelf(Path(os.environ[SNAPSHOTS]), models, device)
 

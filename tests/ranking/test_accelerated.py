@@ -8,10 +8,11 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pytest
+import torch
 from numpy.testing import assert_array_equal
 
 from ranking import accelerated
-from ranking.accelerated import Accelerated, NoGpu, scorer_of, usable
+from ranking.accelerated import Accelerated, NoGpu, device_for, scorer_of, usable
 from ranking.int8 import LocalScorer
 from ranking.scorer import Pairs, Refused
 from ranking.table import AdTable
@@ -153,6 +154,14 @@ def test_the_device_is_chosen_by_one_word(bundle, monkeypatch):
         scorer_of(bundle, {"device": "gpu"})
     with pytest.raises(ValueError, match="must be one of auto, cpu, gpu"):
         scorer_of(bundle, {"device": "tpu"})
+
+
+def test_an_instance_that_triton_has_put_on_a_device_uses_that_one(monkeypatch):
+    monkeypatch.setattr(accelerated, "usable", lambda number: torch.device("cuda", number))
+
+    assert device_for({}, 3) == torch.device("cuda", 3)
+    assert device_for({"device": "gpu"}) == torch.device("cuda", 0)
+    assert device_for({"device": "cpu"}, 3) is None
 
 
 @pytest.mark.parametrize(("hidden", "seen"), [("all", None), ("1", "1"), ("", "")])
