@@ -57,6 +57,8 @@ class Load:
     asks: Asks
     calls: int
     """In flight."""
+    rows: int
+    """Requests of each call; a worker sends a batch as one."""
     seconds: float
 
 
@@ -75,7 +77,7 @@ async def _ask(load: Load) -> Answered:
         nonlocal failures
         at = first
         while time.monotonic() < until:
-            one = slice(at % DISTINCT, at % DISTINCT + 1)
+            one = slice(at % DISTINCT, at % DISTINCT + load.rows)
             part = Asks(load.asks.ask[one], load.asks.vector[one])
             began = time.monotonic()
             try:
@@ -83,10 +85,10 @@ async def _ask(load: Load) -> Answered:
                 latency.append(time.monotonic() - began)
             except RankerError:
                 failures += 1
-            at += load.calls
+            at += load.calls * load.rows
 
     began = time.process_time()
-    await asyncio.gather(*(caller(number) for number in range(load.calls)))
+    await asyncio.gather(*(caller(number * load.rows) for number in range(load.calls)))
     await selector.close()
     return Answered(latency, failures, time.process_time() - began)
 
@@ -145,12 +147,13 @@ def measured(process: TritonProcess, load: Load, callers: int) -> dict[str, Any]
         answered = pool.map(_asking, [load] * callers, 1)
     after, used = triton_times(process), cpu_s(process)
     latency = np.concatenate([one.latency_s for one in answered])
-    count = max(len(latency), 1)
+    count = max(len(latency) * load.rows, 1)
     return {
         "figure": "decisions through Triton",
-        "value": round(len(latency) / load.seconds, 1),
+        "value": round(len(latency) * load.rows / load.seconds, 1),
         "unit": "1/s",
-        "in_flight": load.calls * callers,
+        "calls_in_flight": load.calls * callers,
+        "requests_per_call": load.rows,
         "p50_ms": round(float(np.quantile(latency, 0.5)) * 1e3, 1),
         "p99_ms": round(float(np.quantile(latency, 0.99)) * 1e3, 1),
         "failures": sum(one.failures for one in answered),
@@ -181,8 +184,11 @@ def bench(ads: int, flags: argparse.Namespace, folder: Path) -> Iterator[dict[st
             yield {"figure": "seconds until a snapshot is loaded", "value": round(took, 2)}
             key = edition.version, edition.bundle.version
             for calls in flags.calls:
-                load = Load(process.grpc_url, key, asks_of(edition), calls, flags.seconds)
-                yield measured(process, load, flags.callers)
+                for rows in flags.rows:
+                    load = Load(
+                        *(process.grpc_url, key, asks_of(edition)), calls, rows, flags.seconds
+                    )
+                    yield measured(process, load, flags.callers)
         finally:
             runner.run(process.stop())
 
@@ -190,7 +196,8 @@ def bench(ads: int, flags: argparse.Namespace, folder: Path) -> Iterator[dict[st
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--ads", type=int, nargs="+", default=[2_000, 10_000, 50_000])
-    parser.add_argument("--calls", type=int, nargs="+", default=[1, 16, 64], help="of each caller")
+    parser.add_argument("--calls", type=int, nargs="+", default=[1, 16], help="in flight")
+    parser.add_argument("--rows", type=int, nargs="+", default=[1, 16], help="requests of a call")
     parser.add_argument("--callers", type=int, default=1, help="processes that ask")
     parser.add_argument("--seconds", type=float, default=10.0, help="of each run")
     parser.add_argument("--quick", action="store_true", help="2 000 ads, short runs")
