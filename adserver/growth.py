@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final
 
 import structlog
+from sqlalchemy import Engine
 
 from adserver.catalogue import schema
 from adserver.catalogue.builder import build_snapshot
@@ -36,12 +37,17 @@ class Growth:
     registry: Registry
     every_s: float
     clocks: Clocks = REAL
+    _engine: Engine = field(init=False)
     _rest_until_s: float = 0.0
     _looked: tuple[int, int] = (-1, -1)
     """A snapshot, and the revision up to which nothing waits for another."""
     _told: set[str] = field(default_factory=set)
 
+    def __post_init__(self) -> None:
+        self._engine = schema.connect(self.database)
+
     async def step(self) -> None:
+        """Publish what waits, if it is time to look."""
         began = self.clocks.monotonic()
         if began < self._rest_until_s:
             return
@@ -77,14 +83,10 @@ class Growth:
         known, since = self._looked
         if known != snapshot:
             since = manifest_of(self.snapshots / str(snapshot)).revision
-        engine = schema.connect(self.database)
-        try:
-            with schema.one_state(engine) as connection:
-                latest = current_revision(connection)
-                if latest != since and waits(connection, since):
-                    return True
-        finally:
-            engine.dispose()
+        with schema.one_state(self._engine) as connection:
+            latest = current_revision(connection)
+            if latest != since and waits(connection, since):
+                return True
         self._looked = snapshot, latest
         return False
 

@@ -31,7 +31,7 @@ from adserver.catalogue.contents import Contents
 from adserver.catalogue.indexed import Told
 from adserver.catalogue.market import Market
 from adserver.catalogue.publishing import Draft, only_builder
-from adserver.catalogue.reading import LineItems, Owners
+from adserver.catalogue.reading import LineItems, Owners, Stray
 from adserver.catalogue.snapshot import CREATIVES, ENCODED, MANIFEST, OFFSETS, Snapshot
 from adserver.catalogue.splice import Splice
 from adserver.catalogue.tables import add_tables, are_there, facts_of, grow_tables
@@ -138,8 +138,7 @@ class Grown:
             {**old.names.campaign, **owners.names.campaign},
         )
         touched = _touched(connection, changed, len(old.line_items))
-        items = reading.line_items(connection, campaigns, touched)
-        _check_owners(items, touched, campaigns, names)
+        items = _line_items(connection, campaigns, names, touched)
         file = BytesIO()
         known = Known(old.sizes, tuple(msgspec.json.decode((old.folder / LABELS).read_bytes())))
         fresh = AdDraft.read(connection, items, file, known=known, only=touched)
@@ -204,16 +203,20 @@ def _touched(connection: Connection, changed: Changed, line_items: int) -> list[
     return sorted(touched)
 
 
-def _check_owners(
-    items: LineItems, touched: list[int], campaigns: CampaignColumns, names: Names
-) -> None:
+def _line_items(
+    connection: Connection, campaigns: CampaignColumns, names: Names, touched: list[int]
+) -> LineItems:
     """CannotGrow where something that belongs together is not all there."""
+    try:
+        items = reading.line_items(connection, campaigns, touched)
+    except Stray as error:
+        raise CannotGrow(f"{error}: it was not noted") from error
     if len(items.columns) < len(touched):
         raise CannotGrow("line items are gone")
-    if not np.isin(items.columns.campaign, campaigns.campaign_id).all():
-        raise CannotGrow("a campaign has come that was not noted")
-    if not set(items.columns.advertiser.tolist()) <= names.advertiser.keys():
-        raise CannotGrow("an advertiser has come that was not noted")
+    strangers = set(items.columns.advertiser.tolist()) - names.advertiser.keys()
+    if strangers:
+        raise CannotGrow(f"advertiser {min(strangers)} was not noted")
+    return items
 
 
 def merged(old: Columns, fresh: Columns, key: str) -> tuple[Columns, Rows]:

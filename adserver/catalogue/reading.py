@@ -39,6 +39,10 @@ IDS_MOST = 500
 ACTIVE = "active"
 
 
+class Stray(LookupError):
+    """A line item of a campaign that is not known."""
+
+
 @dataclass(frozen=True, slots=True)
 class LineItems:
     """Line items with what only the builder needs of them."""
@@ -206,7 +210,7 @@ def line_items(
     connection: Connection, campaigns: CampaignColumns, only: Sequence[int] | None = None
 ) -> LineItems:
     """All line items, or those of these ids; ConfigError, naming each, if any has malformed
-    targeting or caps."""
+    targeting or caps, Stray if one's campaign is not given."""
     table = schema.line_item
     draft = LineItems.empty(_count(connection, table, table.c.id, only))
     mistakes: list[str] = []
@@ -215,8 +219,10 @@ def line_items(
         mistakes += draft.add(number, row)
     if mistakes:
         raise ConfigError(mistakes[:MISTAKES_MOST])
-    owner = np.searchsorted(campaigns.campaign_id, draft.columns.campaign)
-    draft.columns.advertiser[:] = campaigns.advertiser[owner]
+    campaign, ids = draft.columns.campaign, campaigns.campaign_id
+    if not np.isin(campaign, ids).all():
+        raise Stray(f"campaign {np.setdiff1d(campaign, ids)[0]} is not among those read")
+    draft.columns.advertiser[:] = campaigns.advertiser[np.searchsorted(ids, campaign)]
     return draft
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from io import FileIO
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, BinaryIO, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -50,12 +50,15 @@ class Splice:
         return np.concatenate([old[:0], *parts]).astype(old.dtype, copy=False)
 
     def save(self, old: Path, fresh: NDArray[Any], folder: Path) -> None:
-        """The same of a column in a .npy file: into one of the same name, without holding it."""
+        """The same of a column in a .npy file: into one of the same name, without holding it.
+
+        EOFError where the file ends early.
+        """
         whole = np.load(old, mmap_mode="r")
         about = np.lib.format.header_data_from_array_1_0(whole)
         about["shape"] = (int(self.start[-1]), *whole.shape[1:])
         row = whole.dtype.itemsize * math.prod(whole.shape[1:])
-        with old.open("rb", 0) as source, (folder / old.name).open("wb", 0) as file:
+        with old.open("rb", 0) as source, (folder / old.name).open("wb") as file:
             np.lib.format.write_array_header_1_0(file, about)
             for run in self.runs:
                 if run.fresh:
@@ -65,9 +68,12 @@ class Splice:
                     _copy(source, file, (run.end - run.begin) * row)
 
 
-def _copy(source: FileIO, file: FileIO, left: int) -> None:
+def _copy(source: FileIO, file: BinaryIO, left: int) -> None:
     piece = memoryview(bytearray(PIECE))
-    while left and (read := source.readinto(piece[:left])):
+    while left:
+        read = source.readinto(piece[:left])
+        if not read:
+            raise EOFError(f"{source.name}: {left} bytes are missing")
         file.write(piece[:read])
         left -= read
 

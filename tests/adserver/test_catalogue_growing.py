@@ -184,6 +184,17 @@ def renamed(engine, _place):
     operations.set_caps(engine, "advertiser", 3, [{"max": 1, "window": "day"}])
 
 
+def unnoted(engine, _place):
+    """A campaign of a new advertiser, by hand, and a line item in it by the command."""
+    owner = {"name": "x", "domain": "x.example"}
+    with engine.begin() as connection:
+        (number,) = connection.execute(schema.advertiser.insert(), owner).inserted_primary_key
+        campaign = {"advertiser_id": number, "name": "x", "daily_budget_micros": 1}
+        (inside,) = connection.execute(schema.campaign.insert(), campaign).inserted_primary_key
+    parts = [{"id": inside, "line_items": [a_line_item(an_ad())]}]
+    additions.add(engine, {"advertisers": [{"id": number, "campaigns": parts}]})
+
+
 def of_an_earlier_version(_engine, place):
     (place.snapshots / "1" / "labels.json").unlink()
 
@@ -197,6 +208,7 @@ def with_a_graph(_engine, place):
     [
         (deleted, "line items are gone"),
         (renamed, "another domain"),
+        (unnoted, "was not noted"),
         (of_an_earlier_version, "earlier version"),
         (with_a_graph, "graph"),
     ],
