@@ -17,6 +17,7 @@ from sqlalchemy.exc import IntegrityError
 
 from adserver.catalogue import reading, schema
 from adserver.catalogue.currency import USD
+from adserver.catalogue.labels import CATEGORY, Labels
 from adserver.catalogue.operations import next_revision, note
 from adserver.catalogue.stated import Ad, Advertiser, Campaign, LineItem, Stated, stated
 from adserver.errors import ConfigError
@@ -162,6 +163,8 @@ def _added(connection: Connection, levels: Sequence[list[Part]]) -> dict[str, li
         ids[level.name] = _inserted(connection, level, parts)
         for part, number in zip(parts, ids[level.name], strict=True):
             part.id = number
+    if any(getattr(part.row, "labels", None) for part in fresh[2]):
+        _check_labels(connection)
     new = [(f"{schema.NEW}{level}", number) for level, some in ids.items() for number in some]
     for revision, (kind, number) in enumerate(new, last - len(new) + 1):
         note(connection, revision, kind, number)
@@ -212,3 +215,20 @@ def _unknown(connection: Connection, fresh: Sequence[list[Part]]) -> Iterator[st
             yield f"{part.path}.template_id: there is no template {row.template_id}"
         if isinstance(row, Campaign) and row.currency not in currencies:
             yield f"{part.path}.currency: there is no rate for {row.currency}"
+
+
+def _check_labels(connection: Connection) -> None:
+    """ConfigError where there are more than a snapshot can tell apart: none would be built."""
+    item, ad = schema.line_item.c, schema.ad.c
+    stated = {
+        row.id: tuple(row.labels or ())
+        for row in connection.execute(select(item.id, item.labels).where(item.labels.is_not(None)))
+    }
+    used = [([name for name in names if name != CATEGORY], "") for names in stated.values()]
+    owners = sorted(number for number, names in stated.items() if CATEGORY in names)
+    for some in reading.conditions(ad.line_item_id, owners):
+        found = connection.execute(select(ad.category).where(some).distinct()).scalars()
+        used += [([CATEGORY], category) for category in found]
+    labels = Labels()
+    labels.bits(*zip(*used, strict=True))
+    labels.check()

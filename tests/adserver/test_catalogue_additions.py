@@ -191,6 +191,18 @@ def test_a_mistake_is_named_and_nothing_is_added(engine, document, named):
     assert counts(engine) == before
 
 
+def test_more_labels_than_a_snapshot_tells_apart_are_refused(engine):
+    before = counts(engine)
+    many = [a_line_item(an_ad(), labels=[f"l{n}", "category"]) for n in range(64)]
+
+    with pytest.raises(ConfigError, match=r"labels: \d+ different ones, at most 64"):
+        additions.add(engine, a_document(*many))
+
+    assert counts(engine) == before
+    ids = additions.add(engine, a_document(*many[:30]))
+    assert len(ids["line_item"]) == 30
+
+
 def test_all_mistakes_of_a_document_are_named_at_once(engine):
     ads = [an_ad(title=""), an_ad(), an_ad(width=-1)]
 
