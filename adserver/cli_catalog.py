@@ -15,6 +15,7 @@ from adserver.catalogue.sample import create_sample
 from adserver.cli_database import database, json_of
 from adserver.cli_refusals import settings_given
 from adserver.deadline import wall
+from adserver.errors import ConfigError
 from adserver.eventlog import read
 
 app = typer.Typer(no_args_is_help=True)
@@ -22,6 +23,8 @@ console = Console(stderr=True)
 app.add_typer(cli_trading.deals, name="deal", help="Private deals.")
 app.add_typer(cli_trading.floors, name="floor", help="Floor rules.")
 app.add_typer(cli_trading.rates, name="rates", help="Rates of currencies.")
+MOST_BYTES = 64 << 20
+"""Of a document of additions."""
 Level = Annotated[str, typer.Argument(help="advertiser, campaign, line_item, ad or deal")]
 RowId = Annotated[int, typer.Argument(help="its id")]
 
@@ -54,8 +57,10 @@ def add(
 ) -> None:
     """Add advertisers, campaigns, line items and ads; running servers show them within seconds."""
     with database() as engine:
-        content = document.read(additions.MOST_BYTES + 1)
-        for level, ids in additions.add(engine, additions.decoded(content)).items():
+        content = document.read(MOST_BYTES + 1)
+        if len(content) > MOST_BYTES:
+            raise ConfigError([f"document: longer than {MOST_BYTES} bytes"])
+        for level, ids in additions.add(engine, json_of("document", content)).items():
             if ids:
                 typer.echo(f"{level}: {' '.join(map(str, ids))}")
 

@@ -24,7 +24,7 @@ def database() -> Iterator[Engine]:
         engine.dispose()
 
 
-def json_of(name: str, text: str) -> Any:
+def json_of(name: str, text: str | bytes) -> Any:
     """ConfigError, naming the argument, for what is not JSON."""
     try:
         return msgspec.json.decode(text)

@@ -14,7 +14,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import gc
-import itertools
 import sys
 import tempfile
 import time
@@ -52,8 +51,6 @@ class Seen:
 
     first_s: list[float] = field(default_factory=list)
     all_s: list[float] = field(default_factory=list)
-    began: list[float] = field(default_factory=list)
-    """Monotonic: when each came."""
 
 
 def document(number: int) -> dict[str, Any]:
@@ -104,7 +101,6 @@ async def arrivals(url: str, database: str, rounds: int, pause_s: float) -> Seen
         ids = await asyncio.to_thread(additions.add, engine, document(number))
         began = time.monotonic()
         first, everywhere = await _shown(url, page(number), set(ids["ad"]), began + GIVE_UP_S)
-        seen.began.append(began)
         seen.first_s.append(first - began)
         seen.all_s.append(everywhere - began)
         await asyncio.sleep(pause_s)
@@ -177,7 +173,7 @@ def bench(ads: int, flags: argparse.Namespace, folder: Path) -> Iterator[dict[st
     settings = {"EXPLORATION": "0", "DRIFT_EVERY_S": "0", "SELECTOR": flags.selector}
     settings["FAIRNESS_CAP"] = "1"  # or new ads that win every page they want are soon held back
     wanted = Wanted(ads, flags.scorer, flags.workers, folder / "data", settings)
-    load = list(itertools.islice(shots(1, DISTINCT, "127.0.0.1"), DISTINCT))
+    load = list(shots(1, DISTINCT, "127.0.0.1"))
     gc.freeze()
     (folder / "data").mkdir()
     with serving(wanted, folder / "server.log") as server:

@@ -22,7 +22,6 @@ from adserver.catalogue.operations import next_revision, note
 from adserver.catalogue.stated import Ad, Advertiser, Campaign, LineItem, Stated, stated
 from adserver.errors import ConfigError
 
-MOST_BYTES: Final = 64 << 20
 MOST_ROWS: Final = 100_000
 """Of one document."""
 ROOT: Final = "advertisers"
@@ -80,22 +79,12 @@ def add(engine: Engine, document: Any) -> dict[str, list[int]]:
         raise ConfigError([f"the catalogue refuses it: {error.orig}"]) from None
 
 
-def decoded(content: bytes) -> Any:
-    """The document; ConfigError for what is no JSON, or too long."""
-    if len(content) > MOST_BYTES:
-        raise ConfigError([f"{len(content)} bytes, at most {MOST_BYTES} are read"])
-    try:
-        return msgspec.json.decode(content)
-    except msgspec.DecodeError as error:
-        raise ConfigError([f"no JSON: {error}"]) from None
-
-
 def _parts(document: Any, mistakes: list[str]) -> list[list[Part]]:
     """Of each level, in the order of the document."""
     if not isinstance(document, dict) or document.keys() != {ROOT}:
         raise ConfigError([f"the document is an object with the field {ROOT} and no other"])
-    above, below, levels = [Part("", None, None, [])], ROOT, list[list[Part]]()
-    above[0].children = _listed(document, ROOT, ROOT, mistakes)
+    above = [Part("", None, None, _listed(document, ROOT, ROOT, mistakes))]
+    below, levels = ROOT, list[list[Part]]()
     for level in LEVELS:
         found = [
             _part(level, f"{parent.path}.{below}[{n}]".lstrip("."), parent, raw, mistakes)

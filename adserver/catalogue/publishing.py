@@ -6,7 +6,6 @@ One builder at a time.
 
 from __future__ import annotations
 
-import fcntl
 import os
 import shutil
 from collections.abc import Iterator
@@ -18,23 +17,20 @@ import msgspec
 
 from adserver.catalogue.columns import Manifest, ModelFact
 from adserver.catalogue.snapshot import CURRENT, MANIFEST, current_version
-from adserver.catalogue.tables import facts_of
+from adserver.catalogue.tables import DRAFT, alone, facts_of
 from ranking.bundle import Bundle
 from ranking.features import FEATURE_SCHEMA
 
 KEPT = 3
 """Snapshots kept. One that is replaced stays until the build after the next begins, which gives its
 last readers the time to open it; whoever has opened it keeps it anyhow."""
-DRAFT = ".building-"
 
 
 @contextmanager
 def only_builder(root: Path) -> Iterator[None]:
-    """Waits for another builder of the same root; what a dead one left is removed."""
+    """Waits for another builder of the same root."""
     root.mkdir(parents=True, exist_ok=True)
-    with (root / ".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        _remove_all(root.glob(f"{DRAFT}*"))
+    with alone(root):
         yield
 
 
@@ -103,11 +99,7 @@ def _versions(root: Path) -> list[int]:
 def _remove_old(root: Path) -> None:
     """All but the newest that stay beside one more; never the one that CURRENT names."""
     versions = _versions(root)[: -(KEPT - 1)]
-    if versions:
-        current = current_version(root)
-        _remove_all(root / str(version) for version in versions if version != current)
-
-
-def _remove_all(folders: Iterator[Path]) -> None:
-    for folder in folders:
-        shutil.rmtree(folder)
+    current = current_version(root) if versions else 0
+    for version in versions:
+        if version != current:
+            shutil.rmtree(root / str(version))

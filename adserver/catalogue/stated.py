@@ -107,8 +107,7 @@ def stated(kind: type[Stated], raw: Any, path: str) -> Stated | list[str]:
     try:
         row = msgspec.convert(raw, kind)
     except msgspec.ValidationError as error:
-        text, _, place = str(error).partition(" - at `$")
-        return [f"{path}{place.rstrip('`')}: {text}"]
+        return [targeting.located(str(error), path)]
     found = [f"{path}.{mistake}" for mistake in _problems(row)]
     return found or row
 

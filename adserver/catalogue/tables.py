@@ -95,7 +95,7 @@ def add_tables(snapshot: Path, bundle: Bundle, progress: Progress = silent) -> N
     opened = Snapshot.open(snapshot, verify=False)
     check_schema(opened)
     target.parent.mkdir(exist_ok=True)
-    with _alone(target.parent):
+    with alone(target.parent):
         if target.exists():
             return
         draft = target.with_name(f"{DRAFT}{target.name}")
@@ -137,8 +137,8 @@ def facts_of(folder: Path) -> Mapping[str, FileFact]:
 
 
 @contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Waits for whoever is at it; what a dead one left is removed."""
+def alone(folder: Path) -> Iterator[None]:
+    """Waits for whoever fills the folder; what a dead one left is removed."""
     with (folder / ".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         for stale in folder.glob(f"{DRAFT}*"):

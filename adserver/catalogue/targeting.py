@@ -102,14 +102,14 @@ def parse(raw: Any, field: str = "targeting") -> Targeting:
     try:
         targeting = msgspec.convert(raw, Targeting)
     except msgspec.ValidationError as error:
-        raise TargetingError(_located(str(error), field)) from None
+        raise TargetingError(located(str(error), field)) from None
     for name in raw:
         _check_dimension(f"{field}.{name}", name, getattr(targeting, name))
     return targeting
 
 
-def _located(message: str, field: str) -> str:
-    """msgspec says "… - at `$.path`"; we say where first."""
+def located(message: str, field: str) -> str:
+    """A mistake as msgspec tells it ("… - at `$.path`"), with where it is first."""
     text, _, place = message.partition(" - at `$")
     return f"{field}{place.rstrip('`')}: {text}"
 

@@ -120,7 +120,7 @@ def test_the_document_in_the_operators_page_is_one(engine):
     page = (Path(__file__).parents[2] / "docs" / "operations.md").read_text()
     (document,) = re.findall(r"```json\n(.*?)```", page, re.DOTALL)
 
-    ids = additions.add(engine, additions.decoded(document.encode()))
+    ids = additions.add(engine, json.loads(document))
 
     assert list(map(len, ids.values())) == [0, 1, 1, 1]
 

@@ -8,7 +8,7 @@ from dataclasses import fields
 import numpy as np
 import pytest
 from catalogue_additions import Steps, a_document, a_line_item, an_ad
-from catalogue_sample import BUNDLE, NOW, fresh_place
+from catalogue_sample import BUNDLE, NOW
 from model_variants import exported
 from numpy.testing import assert_array_equal
 from sqlalchemy import update
@@ -23,18 +23,6 @@ from ranking.table import COLUMNS as TABLE
 from ranking.table import AdTable
 from retrieval.targeting import TargetingIndex
 from retrieval.vectors import AdVectors
-
-
-@pytest.fixture
-def place(tmp_path):
-    return fresh_place(tmp_path)
-
-
-@pytest.fixture
-def engine(place):
-    engine = place.engine()
-    yield engine
-    engine.dispose()
 
 
 def grow(place, *models):

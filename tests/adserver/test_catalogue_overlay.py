@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from catalogue_sample import NOW, Place, fresh_place
+from catalogue_sample import NOW
 from sqlalchemy import text
 
 from adserver.catalogue import operations, schema
@@ -14,18 +14,6 @@ from auction.columns import LEVELS, Level, account_of
 from ranking.table import AdTable
 
 DAY_S = 86_400.0
-
-
-@pytest.fixture
-def place(tmp_path) -> Place:
-    return fresh_place(tmp_path)
-
-
-@pytest.fixture
-def engine(place):
-    engine = place.engine()
-    yield engine
-    engine.dispose()
 
 
 @pytest.fixture

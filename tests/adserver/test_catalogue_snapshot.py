@@ -23,18 +23,6 @@ from retrieval.targeting import TargetingIndex
 from retrieval.vectors import AdVectors
 
 
-@pytest.fixture
-def place(tmp_path) -> Place:
-    return fresh_place(tmp_path)
-
-
-@pytest.fixture
-def engine(place):
-    engine = place.engine()
-    yield engine
-    engine.dispose()
-
-
 def rows(engine, table):
     with engine.connect() as connection:
         return connection.execute(select(table).order_by(table.c.id)).all()

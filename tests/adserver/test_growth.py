@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from arm_place import Place, three_models
 from catalogue_additions import a_document
 
 from adserver.catalogue import additions, operations, schema
@@ -20,15 +19,8 @@ EVERY_S = 2
 
 
 @pytest.fixture
-def place(tmp_path, clock):
-    place = Place(tmp_path / "data", clock, three_models(tmp_path))
-    yield place
-    place.system.close()
-
-
-@pytest.fixture
-def settings(place):
-    return place.system.settings
+def settings(released):
+    return released.system.settings
 
 
 @pytest.fixture
